@@ -1,0 +1,50 @@
+import type { ServerAddress } from '../../dev/servers/index.js'
+import { openSubject, type SubjectKind } from '../subjects/open-subject.js'
+import type { Subject } from '../subjects/subject.js'
+import { monotonicMicroseconds } from '../support/clock.js'
+import { concurrently } from '../support/load.js'
+import { serveJobs } from '../support/serve-jobs.js'
+
+export interface ContendArgument {
+  readonly subject: SubjectKind
+  readonly callers: number
+  readonly ms: number
+  readonly workMs: number
+}
+
+export interface ContendResult {
+  /** How often each caller had its turn. */
+  readonly served: readonly number[]
+  /** Entry and exit in turn, on the clock that all processes share. */
+  readonly holds: Float64Array
+  /** Milliseconds from asking to holding. */
+  readonly waits: Float64Array
+}
+
+const subjects = new Map<SubjectKind, Subject>()
+
+async function contend({ subject: kind, callers, ms, workMs }: ContendArgument): Promise<ContendResult> {
+  const subject = subjects.get(kind)!
+  const holds: number[] = []
+  const waits: number[] = []
+  const { served } = await concurrently(callers, ms, () => {
+    const asked = performance.now()
+    return subject.withLock('stock:7', async () => {
+      holds.push(monotonicMicroseconds())
+      waits.push(performance.now() - asked)
+      await (workMs === 0 ? undefined : new Promise((resolve) => setTimeout(resolve, workMs)))
+      holds.push(monotonicMicroseconds())
+    })
+  })
+  return { served, holds: Float64Array.from(holds), waits: Float64Array.from(waits) }
+}
+
+serveJobs({
+  open: async ({ kinds, address }: { kinds: SubjectKind[]; address: ServerAddress }) => {
+    for (const kind of kinds) subjects.set(kind, await openSubject(kind, address))
+  },
+  contend,
+  close: async () => {
+    for (const subject of subjects.values()) await subject[Symbol.asyncDispose]()
+  },
+})

@@ -1,0 +1,46 @@
+import { openLibrary } from '../subjects/library.js'
+import { openNaive } from '../subjects/naive.js'
+import { openRaw } from '../subjects/raw.js'
+import { openRedlock } from '../subjects/redlock.js'
+import type { Subject } from '../subjects/subject.js'
+import type { BenchCase } from '../support/bench-case.js'
+import { concurrently, inSequence } from '../support/load.js'
+import { paired } from '../support/paired.js'
+import { pairwise } from '../support/statistics.js'
+
+const callers = 100
+const nothing = () => undefined
+
+function together(subject: Subject) {
+  const names = Array.from({ length: callers }, (_, caller) => `order:${caller}`)
+  return async (ms: number) =>
+    (await concurrently(callers, ms, (caller) => subject.withLock(names[caller]!, nothing))).perSecond
+}
+
+export const distinctNames: BenchCase = {
+  name: 'distinct-names',
+  title: '100 callers, distinct names, empty work',
+  async run(bench, findings) {
+    await using raw = await openRaw(bench.address)
+    await using library = await openLibrary(bench.address)
+    await using naive = await openNaive(bench.address)
+    await using redlock = bench.redisPort === undefined ? undefined : await openRedlock(bench.redisPort)
+    const oneAtATime = (ms: number) => inSequence(ms, (count) => raw.withLock(`order:${count % callers}`, nothing))
+    const rates = await paired(
+      {
+        raw: oneAtATime,
+        library: together(library),
+        naive: together(naive),
+        redlock: redlock && together(redlock),
+      },
+      bench,
+    )
+    findings.figure('raw, one at a time', 'locks/s', rates.raw)
+    findings.figure('library', 'locks/s', rates.library)
+    findings.figure('naive', 'locks/s', rates.naive)
+    if (redlock) findings.figure('redlock', 'locks/s', rates.redlock)
+    findings.ratio('library / raw', pairwise(rates.library, rates.raw), { atLeast: 20 })
+    if (redlock) findings.ratio('library / redlock', pairwise(rates.library, rates.redlock), { atLeast: 3 })
+    findings.ratio('library / naive', pairwise(rates.library, rates.naive))
+  },
+}

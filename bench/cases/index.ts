@@ -1,0 +1,23 @@
+import type { BenchCase } from '../support/bench-case.js'
+import { decoratedMethod } from './decorated-method.js'
+import { distinctNames } from './distinct-names.js'
+import { memory } from './memory.js'
+import { oneCaller } from './one-caller.js'
+import { oneName } from './one-name.js'
+import { severalProcessesEmptyWork, severalProcessesShortWork } from './several-processes.js'
+import { thousandLocks } from './thousand-locks.js'
+import { transaction } from './transaction.js'
+import { wakingLatency } from './waking-latency.js'
+
+export const cases: readonly BenchCase[] = [
+  oneCaller,
+  distinctNames,
+  oneName,
+  severalProcessesEmptyWork,
+  severalProcessesShortWork,
+  wakingLatency,
+  thousandLocks,
+  decoratedMethod,
+  transaction,
+  memory,
+]

@@ -1,0 +1,36 @@
+import { openLibrary } from '../subjects/library.js'
+import { openNaive } from '../subjects/naive.js'
+import { openRaw } from '../subjects/raw.js'
+import { openRedlock } from '../subjects/redlock.js'
+import type { Subject } from '../subjects/subject.js'
+import type { BenchCase } from '../support/bench-case.js'
+import { inSequence } from '../support/load.js'
+import { paired } from '../support/paired.js'
+import { pairwise } from '../support/statistics.js'
+
+const nothing = () => undefined
+
+/** A thousand names in turn, as an application has them. */
+function pairs(subject: Subject) {
+  return (ms: number) => inSequence(ms, (count) => subject.withLock(`order:${count % 1000}`, nothing))
+}
+
+export const oneCaller: BenchCase = {
+  name: 'one-caller',
+  title: 'One caller, withLock in sequence, uncontended',
+  async run(bench, findings) {
+    await using raw = await openRaw(bench.address)
+    await using library = await openLibrary(bench.address)
+    await using naive = await openNaive(bench.address)
+    await using redlock = bench.redisPort === undefined ? undefined : await openRedlock(bench.redisPort)
+    const rates = await paired(
+      { raw: pairs(raw), library: pairs(library), naive: pairs(naive), redlock: redlock && pairs(redlock) },
+      bench,
+    )
+    for (const [subject, samples] of Object.entries(rates))
+      if (samples.length > 0) findings.figure(subject, 'locks/s', samples)
+    findings.ratio('library / raw', pairwise(rates.library, rates.raw), { atLeast: 0.9 })
+    if (redlock) findings.ratio('library / redlock', pairwise(rates.library, rates.redlock), { atLeast: 1 })
+    findings.ratio('library / naive', pairwise(rates.library, rates.naive))
+  },
+}

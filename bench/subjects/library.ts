@@ -1,0 +1,29 @@
+import type { ServerAddress } from '../../dev/servers/index.js'
+import type { NamedLockServiceOptions } from '../../src/index.js'
+import { builtLibrary } from '../support/built-library.js'
+import { openDataSource } from '../support/data-source.js'
+import type { HandleSubject } from './subject.js'
+
+/** This library, on a pool of TypeORM's usual size. */
+export async function openLibrary(
+  address: ServerAddress,
+  options: NamedLockServiceOptions = {},
+): Promise<HandleSubject> {
+  const { NamedLockService } = builtLibrary()
+  const dataSource = await openDataSource(address)
+  const locks = new NamedLockService(dataSource, { timeout: '60s', ...options })
+  return {
+    withLock: (name, work) => locks.withLock(name, work),
+    async acquire(name) {
+      const lock = await locks.acquire(name)
+      return () => lock.release()
+    },
+    async [Symbol.asyncDispose]() {
+      await locks.close()
+      await dataSource.destroy()
+    },
+  }
+}
+
+/** The only session is the one that holds the locks, so none is left to wait on: every wait polls. */
+export const onlyPolling: NamedLockServiceOptions = { maxSessions: 1 }

@@ -1,0 +1,34 @@
+import type { DataSource } from 'typeorm'
+import type { ServerAddress } from '../../dev/servers/index.js'
+import { openDataSource } from '../support/data-source.js'
+import type { Subject } from './subject.js'
+
+/** What one writes in an afternoon: every lock, and every wait for one, has a QueryRunner of its own. */
+export async function openNaive(address: ServerAddress): Promise<Subject> {
+  const dataSource = await openDataSource(address)
+  return {
+    withLock: (name, work) => naiveWithLock(dataSource, name, work),
+    [Symbol.asyncDispose]: () => dataSource.destroy(),
+  }
+}
+
+export async function naiveWithLock<T>(
+  dataSource: DataSource,
+  name: string,
+  work: () => T | Promise<T>,
+  timeoutSeconds = 60,
+): Promise<T> {
+  const runner = dataSource.createQueryRunner()
+  await runner.connect()
+  try {
+    const rows = await runner.query('SELECT GET_LOCK(?, ?) AS locked', [name, timeoutSeconds])
+    if (Number(rows[0].locked) !== 1) throw new Error(`No lock '${name}' within ${timeoutSeconds} s`)
+    try {
+      return await work()
+    } finally {
+      await runner.query('SELECT RELEASE_LOCK(?)', [name])
+    }
+  } finally {
+    await runner.release()
+  }
+}

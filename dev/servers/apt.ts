@@ -1,0 +1,137 @@
+import { existsSync } from 'node:fs'
+import { mkdir, readdir, stat, writeFile } from 'node:fs/promises'
+import path from 'node:path'
+import { attempt } from './run.js'
+import type { Log } from './server-types.js'
+
+const progressInterval = 3000
+
+/**
+ * A state of our own for the package manager, in `folder`: it believes that nothing is installed, so it names every
+ * library that a package needs, and it writes nowhere else, so it needs no rights.
+ */
+export class PrivateApt {
+  readonly #folder: string
+  readonly #log: Log
+
+  private constructor(folder: string, log: Log) {
+    this.#folder = folder
+    this.#log = log
+  }
+
+  /** `sources`: lines of a sources.list; by default those of the machine. */
+  static async create(folder: string, log: Log, sources?: readonly string[]): Promise<PrivateApt> {
+    for (const name of ['state/lists/partial', 'cache/archives/partial']) {
+      await mkdir(path.join(folder, name), { recursive: true })
+    }
+    const lines = [
+      `Dir::State "${folder}/state";`,
+      `Dir::State::status "${folder}/status";`,
+      `Dir::Cache "${folder}/cache";`,
+      'APT::Sandbox::User "";', // the user of a machine's downloads can not write here, and need not
+      'Acquire::Languages "none";',
+      // The machine's hooks are for its own state.
+      '#clear APT::Update::Pre-Invoke;',
+      '#clear APT::Update::Post-Invoke;',
+      '#clear APT::Update::Post-Invoke-Success;',
+    ]
+    if (sources) {
+      lines.push(`Dir::Etc::sourcelist "${folder}/sources.list";`, 'Dir::Etc::sourceparts "/dev/null";')
+      await writeFile(path.join(folder, 'sources.list'), `${sources.join('\n')}\n`)
+    }
+    await writeFile(path.join(folder, 'status'), '')
+    await writeFile(path.join(folder, 'apt.conf'), lines.join('\n'))
+    return new PrivateApt(folder, log)
+  }
+
+  /** One of many sources may be out of order without harm; whatever is missing for it fails later, with a reason. */
+  async update(): Promise<void> {
+    this.#log('Fetching package lists')
+    const { output } = await this.#attempt('apt-get', ['update'])
+    for (const line of output.split('\n')) {
+      if (/^(Fetched|[EW]:)/.test(line)) this.#log(`  ${line}`)
+    }
+  }
+
+  /** Names of the packages that begin so, oldest version first. */
+  async find(start: string): Promise<string[]> {
+    const names = (await this.#run('apt-cache', ['pkgnames', start])).split('\n').filter(Boolean)
+    return names.sort((a, b) => a.localeCompare(b, 'en', { numeric: true }))
+  }
+
+  /** Fetches a package and all it needs; the paths of the archives. */
+  async download(name: string): Promise<string[]> {
+    const install = ['-y', '--no-install-recommends', '--download-only', 'install', name]
+    const plan = await this.#run('apt-get', ['--print-uris', ...install])
+    const sizes = [...plan.matchAll(/^'[^']+' \S+ (\d+)/gm)].map((match) => Number(match[1]))
+    const total = sizes.reduce((sum, size) => sum + size, 0)
+    this.#log(`Downloading ${name} and what it needs: ${sizes.length} packages, ${megabytes(total)}`)
+    const archives = path.join(this.#folder, 'cache/archives')
+    const progress = setInterval(() => {
+      void sizeOf(archives).then((size) => this.#log(`  ${megabytes(size)} of ${megabytes(total)}`))
+    }, progressInterval)
+    try {
+      const output = await this.#run('apt-get', install)
+      this.#log(`  ${/^Fetched .*$/m.exec(output)?.[0] ?? 'done'}`)
+    } finally {
+      clearInterval(progress)
+    }
+    return archivesIn(archives)
+  }
+
+  /** Fetches a package without what it needs; the path of the archive. */
+  async downloadAlone(name: string): Promise<string[]> {
+    const folder = path.join(this.#folder, name)
+    await mkdir(folder)
+    await this.#run('apt-get', ['download', name], folder)
+    return archivesIn(folder)
+  }
+
+  /** The machine's own Debian mirror, and the key that signs it. */
+  async debianMirror(): Promise<{ uri: string; signedBy: string | undefined } | undefined> {
+    const format = '$(REPO_URI)|$(ORIGIN)|$(LABEL)|$(SIGNED_BY)'
+    const lines = (await this.#run('apt-get', ['indextargets', '--format', format])).split('\n')
+    for (const line of lines) {
+      const [uri, origin, label, signedBy] = line.split('|')
+      if (!uri || origin !== 'Debian' || label !== 'Debian') continue
+      const keys = [signedBy ?? '', '/usr/share/keyrings/debian-archive-keyring.gpg']
+      return { uri, signedBy: keys.find((key) => key.startsWith('/') && existsSync(key)) }
+    }
+    return undefined
+  }
+
+  async #run(command: string, args: readonly string[], cwd?: string): Promise<string> {
+    const { code, output } = await this.#attempt(command, args, cwd)
+    if (code === 0) return output
+    const errors = output.split('\n').filter((line) => /^[EW]:/.test(line))
+    throw new Error(`${command} ${args.join(' ')} failed: ${errors.join(' ') || output.slice(-500)}`)
+  }
+
+  #attempt(command: string, args: readonly string[], cwd?: string) {
+    const env = { LC_ALL: 'C', DEBIAN_FRONTEND: 'noninteractive' }
+    return attempt([command, '-q', '-c', path.join(this.#folder, 'apt.conf'), ...args], { env, cwd })
+  }
+}
+
+async function archivesIn(folder: string): Promise<string[]> {
+  const files = await readdir(folder)
+  return files.filter((file) => file.endsWith('.deb')).map((file) => path.join(folder, file))
+}
+
+/** What has arrived by now, what is under way included. */
+async function sizeOf(folder: string): Promise<number> {
+  const files = await readdir(folder, { recursive: true }).catch(() => [])
+  const sizes = await Promise.all(
+    files.map((file) =>
+      stat(path.join(folder, file)).then(
+        (info) => (info.isFile() ? info.size : 0),
+        () => 0, // moved meanwhile
+      ),
+    ),
+  )
+  return sizes.reduce((sum, size) => sum + size, 0)
+}
+
+function megabytes(bytes: number): string {
+  return `${(bytes / 1e6).toFixed(1)} MB`
+}

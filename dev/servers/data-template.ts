@@ -1,0 +1,35 @@
+import { createHash } from 'node:crypto'
+import { constants } from 'node:fs'
+import { chown, cp, mkdir, stat } from 'node:fs/promises'
+import path from 'node:path'
+import { cachedFolder } from './cache-folder.js'
+import type { Engine, ServerProgram } from './engine.js'
+import { run } from './run.js'
+import type { Log } from './server-types.js'
+
+/** Raise it when `initialise` of an engine changes. */
+const layout = 2
+
+/** Puts a fresh database into `dataDir`. Creating one takes seconds, so it is done once and copied from then on. */
+export async function freshDataDir(engine: Engine, program: ServerProgram, dataDir: string, log: Log): Promise<void> {
+  const copy = { recursive: true, mode: constants.COPYFILE_FICLONE }
+  let created = false
+  const template = await cachedFolder(await templateName(program), async (unfinished) => {
+    // Here and not there: the program's user may have no way into the cache.
+    await mkdir(dataDir, { mode: 0o700 })
+    if (program.user) await chown(dataDir, program.user.uid, program.user.gid)
+    await engine.initialise(program, dataDir, log)
+    created = true
+    await cp(dataDir, path.join(unfinished, 'data'), copy)
+  })
+  if (created) return
+  await cp(path.join(template, 'data'), dataDir, copy)
+  if (program.user) await run(['chown', '-R', `${program.user.uid}:${program.user.gid}`, dataDir])
+}
+
+async function templateName({ kind, version, command }: ServerProgram): Promise<string> {
+  const file = command.at(-1) ?? ''
+  const { size, mtimeMs } = await stat(file)
+  const hash = createHash('sha256').update([version, file, size, mtimeMs].join(' ')).digest('hex')
+  return `databases/${kind}-${hash.slice(0, 12)}-v${layout}`
+}

@@ -1,0 +1,122 @@
+import { existsSync } from 'node:fs'
+import { mkdir, readdir, rename, rm } from 'node:fs/promises'
+import path from 'node:path'
+import { PrivateApt } from './apt.js'
+import { cachedFolder } from './cache-folder.js'
+import type { ServerProgram } from './engine.js'
+import { programVersion } from './program-version.js'
+import { run } from './run.js'
+import { WayNotOpen, type Log, type ServerKind } from './server-types.js'
+
+type PackagedKind = 'mysql' | 'mariadb'
+
+/** Raise it when the layout of the cached folder changes. */
+const layout = 2
+
+/** Part of no server, and a good part of what the packages hold. */
+const ballast = ['share/doc', 'share/man', 'share/perl', 'share/locale', 'share/i18n'].map((name) => `usr/${name}`)
+
+/** MariaDB's folders are called after MySQL in older releases. */
+const pluginFolders = ['usr/lib/mariadb/plugin', 'usr/lib/mysql/plugin'] as const
+const shareFolders = ['usr/share/mariadb', 'usr/share/mysql'] as const
+
+/** A server out of Debian's or Ubuntu's packages, unpacked into the cache and not installed. */
+export async function packagedProgram(kind: ServerKind, log: Log): Promise<ServerProgram> {
+  if (kind === 'postgres') throw new WayNotOpen('not for PostgreSQL')
+  if (!existsSync('/usr/bin/apt-get') || !existsSync('/usr/bin/dpkg-deb')) {
+    throw new WayNotOpen('only on Debian and Ubuntu')
+  }
+  const name = `programs/${kind}-${process.arch}-v${layout}`
+  const folder = await cachedFolder(name, async (unfinished) => {
+    log(`No ${kind} server here: getting one from the distribution's packages, once, without installing it`)
+    const work = path.join(unfinished, 'work')
+    await fetchInto(path.join(unfinished, 'tree'), work, kind, log)
+    await rm(work, { recursive: true })
+  })
+  return programIn(kind, path.join(folder, 'tree'))
+}
+
+async function fetchInto(tree: string, work: string, kind: PackagedKind, log: Log): Promise<void> {
+  const { apt, name } = await sourceOf(kind, work, log)
+  const archives = await apt.download(name)
+  log('Unpacking')
+  await mkdir(tree)
+  for (const archive of archives) {
+    if (!/^(lib)?perl/.test(path.basename(archive))) await run(['dpkg-deb', '-x', archive, tree])
+  }
+  for (const folder of ballast) await rm(path.join(tree, folder), { recursive: true, force: true })
+  if (!firstOf(tree, pluginFolders)) await fetchPlugins(apt, name.replace('-core', ''), tree, work)
+}
+
+/** The repository that has the server, and the package's name in it. */
+async function sourceOf(kind: PackagedKind, work: string, log: Log): Promise<{ apt: PrivateApt; name: string }> {
+  const wanted = `${kind}-server-core`
+  const own = await PrivateApt.create(path.join(work, 'own'), log)
+  await own.update()
+  // Without a version in its name (Debian's MariaDB), or the newest of those with one (`mysql-server-core-8.0`, Ubuntu).
+  const names = await own.find(wanted)
+  const name = names.find((found) => found === wanted) ?? names.at(-1)
+  if (name !== undefined) return { apt: own, name }
+  const mirror = await own.debianMirror()
+  if (!mirror) throw new Error(`none of this machine's package sources has ${wanted}`)
+  log(`This release has no ${wanted}: taking it from Debian unstable`)
+  const options = mirror.signedBy === undefined ? '' : `[signed-by=${mirror.signedBy}] `
+  const unstable = await PrivateApt.create(path.join(work, 'unstable'), log, [
+    `deb ${options}${mirror.uri} unstable main`,
+  ])
+  await unstable.update()
+  return { apt: unstable, name: wanted }
+}
+
+/** MariaDB's plugins are in the package around the core, which wants far more than a server on a loopback port does. */
+async function fetchPlugins(apt: PrivateApt, name: string, tree: string, work: string): Promise<void> {
+  const whole = path.join(work, 'whole')
+  await mkdir(whole)
+  for (const archive of await apt.downloadAlone(name)) await run(['dpkg-deb', '-x', archive, whole])
+  for (const folder of pluginFolders.filter((each) => existsSync(path.join(whole, each)))) {
+    await mkdir(path.dirname(path.join(tree, folder)), { recursive: true })
+    await rename(path.join(whole, folder), path.join(tree, folder))
+  }
+}
+
+async function programIn(kind: PackagedKind, tree: string): Promise<ServerProgram> {
+  const server = path.join(tree, 'usr/sbin', kind === 'mysql' ? 'mysqld' : 'mariadbd')
+  const { loader, libraries } = await dynamicLoader(tree)
+  const command = [loader, '--library-path', libraries.join(':'), server] as const
+  const shareDir = firstOf(tree, shareFolders)
+  const pluginDir = firstOf(tree, pluginFolders)
+  if (shareDir === undefined) throw new Error(`no ${shareFolders.join(' or ')} in ${tree}`)
+  return {
+    kind,
+    version: await programVersion(command),
+    command,
+    locationArgs: [
+      `--basedir=${path.join(tree, 'usr')}`,
+      ...(pluginDir === undefined ? [] : [`--plugin-dir=${pluginDir}`]),
+      `--lc-messages-dir=${shareDir}`,
+      `--character-sets-dir=${path.join(shareDir, 'charsets')}`,
+    ],
+    shareDir,
+  }
+}
+
+function firstOf(tree: string, folders: readonly string[]): string | undefined {
+  return folders.map((folder) => path.join(tree, folder)).find((folder) => existsSync(folder))
+}
+
+/** The packages bring their own C library, which may be newer than the machine's; only its own loader can start it. */
+async function dynamicLoader(tree: string): Promise<{ loader: string; libraries: string[] }> {
+  const libraries: string[] = []
+  let loader: string | undefined
+  for (const lib of ['usr/lib', 'lib']) {
+    const parent = path.join(tree, lib)
+    const triplets = existsSync(parent) ? (await readdir(parent)).filter((name) => name.includes('-linux-gnu')) : []
+    for (const folder of triplets.map((name) => path.join(parent, name))) {
+      libraries.push(folder)
+      const name = (await readdir(folder)).find((file) => /^ld-linux.*\.so\.\d+$/.test(file))
+      if (name !== undefined) loader ??= path.join(folder, name)
+    }
+  }
+  if (loader === undefined) throw new Error(`no dynamic loader in ${tree}`)
+  return { loader, libraries }
+}

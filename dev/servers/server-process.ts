@@ -1,0 +1,72 @@
+import { spawn, type ChildProcess } from 'node:child_process'
+import { closeSync, openSync } from 'node:fs'
+import type { ServerProgram } from './engine.js'
+import { childrenOf, signal, untilGone } from './process-tree.js'
+import type { Watchdog } from './watchdog.js'
+
+/** One run of a server's program, and of the processes it starts. */
+export class ServerProcess {
+  readonly #child: ChildProcess
+  readonly #watchdog: Watchdog
+  readonly #gone: Promise<void>
+  #running = true
+
+  constructor(program: ServerProgram, args: readonly string[], folder: string, logFile: string, watchdog: Watchdog) {
+    const [file, ...prefix] = program.command
+    const log = openSync(logFile, 'w')
+    this.#child = spawn(file, [...prefix, ...args], {
+      stdio: ['ignore', log, log],
+      cwd: folder,
+      env: { ...process.env, ...program.env },
+      detached: true, // Ctrl-C is for us, and we end the server
+      ...program.user,
+    })
+    closeSync(log)
+    this.#watchdog = watchdog
+    this.#watch()
+    this.#gone = new Promise((resolve) => {
+      const over = () => {
+        this.#running = false
+        watchdog.watch() // its number may soon be another's
+        resolve()
+      }
+      this.#child.once('exit', over)
+      this.#child.once('error', over)
+    })
+    this.#child.unref() // not a reason for this process to go on
+  }
+
+  get running(): boolean {
+    return this.#running
+  }
+
+  async kill(): Promise<void> {
+    const { pid } = this.#child
+    if (!this.#running || pid === undefined) return
+    signal(pid, 'SIGSTOP') // no more children
+    const children = await childrenOf(pid)
+    this.#child.ref()
+    for (const each of [pid, ...children]) signal(each, 'SIGKILL')
+    await Promise.all([this.#gone, untilGone(children)])
+  }
+
+  async freeze(): Promise<void> {
+    const { pid } = this.#child
+    if (!this.#running || pid === undefined) return
+    signal(pid, 'SIGSTOP')
+    const children = await childrenOf(pid)
+    this.#watch(...children) // frozen, they would not notice that their parent is gone
+    for (const child of children) signal(child, 'SIGSTOP')
+  }
+
+  async thaw(): Promise<void> {
+    const { pid } = this.#child
+    if (!this.#running || pid === undefined) return
+    for (const each of [...(await childrenOf(pid)), pid]) signal(each, 'SIGCONT')
+    this.#watch()
+  }
+
+  #watch(...children: readonly number[]): void {
+    if (this.#child.pid !== undefined) this.#watchdog.watch(this.#child.pid, ...children)
+  }
+}

@@ -1,0 +1,53 @@
+import { dockerServer } from './docker-server.js'
+import { environmentServer, environmentVariable } from './environment-server.js'
+import { installedProgram } from './installed-program.js'
+import { LocalServer } from './local-server.js'
+import { packagedProgram } from './packaged-program.js'
+import {
+  serverOrigins,
+  WayNotOpen,
+  type Log,
+  type RunningServer,
+  type ServerKind,
+  type ServerOrigin,
+  type StartServerOptions,
+} from './server-types.js'
+
+type Way = (kind: ServerKind, args: readonly string[], log: Log) => Promise<RunningServer>
+
+const ways: Readonly<Record<ServerOrigin, Way>> = {
+  environment: environmentServer,
+  docker: dockerServer,
+  binary: async (kind, args, log) => LocalServer.start('binary', await installedProgram(kind), args, log),
+  packages: async (kind, args, log) => LocalServer.start('packages', await packagedProgram(kind, log), args, log),
+}
+
+/**
+ * A server for tests, benchmarks and the sample: one that is named in the environment, or else one of our own, by the
+ * first way that works. It ends with this process, however that ends.
+ */
+export async function startServer(kind: ServerKind, options: StartServerOptions = {}): Promise<RunningServer> {
+  const log = options.log ?? ((line) => process.stderr.write(`${line}\n`))
+  const failures: string[] = []
+  const errors: unknown[] = []
+  for (const origin of options.via ?? serverOrigins) {
+    try {
+      return await ways[origin](kind, options.args ?? [], log)
+    } catch (error) {
+      const reason = error instanceof Error ? error.message : String(error)
+      if (!(error instanceof WayNotOpen)) {
+        // A server that was named is meant: another in its place would only hide the mistake.
+        if (origin === 'environment') throw error
+        log(`No ${kind} server by way of ${origin}: ${reason}`)
+      }
+      failures.push(`  ${origin}: ${reason}`)
+      errors.push(error)
+    }
+  }
+  throw new AggregateError(errors, `${noServer(kind)}\nTried:\n${failures.join('\n')}`)
+}
+
+function noServer(kind: ServerKind): string {
+  return `No ${kind} server to be had. One of these is needed: ${environmentVariable(kind)} with the address of a
+server; a running Docker; ${kind} installed on this machine; or Debian or Ubuntu, whose packages are then used.`
+}

@@ -1,0 +1,44 @@
+import { spawn, type ChildProcess } from 'node:child_process'
+
+/**
+ * A tiny shell that reads from a pipe of ours. However this process ends, SIGKILL included, the pipe closes; the shell
+ * then kills the server, frozen or not, and removes its folder. In a session of its own it is out of reach of Ctrl-C.
+ */
+const script = `
+while read -r verb values; do
+  case "$verb" in
+    watch) pids=$values ;;
+    done) exit 0 ;;
+  esac
+done
+kill -9 $pids
+tries=0
+while [ -e "$1" ] && [ $tries -lt 100 ]; do
+  rm -rf -- "$1" || sleep 0.05 # dying takes a moment, and a dying server may still write
+  tries=$((tries + 1))
+done
+`
+
+export class Watchdog {
+  readonly #shell: ChildProcess
+
+  constructor(folder: string) {
+    const options = { stdio: ['pipe', 'ignore', 'ignore'] as ['pipe', 'ignore', 'ignore'], detached: true, cwd: '/' }
+    this.#shell = spawn('/bin/sh', ['-c', script, 'watchdog', folder], options)
+    this.#shell.on('error', () => undefined)
+    this.#shell.stdin?.on('error', () => undefined)
+    // Neither is a reason for this process to go on.
+    this.#shell.unref()
+    ;(this.#shell.stdin as unknown as { unref(): void }).unref()
+  }
+
+  /** From now on these processes and no others. */
+  watch(...pids: readonly number[]): void {
+    this.#shell.stdin?.write(`watch ${pids.join(' ')}\n`)
+  }
+
+  /** The server and its folder are gone: nothing left to do. */
+  dismiss(): void {
+    this.#shell.stdin?.end('done\n')
+  }
+}

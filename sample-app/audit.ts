@@ -1,0 +1,76 @@
+import type { DataSource } from 'typeorm'
+import { Event } from './entities/event.js'
+import { Order } from './entities/order.js'
+import { Payout } from './entities/payout.js'
+
+/** What the database says of a replica's work. Of two orders that clash, the later one counts. */
+export interface Books {
+  /** Orders in the database. */
+  orders: number
+  /** Orders for an event that had been sold out. */
+  oversold: number
+  /** Orders for a seat that somebody else had. */
+  duplicateSeats: number
+  /** Orders whose organiser was paid. */
+  settled: number
+  /** Orders that were settled already when they were settled again. */
+  settledTwice: number
+}
+
+export const nothing: Readonly<Books> = { orders: 0, oversold: 0, duplicateSeats: 0, settled: 0, settledTwice: 0 }
+
+export interface Audit {
+  /** In the order of the replicas. */
+  readonly replicas: readonly Books[]
+  readonly unsettled: number
+  /** Tickets that can be sold at most. */
+  readonly capacity: number
+  /** Events whose number of tickets left is not what the orders left. */
+  readonly wrongStocks: number
+}
+
+/** Counts what was really written, whatever the replicas say. */
+export async function audit({ manager }: DataSource, replicas: number): Promise<Audit> {
+  const events = await manager.find(Event)
+  const orders = await manager.find(Order, { order: { id: 'ASC' } })
+  const payouts = await manager.find(Payout, { order: { id: 'ASC' } })
+
+  const books: Books[] = Array.from({ length: replicas }, () => ({ ...nothing }))
+  const sold = new Tally()
+  const seats = new Tally()
+  const paid = new Tally()
+  const capacity = new Map(events.map((event) => [event.id, event.capacity]))
+  for (const { eventId, seatNumber, replica } of orders) {
+    const book = books[replica - 1]!
+    book.orders++
+    if (sold.add(eventId) > capacity.get(eventId)!) book.oversold++
+    if (seats.add(`${eventId}/${seatNumber}`) > 1) book.duplicateSeats++
+  }
+  for (const { orderId, replica } of payouts) {
+    const book = books[replica - 1]!
+    const times = paid.add(orderId)
+    if (times === 1) book.settled++
+    if (times === 2) book.settledTwice++
+  }
+
+  return {
+    replicas: books,
+    unsettled: orders.filter((order) => !order.settled).length,
+    capacity: events.reduce((sum, event) => sum + event.capacity, 0),
+    wrongStocks: events.filter((event) => event.available !== event.capacity - sold.count(event.id)).length,
+  }
+}
+
+class Tally {
+  readonly #counts = new Map<number | string, number>()
+
+  add(what: number | string): number {
+    const count = this.count(what) + 1
+    this.#counts.set(what, count)
+    return count
+  }
+
+  count(what: number | string): number {
+    return this.#counts.get(what) ?? 0
+  }
+}

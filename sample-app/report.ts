@@ -1,0 +1,81 @@
+import Table from 'cli-table3'
+import colors from 'picocolors'
+import { nothing, type Books } from './audit.js'
+import { total, type Account, type Run } from './verdict.js'
+
+interface Line {
+  readonly replica: string
+  readonly books: Books
+  readonly account: Pick<Account, 'soldOut' | 'waited' | 'waits'>
+}
+
+const columns: readonly (readonly [head: string, content: (line: Line) => string])[] = [
+  ['replica', ({ replica }) => replica],
+  ['sold', ({ books }) => String(books.orders)],
+  ['sold out', ({ account }) => String(account.soldOut)],
+  ['oversold', ({ books }) => bad(books.oversold)],
+  ['duplicate\nseats', ({ books }) => bad(books.duplicateSeats)],
+  ['settled', ({ books }) => String(books.settled)],
+  ['settled\ntwice', ({ books }) => bad(books.settledTwice)],
+  ['had to\nwait', ({ account }) => String(account.waited)],
+  ['median\nwait', ({ account }) => quantile(account.waits, 0.5)],
+  ['p99\nwait', ({ account }) => quantile(account.waits, 0.99)],
+]
+
+/** The runs, replica by replica. */
+export function table(runs: readonly Run[]): string {
+  const grid = new Table({
+    head: ['', ...columns.map(([head]) => head)],
+    colAligns: ['left', ...columns.map(() => 'right' as const)],
+    style: { head: [], border: [] },
+  })
+  for (const run of runs) {
+    const lines = linesOf(run)
+    grid.push([colors.bold(run.label), ...columns.map(([, content]) => lines.map(content).join('\n'))])
+  }
+  return grid.toString()
+}
+
+export function settlementLine(run: Run): string {
+  const sum = (figure: 'done' | 'skipped') => run.accounts.reduce((sum, { settlement }) => sum + settlement[figure], 0)
+  return `With the lock the settlement ran ${sum('done')} times and was skipped ${sum('skipped')} times because one was under way.`
+}
+
+/** What was seen, in one sentence. */
+export function summary(unlocked: Run, locked: Run): string {
+  return (
+    `Without the lock ${total(unlocked, 'orders')} tickets of ${unlocked.audit.capacity} were sold, ` +
+    `${total(unlocked, 'duplicateSeats')} customers got a seat that was taken, and ${total(unlocked, 'settledTwice')} orders were settled twice; ` +
+    `with @WithNamedLock, in ${locked.accounts.length} processes, it was ${total(locked, 'orders')} of ${locked.audit.capacity}, every seat once, every order settled once.`
+  )
+}
+
+function linesOf(run: Run): Line[] {
+  const { accounts } = run
+  const lines = accounts.map((account, index) => ({
+    replica: String(index + 1),
+    books: run.audit.replicas[index]!,
+    account,
+  }))
+  const figures = Object.keys(nothing) as (keyof Books)[]
+  const all = {
+    replica: 'all',
+    books: Object.fromEntries(figures.map((figure) => [figure, total(run, figure)])) as unknown as Books,
+    account: {
+      soldOut: accounts.reduce((sum, { soldOut }) => sum + soldOut, 0),
+      waited: accounts.reduce((sum, { waited }) => sum + waited, 0),
+      waits: accounts.flatMap(({ waits }) => waits),
+    },
+  }
+  return [...lines, all]
+}
+
+function bad(count: number): string {
+  return count === 0 ? colors.green('0') : colors.red(String(count))
+}
+
+function quantile(values: readonly number[], share: number): string {
+  if (values.length === 0) return '–'
+  const sorted = [...values].sort((a, b) => a - b)
+  return `${Math.round(sorted[Math.ceil(share * sorted.length) - 1]!)} ms`
+}

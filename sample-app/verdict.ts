@@ -1,0 +1,48 @@
+import type { Audit, Books } from './audit.js'
+import type { SettlementRuns } from './replica.js'
+import type { Sales } from './sell.js'
+
+/** What a replica says of its work. */
+export type Account = Sales & { readonly settlement: SettlementRuns }
+
+/** One rush for tickets: what was asked for, what the replicas say, and what the database says. */
+export interface Run {
+  readonly label: string
+  readonly orders: number
+  readonly accounts: readonly Account[]
+  readonly audit: Audit
+}
+
+export function total(run: Run, figure: keyof Books): number {
+  return run.audit.replicas.reduce((sum, books) => sum + books[figure], 0)
+}
+
+/** Whether a run without locks went as wrong as it should. */
+export function showsTheProblem(run: Run): boolean {
+  return total(run, 'oversold') > 0 && total(run, 'duplicateSeats') > 0
+}
+
+/** Orders that got no answer but an error; a fault in both runs. */
+export function failures(run: Run): string[] {
+  const errors = run.accounts.flatMap((account) => account.failures)
+  return errors.length === 0 ? [] : [`${errors.length} orders failed, the first with: ${errors[0]}`]
+}
+
+/** What is not as it has to be with locks: nothing, when the run was exact. */
+export function faults(run: Run): string[] {
+  const { audit, accounts } = run
+  const sold = accounts.reduce((sum, account) => sum + account.sold, 0)
+  const soldOut = accounts.reduce((sum, account) => sum + account.soldOut, 0)
+  const tickets = Math.min(audit.capacity, run.orders)
+  const checks: [wrong: boolean, message: string][] = [
+    [total(run, 'oversold') > 0, `${total(run, 'oversold')} tickets were oversold`],
+    [total(run, 'duplicateSeats') > 0, `${total(run, 'duplicateSeats')} seats were sold twice`],
+    [total(run, 'settledTwice') > 0, `${total(run, 'settledTwice')} orders were settled twice`],
+    [audit.unsettled > 0, `${audit.unsettled} orders were not settled`],
+    [sold !== tickets, `${sold} of ${tickets} tickets were sold`],
+    [sold + soldOut !== run.orders, `${sold + soldOut} of ${run.orders} orders were answered`],
+    [total(run, 'orders') !== sold, `${sold} orders were confirmed, but ${total(run, 'orders')} are in the database`],
+    [audit.wrongStocks > 0, `the tickets left are wrong for ${audit.wrongStocks} events`],
+  ]
+  return [...failures(run), ...checks.filter(([wrong]) => wrong).map(([, message]) => message)]
+}

@@ -1,0 +1,82 @@
+import { spawn, type ChildProcess } from 'node:child_process'
+import { constants } from 'node:os'
+import { ExitCode, ofSignal, UserError } from './exit-codes.js'
+
+/**
+ * Ends the command if this process is killed without a chance to do it: the shell reads from a pipe that is open for as
+ * long as this process lives. Without it the command would go on while the next machine begins.
+ */
+const WATCH = 'read -r word || { kill -TERM "$1"; sleep 5; kill -KILL "$1"; } 2>/dev/null'
+
+/** A command that runs under the lock, on this process's own terminal and streams. */
+export class Command {
+  /** The exit code: the command's own, or what a shell would say. */
+  readonly ended: Promise<number>
+  readonly #child: ChildProcess
+  readonly #watch: ChildProcess | undefined
+  /** On a terminal the command must stay in its foreground group; elsewhere it has one of its own, which is ended as a whole. */
+  readonly #isOnTerminal = process.stdin.isTTY
+  #killing: NodeJS.Timeout | undefined
+
+  constructor([file, ...args]: readonly string[], variables: NodeJS.ProcessEnv) {
+    const child = spawn(file as string, args, {
+      stdio: 'inherit',
+      detached: this.#ownsGroup,
+      env: { ...process.env, ...variables },
+    })
+    this.#child = child
+    this.ended = new Promise((resolve, reject) => {
+      child.once('error', (error: NodeJS.ErrnoException) => {
+        const code = error.code === 'ENOENT' ? ExitCode.notFound : ExitCode.notExecutable
+        reject(new UserError(`${file} could not be started: ${error.message}`, code, { cause: error }))
+      })
+      child.once('exit', (code, signal) => {
+        clearTimeout(this.#killing)
+        this.#watch?.stdin?.end('done\n')
+        resolve(signal ? ofSignal(signal, constants.signals) : (code ?? ExitCode.failed))
+      })
+    })
+    if (child.pid !== undefined && process.platform !== 'win32') this.#watch = watch(this.#target)
+  }
+
+  /** A terminal sends Ctrl-C and Ctrl-\ to the command by itself. */
+  forward(signal: NodeJS.Signals): void {
+    if (this.#isOnTerminal && (signal === 'SIGINT' || signal === 'SIGQUIT')) return
+    this.#kill(signal)
+  }
+
+  /** SIGTERM, and SIGKILL if that does not do it in time. */
+  end(killAfter: number): void {
+    this.#kill('SIGTERM')
+    this.#killing = setTimeout(() => this.#kill('SIGKILL'), Math.min(killAfter, 2_147_483_647))
+  }
+
+  get #ownsGroup(): boolean {
+    return !this.#isOnTerminal && process.platform !== 'win32'
+  }
+
+  /** A group's number is that of its first process, with a minus. */
+  get #target(): number {
+    const pid = this.#child.pid as number
+    return this.#ownsGroup ? -pid : pid
+  }
+
+  #kill(signal: NodeJS.Signals): void {
+    try {
+      if (this.#child.pid !== undefined) process.kill(this.#target, signal)
+    } catch {
+      // it has just ended
+    }
+  }
+}
+
+function watch(target: number): ChildProcess {
+  const shell = spawn('sh', ['-c', WATCH, 'watch', String(target)], {
+    stdio: ['pipe', 'ignore', 'ignore'],
+    detached: true,
+  })
+  shell.on('error', () => {}) // no shell, no watch
+  shell.stdin?.on('error', () => {})
+  shell.unref()
+  return shell
+}

@@ -1,0 +1,123 @@
+import { constants } from 'node:os'
+import { setTimeout as sleep } from 'node:timers/promises'
+import type { NamedLock } from '../named-lock.js'
+import { NamedLockTimeoutError } from '../errors.js'
+import type { NamedLockService } from '../named-lock-service.js'
+import { Command } from './command.js'
+import { ExitCode, ofSignal, UserError } from './exit-codes.js'
+import { age, describeHolder, printable } from './format.js'
+import { FORWARDED, Interrupted, onSignals } from './signals.js'
+import { StatusLine } from './terminal.js'
+
+export interface RunFlags {
+  readonly timeout: number
+  readonly onBusy: 'fail' | 'skip'
+  readonly holdAtLeast: number
+  readonly killAfter: number
+  readonly exactName: boolean
+}
+
+/** How often the terminal is told who has the lock. */
+const ASK_EVERY = 1_000
+
+/** Runs a command while the lock is held. Resolves to the exit code. */
+export async function run(
+  locks: NamedLockService,
+  name: string,
+  command: readonly string[],
+  flags: RunFlags,
+): Promise<number> {
+  let lock: NamedLock
+  try {
+    lock = await acquire(locks, name, flags)
+  } catch (error) {
+    if (error instanceof Interrupted) return ofSignal(error.signal, constants.signals)
+    if (!(error instanceof NamedLockTimeoutError)) throw error
+    if (flags.onBusy === 'skip') return ExitCode.ok
+    throw new UserError(error.message, ExitCode.busy)
+  }
+  try {
+    return await runUnder(lock, command, flags)
+  } finally {
+    await lock.release()
+  }
+}
+
+async function acquire(locks: NamedLockService, name: string, flags: RunFlags): Promise<NamedLock> {
+  const ending = new AbortController()
+  const forget = onSignals(['SIGINT', 'SIGTERM', 'SIGHUP'], (signal) => ending.abort(new Interrupted(signal)))
+  const status = new StatusLine(process.stderr)
+  const { exactName, timeout } = flags
+  const told = new AbortController()
+  const telling = status.isUseful && timeout > 0 ? tell(locks, name, status, told.signal, exactName) : undefined
+  try {
+    return await locks.acquire(name, { timeout, exactName, signal: ending.signal })
+  } finally {
+    told.abort()
+    await telling
+    status.clear()
+    forget()
+  }
+}
+
+/** Who holds the lock, on the terminal, for as long as it is waited for. */
+async function tell(
+  locks: NamedLockService,
+  name: string,
+  status: StatusLine,
+  until: AbortSignal,
+  exactName: boolean,
+): Promise<void> {
+  const startedAt = new Date()
+  const pause = (): Promise<unknown> => sleep(ASK_EVERY, undefined, { signal: until }).catch(() => undefined)
+  // A lock that comes soon is not worth a word.
+  await sleep(200, undefined, { signal: until }).catch(() => undefined)
+  for (; !until.aborted; await pause()) {
+    const holder = await locks.holder(name, { exactName }).catch(() => null)
+    if (until.aborted) return
+    const since = holder?.since ? `, for ${age(holder.since)}` : ''
+    const who = holder ? `held by ${describeHolder(holder)}${since}` : 'it is just changing hands'
+    status.show(`Waiting for '${printable(name)}' since ${age(startedAt)}: ${who}`)
+  }
+}
+
+async function runUnder(lock: NamedLock, words: readonly string[], flags: RunFlags): Promise<number> {
+  const endOfHold = performance.now() + flags.holdAtLeast
+  const token = await lock.fencingToken()
+  // Before there is a command: it may have been started before this process hears of it.
+  const early: NodeJS.Signals[] = []
+  let forward = (signal: NodeJS.Signals): unknown => early.push(signal)
+  const forget = onSignals(FORWARDED, (signal) => forward(signal))
+  const command = new Command(words, {
+    NAMED_LOCK_NAME: lock.name,
+    NAMED_LOCK_KEY: lock.key,
+    NAMED_LOCK_FENCING_TOKEN: String(token),
+  })
+  forward = (signal) => command.forward(signal)
+  for (const signal of early) forward(signal)
+  const onLost = (): void => {
+    process.stderr.write(`named-lock: ${String((lock.signal.reason as Error).message)} The command is told to end.\n`)
+    command.end(flags.killAfter)
+  }
+  if (lock.signal.aborted) onLost()
+  else lock.signal.addEventListener('abort', onLost, { once: true })
+  let code: number
+  try {
+    code = await command.ended
+  } finally {
+    forget()
+    lock.signal.removeEventListener('abort', onLost)
+  }
+  if (!lock.isHeld) return ExitCode.lost
+  await holdUntil(endOfHold, lock.signal)
+  return code
+}
+
+/** So that machines whose clocks differ do not run a job one after the other. Who is told to end does so at once. */
+async function holdUntil(end: number, lost: AbortSignal): Promise<void> {
+  const ending = new AbortController()
+  const forget = onSignals(['SIGINT', 'SIGTERM', 'SIGHUP'], () => ending.abort())
+  const signal = AbortSignal.any([ending.signal, lost])
+  await sleep(Math.max(0, end - performance.now()), undefined, { signal }).catch(() => undefined)
+  forget()
+}

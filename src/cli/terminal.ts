@@ -1,0 +1,50 @@
+import type { WriteStream } from 'node:tty'
+
+const HIDE = '\x1b[?25l'
+const SHOW = '\x1b[?25h'
+
+/** One line of a terminal that is written again and again. Elsewhere nothing is written at all. */
+export class StatusLine {
+  readonly #stream: WriteStream
+  #isShown = false
+
+  constructor(stream: WriteStream) {
+    this.#stream = stream
+  }
+
+  get isUseful(): boolean {
+    return this.#stream.isTTY
+  }
+
+  show(text: string): void {
+    if (!this.isUseful) return
+    const chars = [...text]
+    const most = (this.#stream.columns || 80) - 1
+    this.#isShown = true
+    this.#stream.write(`\r\x1b[K${chars.length > most ? `${chars.slice(0, most - 1).join('')}…` : text}`)
+  }
+
+  clear(): void {
+    if (this.#isShown) this.#stream.write('\r\x1b[K')
+    this.#isShown = false
+  }
+}
+
+/** A screen that is drawn again in place, and gone when it is closed. */
+export class Screen {
+  readonly #stream: WriteStream
+
+  constructor(stream: WriteStream) {
+    this.#stream = stream
+    stream.write(`\x1b[?1049h${HIDE}`)
+  }
+
+  draw(text: string): void {
+    const lines = text.split('\n').slice(0, Math.max(1, (this.#stream.rows || 24) - 1))
+    this.#stream.write(`\x1b[H${lines.map((line) => `${line}\x1b[K`).join('\n')}\n\x1b[J`)
+  }
+
+  close(): void {
+    this.#stream.write(`${SHOW}\x1b[?1049l`)
+  }
+}

@@ -1,0 +1,34 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import type { NamedLockService } from '../named-lock-service.js'
+import type { ListOptions } from '../options.js'
+import { lockTable } from './format.js'
+import { onSignals } from './signals.js'
+import { Screen } from './terminal.js'
+
+/** The list, again and again, until the program is told to end: in place on a terminal, else one after the other. */
+export async function watchList(
+  locks: NamedLockService,
+  filter: ListOptions,
+  interval: number,
+  asJson: boolean,
+): Promise<void> {
+  const ending = new AbortController()
+  const forget = onSignals(['SIGINT', 'SIGTERM', 'SIGHUP'], () => ending.abort())
+  const screen = process.stdout.isTTY && !asJson ? new Screen(process.stdout) : undefined
+  try {
+    while (!ending.signal.aborted) {
+      const list = await locks.list(filter)
+      if (screen) {
+        const head = `Every ${interval / 1000} s, last at ${new Date().toLocaleTimeString()}; Ctrl-C ends it`
+        const note = list.note === undefined ? '' : `\n\n${list.note}`
+        screen.draw(`${head}\n\n${lockTable(list, process.stdout.columns)}${note}`)
+      } else {
+        process.stdout.write(asJson ? `${JSON.stringify(list)}\n` : `${lockTable(list)}\n\n`)
+      }
+      await sleep(interval, undefined, { signal: ending.signal }).catch(() => undefined)
+    }
+  } finally {
+    screen?.close()
+    forget()
+  }
+}

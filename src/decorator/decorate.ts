@@ -1,0 +1,91 @@
+import { NamedLockConfigurationError } from '../errors.js'
+import type { DecoratorSettings } from './decorator-settings.js'
+import { callWithLock } from './locked-call.js'
+
+type Method = (this: unknown, ...args: unknown[]) => unknown
+
+/**
+ * Applies the decorator, called by either protocol: standard decorators come with a context object, legacy ones with
+ * a key and a descriptor.
+ *
+ * @throws NamedLockConfigurationError for everything that is no asynchronous method.
+ */
+export function decorate(settings: DecoratorSettings, target: unknown, context: unknown, descriptor: unknown): unknown {
+  return isStandardContext(context)
+    ? decorateStandard(settings, target, context)
+    : decorateLegacy(settings, target, context as PropertyKey | undefined, descriptor)
+}
+
+interface StandardContext {
+  readonly kind: string
+  readonly name: PropertyKey | undefined
+}
+
+function isStandardContext(context: unknown): context is StandardContext {
+  return typeof context === 'object' && context !== null && 'kind' in context
+}
+
+function decorateStandard(settings: DecoratorSettings, method: unknown, { kind, name = '' }: StandardContext): Method {
+  if (kind !== 'method') throw noMethod(String(name), kind === 'accessor' ? 'an accessor' : `a ${kind}`)
+  return withLock(settings, method as Method, name, String(name))
+}
+
+function decorateLegacy(
+  settings: DecoratorSettings,
+  target: unknown,
+  key: PropertyKey | undefined,
+  given: unknown,
+): PropertyDescriptor {
+  const owner = typeof target === 'function' ? target : (target as object | undefined)?.constructor
+  const label = `${owner?.name || 'class'}${key === undefined ? '' : `.${String(key)}`}`
+  if (typeof given === 'number') throw noMethod(label, key === undefined ? 'a constructor parameter' : 'a parameter')
+  if (key === undefined) throw noMethod(label, 'a class')
+  const descriptor = given as PropertyDescriptor | undefined
+  if (descriptor?.get) throw noMethod(label, 'a getter')
+  if (descriptor?.set) throw noMethod(label, 'a setter')
+  if (typeof descriptor?.value !== 'function') throw noMethod(label, 'a field')
+  // Changed in place: whoever applies several decorators by hand (Nest's applyDecorators) does not look at the result.
+  descriptor.value = withLock(settings, descriptor.value as Method, key, label)
+  return descriptor
+}
+
+/** The method that takes the lock first, and looks like the one it stands for. */
+function withLock(settings: DecoratorSettings, method: Method, key: PropertyKey, label: string): Method {
+  const kind = Object.prototype.toString.call(method)
+  if (/GeneratorFunction/.test(kind)) {
+    throw noMethod(label, kind.includes('Async') ? 'an async generator' : 'a generator')
+  }
+  // Asynchronous like the method: without a prototype, and an AsyncFunction to whoever looks.
+  const replacement = async function (this: unknown, ...args: unknown[]): Promise<unknown> {
+    return callWithLock(settings, method, key, this, args)
+  }
+  copyProperties(method, replacement)
+  copyMetadata(method, replacement)
+  return replacement
+}
+
+/** Name and arity, and what other decorators have left on the function. */
+function copyProperties(from: Method, to: Method): void {
+  for (const key of Reflect.ownKeys(from)) {
+    if (key === 'prototype' || key === 'arguments' || key === 'caller') continue
+    Object.defineProperty(to, key, Object.getOwnPropertyDescriptor(from, key)!)
+  }
+}
+
+interface ReflectMetadata {
+  getMetadataKeys?(target: object): unknown[]
+  getMetadata(key: unknown, target: object): unknown
+  defineMetadata(key: unknown, value: unknown, target: object): void
+}
+
+/** What `reflect-metadata` knows about the function, if somebody has loaded it. */
+function copyMetadata(from: Method, to: Method): void {
+  const reflect = Reflect as unknown as ReflectMetadata
+  for (const key of reflect.getMetadataKeys?.(from) ?? []) {
+    reflect.defineMetadata(key, reflect.getMetadata(key, from), to)
+  }
+}
+
+function noMethod(label: string, what: string): NamedLockConfigurationError {
+  return new NamedLockConfigurationError(`@WithNamedLock is for methods that return a promise: ${label} is ${what}.`)
+}

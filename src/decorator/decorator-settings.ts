@@ -1,0 +1,113 @@
+import { milliseconds } from '../duration.js'
+import { InvalidLockNameError, NamedLockConfigurationError } from '../errors.js'
+import { checkName } from '../lock-name.js'
+import { NamedLockService } from '../named-lock-service.js'
+import type { LockName, LockNames } from '../options.js'
+import { defaultCall, readCallOptions, show } from '../settings.js'
+import type { WithNamedLockOptions } from '../with-named-lock.js'
+
+type OfCall<T> = (this: unknown, ...args: unknown[]) => T
+
+/** The arguments of a decorator, checked and with their defaults filled in. Times in milliseconds. */
+export interface DecoratorSettings {
+  readonly name: LockNames | OfCall<LockNames>
+  readonly locks: NamedLockService<any> | ((self: unknown) => unknown) | undefined
+  readonly onBusy: 'throw' | 'skip' | OfCall<unknown>
+  readonly transaction: boolean
+  readonly holdAtLeast: number
+  /** What every call hands to the service. */
+  readonly callOptions: {
+    readonly timeout: number | undefined
+    readonly reentrant: boolean
+    readonly signal: AbortSignal | undefined
+  }
+  readonly signal: OfCall<AbortSignal | undefined> | undefined
+}
+
+const OPTIONS: readonly (keyof WithNamedLockOptions)[] = [
+  'locks',
+  'onBusy',
+  'reentrant',
+  'transaction',
+  'holdAtLeast',
+  'signal',
+]
+
+/** Checks what can be checked when the class is defined, so that no mistake waits for the first call. */
+export function readDecoratorOptions(name: unknown, timeout: unknown, given: unknown = {}): DecoratorSettings {
+  const options = readKnown(given)
+  const onBusy = readOnBusy(options.onBusy)
+  const transaction = readFlag(options.transaction, 'transaction')
+  const signal = typeof options.signal === 'function' ? undefined : options.signal
+  const call = readCallOptions({ timeout, reentrant: options.reentrant, signal }, defaultCall(0))
+  return {
+    name: readName(name),
+    locks: readLocks(options.locks),
+    onBusy,
+    transaction,
+    holdAtLeast: readHoldAtLeast(options.holdAtLeast),
+    callOptions: {
+      // Whoever has another answer for a busy lock does not want to wait for it, unless told how long.
+      timeout: timeout === undefined && onBusy === 'throw' ? undefined : call.timeout,
+      reentrant: call.reentrant,
+      signal: call.signal,
+    },
+    signal: typeof options.signal === 'function' ? (options.signal as OfCall<AbortSignal | undefined>) : undefined,
+  }
+}
+
+function readKnown(given: unknown): Partial<Record<keyof WithNamedLockOptions, unknown>> {
+  if (typeof given !== 'object' || given === null || Array.isArray(given)) {
+    throw wrong(`the options must be an object such as { onBusy: 'skip' }, not ${show(given)}.`)
+  }
+  for (const key of Object.keys(given)) {
+    if (!(OPTIONS as readonly string[]).includes(key)) {
+      throw wrong(`there is no option '${key}'. The options are ${OPTIONS.join(', ')}.`)
+    }
+  }
+  return given
+}
+
+function readName(name: unknown): DecoratorSettings['name'] {
+  if (typeof name === 'function') return name as OfCall<LockNames>
+  if (!Array.isArray(name)) {
+    checkName(name)
+    return name as LockNames
+  }
+  if (name.length === 0) throw new InvalidLockNameError('@WithNamedLock: a list of names must have at least one.')
+  for (const one of name) checkName(one)
+  return [...(name as LockName[])]
+}
+
+function readLocks(locks: unknown): DecoratorSettings['locks'] {
+  if (locks === undefined || locks instanceof NamedLockService) return locks
+  const isClass =
+    locks === NamedLockService || (locks as { prototype?: unknown })?.prototype instanceof NamedLockService
+  if (typeof locks === 'function' && !isClass) return locks as (self: unknown) => unknown
+  throw wrong(
+    `locks: ${isClass ? 'the class itself' : show(locks)} is neither a NamedLockService nor a function of the instance that gives one.`,
+  )
+}
+
+function readOnBusy(onBusy: unknown): DecoratorSettings['onBusy'] {
+  if (onBusy === undefined) return 'throw'
+  if (onBusy === 'throw' || onBusy === 'skip') return onBusy
+  if (typeof onBusy === 'function') return onBusy as OfCall<unknown>
+  throw wrong(`onBusy: ${show(onBusy)} is neither 'throw' nor 'skip' nor a function.`)
+}
+
+function readFlag(value: unknown, what: string): boolean {
+  if (value === undefined) return false
+  if (typeof value === 'boolean') return value
+  throw wrong(`${what}: ${show(value)} is neither true nor false.`)
+}
+
+function readHoldAtLeast(value: unknown): number {
+  const time = value === undefined ? 0 : milliseconds(value as number, 'holdAtLeast')
+  if (time === Infinity) throw wrong('holdAtLeast: Infinity would never give the lock back.')
+  return time
+}
+
+function wrong(message: string): NamedLockConfigurationError {
+  return new NamedLockConfigurationError(`@WithNamedLock: ${message}`)
+}

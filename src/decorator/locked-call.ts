@@ -1,0 +1,60 @@
+import { NamedLockConfigurationError, NamedLockTimeoutError } from '../errors.js'
+import type { NamedLock } from '../named-lock.js'
+import { show } from '../settings.js'
+import type { DecoratorSettings } from './decorator-settings.js'
+import { refuseInTransactionOf } from '../transaction/checks.js'
+import { findService } from './find-service.js'
+import { heldLongEnough } from './hold-at-least.js'
+
+type Method = (this: unknown, ...args: unknown[]) => unknown
+
+/** One call of a decorated method: the lock, the method, the release. All that goes wrong is a rejection. */
+export async function callWithLock(
+  settings: DecoratorSettings,
+  method: Method,
+  key: PropertyKey,
+  self: unknown,
+  args: unknown[],
+): Promise<unknown> {
+  const label = (): string => labelOf(self, key)
+  const service = findService(self, settings.locks, label)
+  const name = typeof settings.name === 'function' ? settings.name.apply(self, args) : settings.name
+  refuseInTransactionOf(self, service, name)
+  const options = settings.signal
+    ? { ...settings.callOptions, signal: settings.signal.apply(self, args) }
+    : settings.callOptions
+
+  let entered = false
+  const work = async (lock: NamedLock<unknown>): Promise<unknown> => {
+    entered = true
+    const acquiredAt = performance.now()
+    try {
+      return await promiseOf(method.apply(self, args), label)
+    } finally {
+      if (settings.holdAtLeast > 0) await heldLongEnough(lock, acquiredAt + settings.holdAtLeast)
+    }
+  }
+
+  try {
+    return settings.transaction
+      ? await service.transaction(name, options, (_manager: unknown, lock: NamedLock<unknown>) => work(lock))
+      : await service.withLock(name, options, work)
+  } catch (error) {
+    // Once the method has begun, a timeout is one of its own.
+    if (entered || settings.onBusy === 'throw' || !(error instanceof NamedLockTimeoutError)) throw error
+    return settings.onBusy === 'skip' ? undefined : settings.onBusy.apply(self, args)
+  }
+}
+
+function promiseOf(result: unknown, label: () => string): unknown {
+  if (typeof (result as PromiseLike<unknown> | null | undefined)?.then === 'function') return result
+  throw new NamedLockConfigurationError(
+    `${label()} returned ${show(result)} instead of a promise: @WithNamedLock is for asynchronous methods, since the lock is released when the promise settles.`,
+  )
+}
+
+/** `Orders.pay`, for messages. */
+function labelOf(self: unknown, key: PropertyKey): string {
+  const owner = typeof self === 'function' ? self : (self as object | null | undefined)?.constructor
+  return owner?.name ? `${owner.name}.${String(key)}` : String(key)
+}

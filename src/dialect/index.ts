@@ -1,0 +1,45 @@
+import type { DataSourceLike } from '../data-source-like.js'
+import { UnsupportedDriverError } from '../errors.js'
+import type { Dialect } from './dialect.js'
+import { MariaDbDialect } from './mariadb.js'
+import { MySqlDialect } from './mysql.js'
+
+/** A DataSource may bring its dialect: the one for locks in memory does. */
+export const OWN_DIALECT = Symbol('typeorm-named-lock.dialect')
+
+const mysql = new MySqlDialect()
+const mariadb = new MariaDbDialect()
+
+/** Why there are no locks with a driver, for those people ask about. */
+const REASONS: Readonly<Record<string, string>> = {
+  'aurora-mysql':
+    'its HTTP API gives every statement another connection, and named locks belong to a connection. Use the mysql driver',
+  'aurora-postgres': 'its HTTP API gives every statement another connection, and locks belong to a connection',
+  postgres: 'PostgreSQL is not supported yet',
+  cockroachdb: 'its advisory lock functions are stubs that lock nothing',
+  sqlite: 'SQLite is a file of one machine and has no named locks',
+  'better-sqlite3': 'SQLite is a file of one machine and has no named locks',
+  sqljs: 'sql.js lives in one process and has no named locks',
+}
+
+/**
+ * The dialect to begin with for a DataSource; the first session finds out which server it really is.
+ *
+ * @throws UnsupportedDriverError with the reason.
+ */
+export function dialectFor(dataSource: DataSourceLike): Dialect {
+  const own = (dataSource as { [OWN_DIALECT]?: Dialect })[OWN_DIALECT]
+  if (own) return own
+  const driverType: unknown = dataSource.options.type
+  if (driverType === 'mysql') return mysql
+  if (driverType === 'mariadb') return mariadb
+  const reason = REASONS[String(driverType)] ?? 'this library knows no named locks for it'
+  throw new UnsupportedDriverError(
+    `The driver '${String(driverType)}' can not be used for named locks: ${reason}. Supported are 'mysql' and 'mariadb'.`,
+  )
+}
+
+/** Both driver types talk to both servers: the version tells which dialect is right. */
+export function dialectOfServer(version: string): Dialect {
+  return /mariadb/i.test(version) ? mariadb : mysql
+}

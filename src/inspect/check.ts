@@ -1,0 +1,38 @@
+import { dialectOfServer } from '../dialect/index.js'
+import type { Finding } from '../options.js'
+import { singleValue } from '../session/connection.js'
+import type { Sessions } from '../session/sessions.js'
+import type { Settings } from '../settings.js'
+
+const ORDER: readonly Finding['severity'][] = ['error', 'warning', 'info']
+
+/** Everything that is wrong with this set-up, worst first. */
+export async function check(sessions: Sessions, settings: Settings, poolSize: number): Promise<Finding[]> {
+  const ofServer = await sessions.inspect(async (ask) => {
+    // The sessions' own way to find out may be refused, and then it is this that has to tell why.
+    const dialect = sessions.isDialectSure
+      ? sessions.dialect
+      : dialectOfServer(singleValue(await ask('SELECT VERSION() AS v')) ?? '')
+    return dialect.check(ask, settings.lease)
+  })
+  return [...ofServer, ...checkPool(settings, poolSize)].sort(
+    (a, b) => ORDER.indexOf(a.severity) - ORDER.indexOf(b.severity),
+  )
+}
+
+export function checkPool({ connections, maxSessions }: Settings, poolSize: number): Finding[] {
+  const most = Math.min(maxSessions, Math.floor(poolSize / 2))
+  if (connections === 'own' || most >= maxSessions) return []
+  return [
+    {
+      code: 'POOL_TOO_SMALL',
+      severity: most < 2 ? 'warning' : 'info',
+      message:
+        `The DataSource's pool has ${poolSize} connections, of which locks may use ${most}` +
+        (most < 2
+          ? ': none of them can wait, so that locks held by other processes are polled for. transaction() and dedicated locks need one each beside them.'
+          : ` (maxSessions is ${maxSessions}): few can wait at the same time, further waits are polled for.`),
+      remedy: `Set poolSize to ${2 * maxSessions} or more, or use connections: 'own'.`,
+    },
+  ]
+}

@@ -1,0 +1,99 @@
+import type { LockHolder } from '../options.js'
+import type { Claim } from '../queue/claim.js'
+import type { Slots } from '../queue/slots.js'
+import type { Request } from '../session/place.js'
+import type { Target } from '../targets.js'
+import { readNotes, THIS_PROCESS } from './lock-notes.js'
+
+/** How long a caller whose time has run out waits to be told who has the lock. */
+const PATIENCE = 100
+
+interface Question {
+  answer: Promise<LockHolder | null>
+  /** What is known before the whole answer is. */
+  known: LockHolder | undefined
+}
+
+/** Finds out who holds a lock, for `holder` and for the message of a timeout. */
+export class HolderLookup {
+  readonly #slots: Slots
+  /** Callers of one lock tend to run out of time together: one question serves them all. */
+  readonly #underWay = new Map<string, Question>()
+
+  constructor(slots: Slots) {
+    this.#slots = slots
+  }
+
+  /** The holder as the server sees it; null when nobody holds the lock. */
+  find({ exclusionKey, literal, key }: Target): Promise<LockHolder | null> {
+    return this.#question(exclusionKey, literal, key).answer
+  }
+
+  /** The same, but never late and never failing: what is known by then. */
+  findQuickly(claim: Claim): Promise<LockHolder | undefined> {
+    const local = localHolder(claim.slot.holder)
+    if (local) return Promise.resolve(local)
+    const question = this.#question(claim.slot.exclusionKey, claim.literal, claim.target.key)
+    return new Promise((resolve) => {
+      const timer = setTimeout(() => resolve(question.known), PATIENCE)
+      question.answer
+        .then(
+          (holder) => resolve(holder ?? undefined),
+          () => resolve(question.known),
+        )
+        .finally(() => clearTimeout(timer))
+    })
+  }
+
+  #question(exclusionKey: string, literal: string, key: string): Question {
+    let question = this.#underWay.get(literal)
+    if (!question) {
+      question = { known: undefined, answer: Promise.resolve(null) }
+      question.answer = this.#find(exclusionKey, literal, key, question).finally(() => this.#underWay.delete(literal))
+      this.#underWay.set(literal, question)
+    }
+    return question
+  }
+
+  async #find(exclusionKey: string, literal: string, key: string, question: Question): Promise<LockHolder | null> {
+    const connectionId = await this.ask('holderId', literal)
+    if (!connectionId) return null
+    const local = localHolder(this.#slots.get(exclusionKey)?.holder)
+    if (local?.connectionId === connectionId) return local
+    question.known = { connectionId }
+    const { sessions } = this.#slots
+    // Without the PROCESS privilege the server shows other users' connections to nobody: the id must do then.
+    const details = await sessions
+      .inspect(async (ask) => {
+        const { dialect } = sessions
+        const who = dialect.readConnection(await ask(dialect.describeConnection(connectionId)))
+        question.known = { connectionId, ...who }
+        return { ...who, ...readNotes(await dialect.readNotes(ask)).holder(key, connectionId) }
+      })
+      .catch(() => question.known)
+    return { connectionId, ...details }
+  }
+
+  /** One request on the shared session; it never blocks there. */
+  ask(request: Request, literal: string): Promise<string | undefined> {
+    return new Promise((resolve, reject) => {
+      this.#slots.sessions.shared.ask(request, literal, {
+        answered: (_request, answer, error) => (error ? reject(error) : resolve(answer)),
+      })
+    })
+  }
+}
+
+/** Who holds that claim, for those who ask about it in this process. */
+export function localHolder(claim: Claim | undefined): LockHolder | undefined {
+  const facts = claim?.isHeld ? claim.session?.facts : undefined
+  if (!claim || !facts) return undefined
+  return {
+    connectionId: facts.connectionId,
+    ...(facts.user !== undefined && { user: facts.user }),
+    ...(facts.host !== undefined && { host: facts.host }),
+    ...(facts.database !== undefined && { database: facts.database }),
+    since: new Date(performance.timeOrigin + claim.grantedAt),
+    process: THIS_PROCESS,
+  }
+}

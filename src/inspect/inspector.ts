@@ -1,0 +1,67 @@
+import type { Closing } from '../closing.js'
+import { NamedLockTimeoutError } from '../errors.js'
+import type { Finding, LockHolder, LockList, LockName } from '../options.js'
+import type { Slots } from '../queue/slots.js'
+import { readInspectOptions, readListOptions } from '../settings.js'
+import type { Target, Targets } from '../targets.js'
+import { within } from '../within.js'
+import { check } from './check.js'
+import { HolderLookup } from './holder-lookup.js'
+import { LockLister } from './lock-list.js'
+
+/** How long whoever asks about a lock waits for the database, if its timeout is not longer. */
+const PATIENCE = 3_000
+
+/** The questions about locks: is it held, by whom, which are there, and is this server fit for them. */
+export class Inspector {
+  readonly lookup: HolderLookup
+  readonly #slots: Slots
+  readonly #targets: Targets
+  readonly #closing: Closing
+  readonly #lister: LockLister
+  readonly #poolSize: () => number
+
+  constructor(slots: Slots, targets: Targets, closing: Closing, poolSize: () => number) {
+    this.#slots = slots
+    this.#targets = targets
+    this.#closing = closing
+    this.#poolSize = poolSize
+    this.lookup = new HolderLookup(slots)
+    this.#lister = new LockLister(slots, targets)
+  }
+
+  async isLocked(name: LockName, options: unknown): Promise<boolean> {
+    const target = await this.#target(name, options)
+    return (await this.inTime(this.lookup.ask('isFree', target.literal))) === '0'
+  }
+
+  async holder(name: LockName, options: unknown): Promise<LockHolder | null> {
+    const target = await this.#target(name, options)
+    return this.inTime(this.lookup.find(target))
+  }
+
+  async list(options: unknown): Promise<LockList> {
+    this.#closing.check()
+    return this.inTime(this.#lister.list(readListOptions(options)))
+  }
+
+  async check(): Promise<Finding[]> {
+    this.#closing.check()
+    return this.inTime(check(this.#slots.sessions, this.#slots.settings, this.#poolSize()))
+  }
+
+  /** A pool without a free connection must not make anybody wait for ever. */
+  inTime<T>(work: Promise<T>, timeout = this.#slots.settings.timeout, signal?: AbortSignal): Promise<T> {
+    return within(work, Math.max(timeout, PATIENCE), signal, () => {
+      const why = this.#slots.sessions.obstacle ?? 'the database did not answer in time'
+      return new NamedLockTimeoutError(`The database could not be asked about the lock: ${why}.`)
+    })
+  }
+
+  async #target(name: LockName, options: unknown): Promise<Target> {
+    this.#closing.check()
+    const { exactName } = readInspectOptions(options)
+    if (exactName) await this.inTime(this.#slots.sessions.sureDialect())
+    return this.#targets.of(name, exactName)
+  }
+}

@@ -1,0 +1,176 @@
+import type { LockRow, LockTable } from '../dialect/lock-table.js'
+import { keyFor, keyPrefix, mayBeginWith, nameOf } from '../lock-name.js'
+import type { LockHolder, LockInfo, LockList, LockWaiter } from '../options.js'
+import type { Claim } from '../queue/claim.js'
+import { MARKS } from '../queue/marks.js'
+import type { Slot } from '../queue/slot.js'
+import type { Slots } from '../queue/slots.js'
+import type { Targets } from '../targets.js'
+import { localHolder } from './holder-lookup.js'
+import { readNotes, type NotedLocks } from './lock-notes.js'
+
+/** What is put together before it is known whether somebody holds it. */
+interface Entry {
+  readonly key: string
+  holder: LockHolder | undefined
+  readonly waiters: LockWaiter[]
+}
+
+export interface ListSettings {
+  readonly prefix: string
+  readonly waiting: boolean
+}
+
+/** Finds out what locks there are: what the server tells, what the notes of other processes say, and what this service knows itself. */
+export class LockLister {
+  readonly #slots: Slots
+  readonly #targets: Targets
+
+  constructor(slots: Slots, targets: Targets) {
+    this.#slots = slots
+    this.#targets = targets
+  }
+
+  async list({ prefix, waiting }: ListSettings): Promise<LockList> {
+    const { sessions } = this.#slots
+    const dialect = await sessions.sureDialect()
+    const { table, notes } = await sessions.inspect(async (ask) => {
+      const found = await dialect.readLocks(ask)
+      const known = found.missing === undefined ? [] : await this.#heldOfKnown(ask, found)
+      return { table: { ...found, rows: [...found.rows, ...known] }, notes: readNotes(await dialect.readNotes(ask)) }
+    })
+    const list = this.#entries(table, notes)
+      .map((entry) => this.#describe(entry, notes))
+      .filter((info) => info !== undefined)
+      .filter((info) => this.#isWanted(info, prefix) && (!waiting || info.waiters.length > 0))
+      .sort((a, b) => (a.key < b.key ? -1 : 1))
+    // Not enumerable: the list looks and compares like any other.
+    return Object.defineProperty(list, 'note', { value: noteOf(table) })
+  }
+
+  /** Where the server does not list, it can still be asked about keys one has heard of. */
+  async #heldOfKnown(ask: (sql: string) => Promise<unknown>, table: LockTable): Promise<LockRow[]> {
+    const { dialect } = this.#slots.sessions
+    const keys = [...new Set([...table.rows.map(({ key }) => key), ...[...this.#targets.known].map(({ key }) => key)])]
+    const rows: LockRow[] = []
+    for (let i = 0; i < keys.length; i += dialect.batchLimit) {
+      const some = keys.slice(i, i + dialect.batchLimit)
+      const questions = some.map((key) => dialect.holderId(dialect.literal(key)))
+      const answers = dialect.readBatch(await ask(dialect.batch(questions.join(','))))
+      some.forEach((key, at) => {
+        const connectionId = answers[at]
+        if (connectionId) rows.push({ key, isGranted: true, connectionId })
+      })
+    }
+    return rows
+  }
+
+  #entries(table: LockTable, notes: NotedLocks): Entry[] {
+    const entries = new Map<string, Entry>()
+    const { dialect } = this.#slots.sessions
+    const entryOf = (key: string): [Entry, Slot | undefined] => {
+      const id = dialect.exclusionKey(key)
+      const slot = this.#slots.get(id)
+      let entry = entries.get(id)
+      if (!entry) {
+        // The server may have folded an exact name; here it is known as it was given.
+        const own = [slot?.holder, slot?.head].find((claim) => claim?.target.exclusionKey === id)?.target.key
+        entries.set(id, (entry = { key: own ?? key, holder: undefined, waiters: [] }))
+      }
+      return [entry, slot]
+    }
+    for (const row of table.rows) {
+      if (isMark(row.key)) continue
+      const [entry, slot] = entryOf(row.key)
+      if (row.isGranted) entry.holder = holderOf(row, slot?.holder, notes)
+      else this.#addWaiters(entry, row, slot)
+    }
+    for (const slot of this.#slots.all()) {
+      const key = (slot.holder ?? slot.head)?.target.key
+      if (key === undefined) continue
+      const [entry] = entryOf(key)
+      entry.holder ??= localHolder(slot.holder)
+      if (!entry.waiters.some((waiter) => local.has(waiter))) entry.waiters.push(...localWaiters(slot))
+    }
+    return [...entries.values()]
+  }
+
+  /** Where this process waits in the server's queue, all of its callers do. */
+  #addWaiters(entry: Entry, row: LockRow, slot: Slot | undefined): void {
+    const waiter = waiterOf(row)
+    if (!slot?.hasWaiters || !this.#slots.sessions.isOwn(row.connectionId)) entry.waiters.push(waiter)
+    else entry.waiters.push(...localWaiters(slot, waiter))
+  }
+
+  #describe({ key, holder, waiters }: Entry, notes: NotedLocks): LockInfo | undefined {
+    if (!holder) return undefined // it has just been given back
+    const name = this.#nameOf(key, notes)
+    return { key, ...(name !== undefined && { name }), holder, waiters }
+  }
+
+  #nameOf(key: string, notes: NotedLocks): string | undefined {
+    const { namespace } = this.#targets
+    const slot = this.#slots.get(this.#slots.sessions.dialect.exclusionKey(key))
+    const own = [slot?.holder, slot?.head].find((claim) => claim?.target.key === key)
+    if (own) return own.name
+    const noted = notes.names.get(key)
+    // Anybody can leave a note: the key has to bear it out.
+    return nameOf(namespace, key) ?? (noted !== undefined && fits(namespace, noted, key) ? noted : undefined)
+  }
+
+  #isWanted({ key, name }: LockInfo, prefix: string): boolean {
+    const { namespace } = this.#targets
+    const isOwn = this.#slots.get(this.#slots.sessions.dialect.exclusionKey(key)) !== undefined
+    if (!isOwn && !key.startsWith(keyPrefix(namespace))) return false
+    return name === undefined ? mayBeginWith(namespace, key, prefix) : name.startsWith(prefix)
+  }
+}
+
+/** Waiters of this process: known once each, however many of its connections wait. */
+const local = new WeakSet<LockWaiter>()
+
+function localWaiters(slot: Slot, first?: LockWaiter): LockWaiter[] {
+  return slot.waiters.map((claim, at) => {
+    const waiter = { ...(at === 0 && first), since: new Date(performance.timeOrigin + claim.startedAt) }
+    local.add(waiter)
+    return waiter
+  })
+}
+
+function waiterOf({ forMs, ...row }: LockRow): LockWaiter {
+  return { ...who(row), ...(forMs !== undefined && { since: new Date(Date.now() - forMs) }) }
+}
+
+function holderOf(row: LockRow, claim: Claim | undefined, notes: NotedLocks): LockHolder {
+  const own = localHolder(claim)
+  if (own?.connectionId === row.connectionId) return own
+  return { ...who(row), ...notes.holder(row.key, row.connectionId) }
+}
+
+function who({ connectionId, user, host, database }: Omit<LockRow, 'forMs'>): LockHolder {
+  return {
+    connectionId,
+    ...(user !== undefined && { user }),
+    ...(host !== undefined && { host }),
+    ...(database !== undefined && { database }),
+  }
+}
+
+function fits(namespace: string | false, name: string, key: string): boolean {
+  try {
+    return keyFor(namespace, name) === key
+  } catch {
+    return false
+  }
+}
+
+/** The polling marks of contest.ts are the library's own business. */
+function isMark(key: string): boolean {
+  return key.startsWith(keyPrefix(MARKS)) && key.includes('~')
+}
+
+function noteOf({ missing }: LockTable): string | undefined {
+  return missing === undefined
+    ? undefined
+    : `Locks that only other applications know of may be missing: ${missing}. Shown are the locks of this service, and names it has lately asked for.`
+}

@@ -1,0 +1,373 @@
+import { Closing } from './closing.js'
+import type { DataSourceLike } from './data-source-like.js'
+import { dialectFor } from './dialect/index.js'
+import type { Emitter } from './emitter.js'
+import { NamedLockConfigurationError, NamedLockLostError } from './errors.js'
+import { HeldLock } from './held-lock.js'
+import { Inspector } from './inspect/inspector.js'
+import { LockNotes } from './inspect/lock-notes.js'
+import { currentScope, LockScope, runInScope, scopeHolding, transactionScope } from './lock-scope.js'
+import type { LockNames, NamedLockServiceOptions, TryResult } from './options.js'
+import { Claim, type SessionSource } from './queue/claim.js'
+import { Slots } from './queue/slots.js'
+import { migrationsLock, readMigrationOptions } from './migrations/run-migrations.js'
+import { Reporter } from './reporter.js'
+import { DedicatedSource } from './session/dedicated-source.js'
+import { poolSizeOf } from './session/driver.js'
+import { Sessions } from './session/sessions.js'
+import { defaultCall, readCallOptions, readServiceOptions, type CallSettings, type Settings } from './settings.js'
+import { namesOf, Targets, type Target } from './targets.js'
+import { reentrancyRefused, refuseInsideTransaction } from './transaction/checks.js'
+import { watchTransactions } from './transaction/foreign-transactions.js'
+import { Transactions, type TransactionsHost, type TransactionWork } from './transaction/transactions.js'
+import { timeoutError } from './timeout-error.js'
+import { isTraced, traced } from './tracing.js'
+import { logEvents } from './typeorm-logger.js'
+
+type AnyWork = (lock: any) => unknown
+
+/** How long a caller that does not want to wait for the lock waits for the database. */
+const PATIENCE = 3_000
+
+/** What a NamedLockService does: from the options of a call to claims in slots, from claims to handles and scopes. */
+export class LockEngine {
+  readonly inspector: Inspector
+  readonly #dataSource: DataSourceLike
+  readonly #settings: Settings
+  readonly #slots: Slots
+  readonly #sessions: Sessions
+  readonly #targets: Targets
+  readonly #events: Emitter
+  readonly #reporter: Reporter
+  readonly #notes: LockNotes
+  readonly #transactions: Transactions
+  readonly #stopWatching: () => void
+  readonly #closing: Closing
+  readonly #defaultCall: CallSettings
+  readonly #defaultTry: CallSettings
+  readonly #onReleased = (claim: Claim): void => {
+    this.#reporter.released(claim)
+    this.#closing.released()
+  }
+
+  constructor(dataSource: DataSourceLike, options: NamedLockServiceOptions, events: Emitter) {
+    const settings = readServiceOptions(options)
+    checkDataSource(dataSource)
+    const dialect = dialectFor(dataSource)
+    this.#dataSource = dataSource
+    this.#settings = settings
+    this.#events = events
+    logEvents(dataSource, events)
+    this.#reporter = new Reporter(events)
+    this.#slots = new Slots(settings, this.#reporter)
+    this.#sessions = new Sessions(dataSource, settings, dialect, (session, error) =>
+      this.#slots.sessionLost(session, error),
+    )
+    this.#slots.sessions = this.#sessions
+    this.#targets = new Targets(dataSource, settings, this.#sessions)
+    this.#notes = new LockNotes(this.#slots)
+    this.#closing = new Closing(this.#slots, this.#sessions, settings.closeTimeout)
+    this.inspector = new Inspector(this.#slots, this.#targets, this.#closing, () => poolSizeOf(dataSource))
+    this.#defaultCall = defaultCall(settings.timeout)
+    this.#defaultTry = defaultCall(0)
+    this.#sessions.onSilence = (session) => this.#slots.checkOwner(session)
+    this.#transactions = new Transactions(this.#transactionsHost())
+    this.#stopWatching = settings.insideTransaction === 'allow' ? () => {} : watchTransactions(dataSource)
+  }
+
+  get isClosed(): boolean {
+    return this.#closing.hasBegun
+  }
+
+  readOptions(options: unknown): CallSettings {
+    return readCallOptions(options, this.#defaultCall)
+  }
+
+  readTransactionOptions(options: unknown): CallSettings {
+    return { ...readCallOptions(options, this.#defaultCall, 'transaction'), session: 'dedicated' }
+  }
+
+  readLockTransactionOptions(options: unknown): CallSettings {
+    return readCallOptions(options, this.#defaultCall, 'lockTransaction')
+  }
+
+  readTryOptions(options: unknown): CallSettings {
+    return readCallOptions(options, this.#defaultTry)
+  }
+
+  withLock(names: LockNames, call: CallSettings, work: AnyWork): Promise<unknown> {
+    return this.#hold(names, call, work, (claim) => this.#timedOut(claim, call), same)
+  }
+
+  tryWithLock(names: LockNames, call: CallSettings, work: AnyWork): Promise<TryResult<unknown>> {
+    const acquired = (value: unknown): TryResult<unknown> => ({ acquired: true, value })
+    return this.#hold<TryResult<unknown>>(names, call, work, () => ({ acquired: false }), acquired)
+  }
+
+  transaction(names: LockNames, call: CallSettings, work: TransactionWork): Promise<unknown> {
+    this.#closing.check()
+    return this.#transactions.run(names, call, work)
+  }
+
+  async lockTransaction(manager: unknown, names: LockNames, call: CallSettings): Promise<void> {
+    this.#closing.check()
+    return this.#transactions.lock(manager, names, call)
+  }
+
+  async runMigrations(options: unknown): Promise<unknown> {
+    const { lock, migrations } = readMigrationOptions(options)
+    const call = this.readOptions(lock)
+    return this.withLock(migrationsLock(this.#dataSource), call, () => this.#dataSource.runMigrations(migrations))
+  }
+
+  /** The EntityManager of the `transaction` that the running code is in. */
+  get manager(): unknown {
+    const running = transactionScope(this.#dataSource)?.transaction
+    return running?.isOurs ? running.manager : undefined
+  }
+
+  async acquire(names: LockNames, call: CallSettings): Promise<HeldLock> {
+    const lock = await this.#obtain(names, call, false)
+    return lock instanceof Claim ? this.#timedOut(lock, call) : lock
+  }
+
+  async tryAcquire(names: LockNames, call: CallSettings): Promise<HeldLock | null> {
+    const lock = await this.#obtain(names, call, false)
+    return lock instanceof Claim ? null : lock
+  }
+
+  close(): Promise<void> {
+    this.#notes.stop()
+    this.#stopWatching()
+    return this.#closing.begin()
+  }
+
+  /** The locks, or the claim whose time ran out. */
+  #obtain(
+    names: LockNames,
+    call: CallSettings,
+    isScoped: boolean,
+    source = this.#sourceFor(call),
+  ): Promise<HeldLock | Claim> {
+    return isTraced()
+      ? traced(this.#events.owner, names, call.timeout, () => this.#obtainNow(names, call, isScoped, source))
+      : this.#obtainNow(names, call, isScoped, source)
+  }
+
+  #obtainNow(
+    names: LockNames,
+    call: CallSettings,
+    isScoped: boolean,
+    source: SessionSource | undefined,
+  ): Promise<HeldLock | Claim> {
+    this.#closing.check()
+    const around = currentScope()
+    const isPlain = !call.exactName && !call.shared
+    if (!isPlain || around || typeof names !== 'string') return this.#obtainAll(names, call, isScoped, around, source)
+    // By far the most calls: one name, outside of every scope. The same as below, without what they have no need of.
+    const target = this.#targets.of(names, false)
+    call.signal?.throwIfAborted()
+    if (isScoped) this.#guardTransaction(names)
+    const scope = isScoped ? new LockScope(undefined, this.#dataSource, [target.exclusionKey]) : undefined
+    return this.#claim(target, call, performance.now(), source, scope, scope, (claim) =>
+      claim.state === 'held' ? new HeldLock([names], [claim], scope, this.#onReleased) : claim,
+    )
+  }
+
+  async #obtainAll(
+    names: LockNames,
+    call: CallSettings,
+    isScoped: boolean,
+    around: LockScope | undefined,
+    source: SessionSource | undefined,
+  ): Promise<HeldLock | Claim> {
+    const startedAt = performance.now()
+    const targets = await this.#targetsOf(names, call)
+    const keys = targets.map((target) => target.exclusionKey)
+    const scope = isScoped ? new LockScope(around, this.#dataSource, keys) : undefined
+    if (isScoped && !keys.every((key) => around && scopeHolding(this.#dataSource, key))) this.#guardTransaction(names)
+    const shared = around ? this.#heldAround(targets, call) : undefined
+    const claims: Claim[] = []
+    try {
+      for (const target of targets) {
+        this.#closing.check() // it may have been closed while the lock before was waited for
+        const mine = shared?.get(target.exclusionKey)
+        const claim = mine ?? (await this.#claim(target, call, startedAt, source, scope, scope ?? around, same))
+        if (claim.state !== 'held') {
+          await giveBack(claims)
+          return claim
+        }
+        if (mine) mine.shares++
+        claims.push(claim)
+        if (scope) scope.hasLocks = true
+      }
+    } catch (error) {
+      await giveBack(claims)
+      throw error
+    }
+    const lock = new HeldLock(namesOf(names), claims, scope, this.#onReleased)
+    const lost = claims.find((claim) => claim.state !== 'held')
+    if (!lost) return lock
+    void lock.release()
+    throw new NamedLockLostError(`The lock '${lost.name}' was lost while the others were waited for.`)
+  }
+
+  /** Resolves when the claim is held or its time has run out. */
+  #claim<T>(
+    target: Target,
+    call: CallSettings,
+    startedAt: number,
+    source: SessionSource | undefined,
+    scope: LockScope | undefined,
+    waitsIn: LockScope | undefined,
+    result: (claim: Claim) => T,
+  ): Promise<T> {
+    return new Promise((resolve, reject) => {
+      const isTry = call.timeout === 0
+      const claim: Claim = new Claim(
+        this.#slots.slotFor(target.exclusionKey, target.literal),
+        target,
+        startedAt,
+        startedAt + (isTry ? PATIENCE : call.timeout),
+        isTry,
+        source,
+        scope,
+        waitsIn,
+        call.signal,
+        (failure) => {
+          this.#slots.settled(claim)
+          if (failure === undefined) {
+            this.#notes.wake()
+            this.#reporter.acquired(claim)
+          } else if (failure === 'timeout') this.#reporter.timedOut(claim)
+          if (failure === undefined || failure === 'timeout') resolve(result(claim))
+          else reject(failure)
+        },
+      )
+      this.#slots.add(claim)
+    })
+  }
+
+  /** Runs scoped work, and gives the lock back on every path. All in one function: promises are what a lock costs most here. */
+  async #hold<T>(
+    names: LockNames,
+    call: CallSettings,
+    work: AnyWork,
+    onBusy: (claim: Claim) => T | Promise<T>,
+    onDone: (value: unknown) => T,
+  ): Promise<T> {
+    const lock = await this.#obtain(names, call, true)
+    if (lock instanceof Claim) return onBusy(lock)
+    const scope = lock.scope as LockScope
+    scope.lock = lock
+    let result: unknown
+    try {
+      result = await runInScope(scope, work, lock)
+    } catch (error) {
+      scope.open = false
+      await lock.release()
+      throw error
+    }
+    scope.open = false
+    let { lostError } = lock
+    await lock.release()
+    lostError ??= lock.foundLost
+    if (lostError) throw lostError
+    return onDone(result)
+  }
+
+  async #timedOut(claim: Claim, call: CallSettings): Promise<never> {
+    throw await timeoutError(claim, call, this.inspector.lookup, this.#sessions)
+  }
+
+  /** What the running scopes hold of these names already, by whichever service of the DataSource. */
+  #heldAround(targets: readonly Target[], call: CallSettings): Map<string, Claim> | undefined {
+    let held: Map<string, Claim> | undefined
+    for (const { name, exclusionKey } of targets) {
+      const scope = scopeHolding(this.#dataSource, exclusionKey)
+      if (!scope) continue
+      if (!call.reentrant) {
+        throw reentrancyRefused(name)
+      }
+      const claim = claimIn(scope, exclusionKey)
+      if (!claim?.isHeld) throw lostIn(scope, name)
+      held ??= new Map()
+      held.set(exclusionKey, claim)
+    }
+    return held
+  }
+
+  /** A lock of its own connection inside somebody else's transaction would be given back before the COMMIT. */
+  #guardTransaction(names: LockNames): void {
+    // typeorm-transactional puts its transaction's manager in the place of the DataSource's.
+    const isInside = this.#dataSource.manager.queryRunner?.isTransactionActive || transactionScope(this.#dataSource)
+    if (isInside) refuseInsideTransaction(names, this.#settings.insideTransaction)
+  }
+
+  #sourceFor(call: CallSettings): SessionSource | undefined {
+    return call.session === 'dedicated' ? new DedicatedSource(this.#dataSource, this.#sessions.work) : undefined
+  }
+
+  async #targetsOf(names: LockNames, call: CallSettings): Promise<readonly Target[]> {
+    if (call.shared) throw this.#sharedRefused()
+    if (call.exactName && !this.#sessions.isDialectSure)
+      await this.inspector.inTime(this.#sessions.sureDialect(), call.timeout, call.signal)
+    const targets = this.#targets.ofAll(names, call.exactName)
+    call.signal?.throwIfAborted()
+    return targets
+  }
+
+  #transactionsHost(): TransactionsHost {
+    const timeout = (claim: Claim, call: CallSettings): Promise<Error> =>
+      timeoutError(claim, call, this.inspector.lookup, this.#sessions)
+    return {
+      dataSource: this.#dataSource,
+      sessions: this.#sessions,
+      targets: (names, call) => this.#targetsOf(names, call),
+      obtain: (names, call, source) => this.#obtain(names, call, true, source),
+      claimAround: ({ exclusionKey }) => {
+        const scope = scopeHolding(this.#dataSource, exclusionKey)
+        return scope && claimIn(scope, exclusionKey)
+      },
+      claim: (target, call, startedAt, source, scope, waitsIn) => {
+        this.#closing.check()
+        return this.#claim(target, call, startedAt, source, scope, waitsIn, same)
+      },
+      timeout,
+      giveBack,
+      sessionLost: (session, error) => this.#slots.sessionLost(session, error),
+      released: this.#onReleased,
+    }
+  }
+
+  #sharedRefused(): Error {
+    return new NamedLockConfigurationError(
+      `shared: ${this.#sessions.dialect.server} has no reader locks; leave the option out for an ordinary lock.`,
+    )
+  }
+}
+
+const same = <T>(value: T): T => value
+
+function claimIn(scope: LockScope, key: string): Claim | undefined {
+  const lock = scope.lock as HeldLock | undefined
+  const claim = lock?.claims.find(({ target }) => target.exclusionKey === key) ?? scope.transaction?.claimOf(key)
+  return claim as Claim | undefined
+}
+
+function lostIn({ lock }: LockScope, name: string): Error {
+  return (lock as HeldLock | undefined)?.lostError ?? new NamedLockLostError(`The lock '${name}' is not held any more.`)
+}
+
+async function giveBack(claims: readonly Claim[]): Promise<void> {
+  for (const claim of [...claims].reverse()) {
+    if (--claim.shares === 0) await claim.slot.release(claim)
+  }
+}
+
+function checkDataSource(dataSource: DataSourceLike | undefined | null): void {
+  if (typeof dataSource?.createQueryRunner === 'function' && typeof dataSource.options === 'object') return
+  throw new NamedLockConfigurationError(
+    'NamedLockService needs a TypeORM DataSource: new NamedLockService(dataSource, options?).',
+  )
+}

@@ -1,0 +1,1 @@
+export { instrumentNamedLocks, type NamedLockTelemetryOptions } from './instrument.js'

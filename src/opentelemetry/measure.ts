@@ -1,0 +1,85 @@
+import type { Attributes, Meter } from '@opentelemetry/api'
+import type { NamedLockEvents } from '../events.js'
+import type { NamedLockService } from '../named-lock-service.js'
+import { acquireChannel, type AcquireTrace } from '../tracing.js'
+
+/** Metrics of one service; the result stops them. */
+export function measure(
+  locks: NamedLockService<any>,
+  meter: Meter,
+  common: Attributes,
+  metricName: ((name: string) => string | undefined) | undefined,
+): () => void {
+  const seconds = { unit: 's' }
+  const waits = meter.createHistogram('named_lock.wait.duration', {
+    ...seconds,
+    description: 'From the call to the lock, or to giving up.',
+  })
+  const holds = meter.createHistogram('named_lock.hold.duration', {
+    ...seconds,
+    description: 'From the lock to its release.',
+  })
+  const timeouts = meter.createCounter('named_lock.timeouts', { description: 'Waits whose time ran out.' })
+  const losses = meter.createCounter('named_lock.losses', { description: 'Locks lost while they were held.' })
+  const handOvers = meter.createCounter('named_lock.hand_overs', {
+    description: 'Locks that were passed on inside the process, without the server.',
+  })
+  const held = meter.createUpDownCounter('named_lock.held', { description: 'Locks that are held.' })
+  const pending = meter.createUpDownCounter('named_lock.pending', { description: 'Calls that wait for their lock.' })
+
+  const of = (name: string): Attributes => {
+    const called = metricName?.(name)
+    return called === undefined ? common : { ...common, 'named_lock.name': called }
+  }
+  const listeners = {
+    acquired: ({ name, waitedMs, by }: NamedLockEvents['acquired'][0]): void => {
+      const attributes = of(name)
+      waits.record(waitedMs / 1000, { ...attributes, 'named_lock.outcome': 'acquired' })
+      held.add(1, attributes)
+      if (by === 'handover') handOvers.add(1, attributes)
+    },
+    timedOut: ({ name, waitedMs }: NamedLockEvents['timedOut'][0]): void => {
+      const attributes = of(name)
+      waits.record(waitedMs / 1000, { ...attributes, 'named_lock.outcome': 'timed_out' })
+      timeouts.add(1, attributes)
+    },
+    released: ({ name, heldMs }: NamedLockEvents['released'][0]): void => {
+      const attributes = of(name)
+      holds.record(heldMs / 1000, attributes)
+      held.add(-1, attributes)
+    },
+    lost: ({ name }: NamedLockEvents['lost'][0]): void => {
+      const attributes = of(name)
+      losses.add(1, attributes)
+      held.add(-1, attributes)
+    },
+  }
+  const change = (trace: AcquireTrace, by: 1 | -1): void => {
+    if (trace.service === locks) pending.add(by, of(trace.names[0] ?? ''))
+  }
+  const counted = new WeakSet<AcquireTrace>()
+  const subscribers = {
+    start: (trace: AcquireTrace): void => {
+      counted.add(trace)
+      change(trace, 1)
+    },
+    end: (): void => {},
+    asyncStart: (): void => {},
+    // A call that fails before it waits has no asyncEnd, one that fails later has both.
+    error: (trace: AcquireTrace): void => void (counted.delete(trace) && change(trace, -1)),
+    asyncEnd: (trace: AcquireTrace): void => void (counted.delete(trace) && change(trace, -1)),
+  }
+
+  acquireChannel.subscribe(subscribers)
+  locks.on('acquired', listeners.acquired)
+  locks.on('timedOut', listeners.timedOut)
+  locks.on('released', listeners.released)
+  locks.on('lost', listeners.lost)
+  return () => {
+    acquireChannel.unsubscribe(subscribers)
+    locks.off('acquired', listeners.acquired)
+    locks.off('timedOut', listeners.timedOut)
+    locks.off('released', listeners.released)
+    locks.off('lost', listeners.lost)
+  }
+}

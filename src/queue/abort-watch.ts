@@ -1,0 +1,37 @@
+import { outside } from '../session/outside.js'
+import type { Claim } from './claim.js'
+
+interface Watched {
+  readonly claims: Set<Claim>
+  readonly stop: () => void
+}
+
+/** Aborts claims by their signals, with one listener for each signal however many claims it has. */
+export class AbortWatch {
+  readonly #watched = new WeakMap<AbortSignal, Watched>()
+
+  watch(claim: Claim): void {
+    const { signal } = claim
+    if (!signal) return
+    let watched = this.#watched.get(signal)
+    if (!watched) this.#watched.set(signal, (watched = this.#listen(signal)))
+    watched.claims.add(claim)
+  }
+
+  unwatch(claim: Claim): void {
+    const watched = claim.signal && this.#watched.get(claim.signal)
+    if (!watched?.claims.delete(claim) || watched.claims.size > 0) return
+    watched.stop()
+    this.#watched.delete(claim.signal as AbortSignal)
+  }
+
+  #listen(signal: AbortSignal): Watched {
+    const claims = new Set<Claim>()
+    const abort = (): void => {
+      // The signal's own reason, whatever it is: that is what whoever aborted wants to see.
+      for (const claim of [...claims]) claim.slot.leave(claim, signal.reason as Error)
+    }
+    outside(() => signal.addEventListener('abort', abort))
+    return { claims, stop: () => signal.removeEventListener('abort', abort) }
+  }
+}

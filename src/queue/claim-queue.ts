@@ -1,0 +1,32 @@
+import type { Claim } from './claim.js'
+
+/** First in, first out, and any claim can leave from the middle at once. */
+export class ClaimQueue {
+  head: Claim | undefined
+  #tail: Claim | undefined
+
+  push(claim: Claim): void {
+    claim.previous = this.#tail
+    if (this.#tail) this.#tail.next = claim
+    else this.head = claim
+    this.#tail = claim
+  }
+
+  remove(claim: Claim): void {
+    if (claim.previous) claim.previous.next = claim.next
+    else this.head = claim.next
+    if (claim.next) claim.next.previous = claim.previous
+    else this.#tail = claim.previous
+    claim.next = claim.previous = undefined
+  }
+
+  /** In order; what is removed meanwhile is left out. */
+  *[Symbol.iterator](): Iterator<Claim> {
+    let claim = this.head
+    while (claim) {
+      const next = claim.next
+      yield claim
+      claim = next
+    }
+  }
+}

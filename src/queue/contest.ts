@@ -1,0 +1,400 @@
+import type { WaitFailure } from '../dialect/dialect.js'
+import {
+  NamedLockClosedError,
+  NamedLockConfigurationError,
+  NamedLockDeadlockError,
+  NamedLockLostError,
+} from '../errors.js'
+import { keyFor } from '../lock-name.js'
+import { singleValue } from '../session/connection.js'
+import { databaseError } from '../session/database-error.js'
+import { DirectPlace } from '../session/direct-place.js'
+import { outside } from '../session/outside.js'
+import type { Place, Request } from '../session/place.js'
+import type { Session } from '../session/session.js'
+import type { ClaimQueue } from './claim-queue.js'
+import type { Claim, SessionSource } from './claim.js'
+import { MARKS } from './marks.js'
+import type { SlotContext } from './slot-context.js'
+import type { Slot } from './slot.js'
+
+/** Between polls of one slot, in milliseconds, growing from one to the other. */
+const FIRST_POLL = 4
+const LONGEST_POLL = 25
+/** Between tries while the database does not answer. */
+const LONGEST_RETRY = 500
+
+const WON = 'won'
+
+type Outcome = 'won' | 'slice over' | 'busy' | 'marked' | 'failed'
+
+/**
+ * How a slot gets a lock that somebody else has. One loop for the whole slot: blocking belongs to the slot, not to a caller,
+ * and goes on for as long as anybody is queued.
+ *
+ * - **Waiting**: with a waiting session to be had, the slot blocks in the server's own queue (`GET_LOCK(k, slice)`), slice after
+ *   slice: each short enough to be seen as a sign of life, and the end of one loses the place in the server's queue. When
+ *   the last caller leaves, the wait is cancelled (KILL QUERY); a grant that finds nobody is given back at once. Nothing is sent
+ *   on that session until the answers of the wait and of the cancel are both in: a late KILL hits the next statement.
+ *   Then, whatever the wait said, it is checked whether the lock came.
+ * - **Polling**: without one, the slot asks again and again on the shared session, with jitter, less often over time. The server
+ *   grants a lock to those who block for it before any poll can see it free, so a polling slot takes a second lock,
+ *   the *polling mark* of the key, while it polls. Holders who have had their turn see the mark, give the lock back and
+ *   do not queue in the server again until the mark is gone or they too have polled: that is what keeps polling and
+ *   waiting processes from starving each other.
+ * - **A connection of its own** (dedicated, transaction): the caller waits without a connection. The slot looks whether the lock
+ *   is free, borrows the connection then, and tries there; it may block there while blocking permits last.
+ */
+export class Contest {
+  readonly #slot: Slot
+  readonly #queue: ClaimQueue
+  readonly #context: SlotContext
+  #mark: string | undefined
+  #hasMark = false
+  #markedOn: Session | undefined
+  #isRunning = false
+  #isKnownBusy = false
+  #blocked: Session | undefined
+  #cancelling: Promise<void> | undefined
+  #waitEnded: (() => void) | undefined
+  #wake: (() => void) | undefined
+  /** The claim for which a connection of its own is being opened. */
+  #opening: { claim: Claim; left: () => void } | undefined
+  /** The claim whose own connection is being used, and that connection. */
+  #alone: { claim: Claim; place: DirectPlace; isInUse: boolean } | undefined
+
+  constructor(slot: Slot, queue: ClaimQueue, context: SlotContext) {
+    this.#slot = slot
+    this.#queue = queue
+    this.#context = context
+  }
+
+  /** The polling mark's literal. */
+  get mark(): string {
+    return (this.#mark ??= this.#context.sessions.dialect.literal(keyFor(MARKS, this.#slot.exclusionKey)))
+  }
+
+  /** `isKnownBusy`: the server has said so; otherwise what goes wrong at once is the callers' to know. */
+  start(hasYielded: boolean, isKnownBusy: boolean): void {
+    if (this.#isRunning) return
+    this.#isRunning = true
+    this.#isKnownBusy = isKnownBusy
+    void outside(() => this.#run(hasYielded))
+  }
+
+  /** The last caller left: an ongoing wait is of no use any more. */
+  nobodyWaits(): void {
+    this.#wake?.()
+    this.#stopBlocking()
+  }
+
+  #stopBlocking(): void {
+    const session = this.#blocked
+    if (session && !this.#cancelling) {
+      // If the cancel is refused the slice simply runs out.
+      this.#cancelling = this.#cancel(session).catch(() => {})
+    }
+  }
+
+  /** That claim is not queued any more. */
+  left(claim: Claim): void {
+    if (this.#opening?.claim === claim) this.#opening.left()
+    // Its work wants the connection back; any other can change hands when the lock comes.
+    if (this.#alone?.claim === claim && this.#alone.isInUse) this.#stopBlocking()
+  }
+
+  /** A session to cancel from may take longer to get than the wait lasts: then there is nothing to cancel any more. */
+  async #cancel(session: Session): Promise<void> {
+    const ended = new Promise<void>((resolve) => (this.#waitEnded = resolve))
+    await Promise.race([this.#context.sessions.shared.ready(), ended])
+    if (this.#blocked === session) await this.#context.sessions.cancel(session)
+  }
+
+  sessionLost(session: Session | undefined): void {
+    if (this.#hasMark && session === this.#markedOn) this.#hasMark = false
+    this.#wake?.()
+  }
+
+  /** The lock is not held there any more. */
+  leaves(place: Place): void {
+    if (this.#alone?.place === place) this.#alone = undefined
+  }
+
+  async #run(hasYielded: boolean): Promise<void> {
+    let pause = FIRST_POLL
+    let polls = 0
+    // Whoever has just given way lets the others poll once before it asks again.
+    if (hasYielded) await this.#sleep(LONGEST_POLL)
+    let isMarked = hasYielded
+    while (this.#queue.head) {
+      const outcome = await this.#try(isMarked, polls).catch((error: unknown) => this.#failed(error))
+      if (outcome === 'won') return
+      if (outcome !== 'failed') this.#slot.trouble = undefined
+      if (outcome !== 'slice over') {
+        await this.#sleep(pause, outcome === 'busy')
+        pause = Math.min(pause * 1.5, outcome === 'failed' ? LONGEST_RETRY : LONGEST_POLL)
+        polls++
+      }
+      // Between two looks at the mark there is a poll: a free lock must not go unnoticed.
+      isMarked = outcome === 'marked'
+    }
+    this.#isRunning = false
+    this.#dropAlone()
+    void this.#unmark()
+    this.#slot.conceded()
+  }
+
+  async #try(isMarked: boolean, polls: number): Promise<Outcome> {
+    const head = this.#queue.head as Claim
+    this.#slot.literal = head.literal
+    if (head.source) return this.#tryAlone(head, head.source, isMarked, polls)
+    const session = isMarked || head.isTry ? undefined : this.#context.sessions.takeWaiting()
+    if (session) return this.#waitOn(session, new DirectPlace(session, this.#context.sessions.dialect))
+    // The answer to the first request is still fresh, and a waiting session may be on its way.
+    return polls === 0 ? 'busy' : this.#poll(isMarked || (polls === 1 && this.#context.sessions.canWait))
+  }
+
+  async #poll(isPassing: boolean): Promise<Outcome> {
+    const { shared } = this.#context.sessions
+    // Without the mark the slot only waits longer; that it could not be had must not hide that the lock was.
+    const marking = isPassing || this.#hasMark ? undefined : this.#takeMark().catch(() => {})
+    const taking = this.#ask(shared, 'take', this.#slot.literal)
+    const answer = await taking
+    const { session } = shared
+    await marking
+    if (answer === '1') return session === shared.session ? this.#win(shared) : 'failed'
+    this.#slot.isBusy()
+    return 'busy'
+  }
+
+  /** Blocks on a session until the lock is granted, the slice is over, or the wait is cancelled. */
+  async #waitOn(session: Session, place: Place): Promise<Outcome> {
+    await this.#unmark()
+    const outcome = await this.#block(session, place)
+    if (outcome !== 'won' && !place.source) this.#context.sessions.returnWaiting(session)
+    return outcome
+  }
+
+  async #block(session: Session, place: Place): Promise<Outcome> {
+    if (!this.#queue.head) return 'slice over'
+    const { sessions, settings } = this.#context
+    const { dialect } = sessions
+    const sentAt = performance.now()
+    let answer: string | undefined
+    let failure: WaitFailure | undefined
+    const alone = this.#alone?.place === place ? this.#alone : undefined
+    // Work that waits for its connection must have it back in time, even where waits can not be cancelled.
+    const most = alone?.isInUse ? alone.claim.deadline - sentAt : Infinity
+    const slice = Math.max(1, Math.min(settings.lease / 3, most))
+    this.#blocked = session
+    try {
+      const ended = await this.#waitEnd(place, dialect.wait(this.#slot.literal, this.mark, slice), sentAt)
+      if (ended === WON) return 'won'
+      answer = ended
+    } catch (error) {
+      if (session.lostError) {
+        await this.#unblocked()
+        throw error
+      }
+      failure = dialect.waitFailure(error)
+      if (failure === 'deadlock' && alone) this.#slot.leave(alone.claim, deadlockError(alone.claim, error))
+    }
+    await this.#unblocked()
+    const failed = failure !== undefined && failure !== 'slice'
+    try {
+      // Cancelled, or ended in a way that does not tell: the grant may have come just before.
+      if (answer === undefined) answer = await this.#ask(place, 'owns', this.#slot.literal)
+      // The answer may be old: the lease is counted from when the question was sent.
+      if (answer === '1' && performance.now() - sentAt > settings.lease / 6) await session.ask(dialect.keepAlive)
+    } catch (error) {
+      // Whether it has the lock is not known: it must not go back to any pool.
+      session.lose(error)
+      throw error
+    }
+    if (answer === '1') return this.#win(place)
+    this.#slot.isBusy()
+    return answer === '-1' ? 'marked' : failed ? 'busy' : 'slice over'
+  }
+
+  /**
+   * The answer of a wait, or WON: a plain grant is passed on within the callback. Whoever waits has waited long enough, and every
+   * turn of a promise would come on top.
+   */
+  #waitEnd(place: Place, sql: string, sentAt: number): Promise<string | undefined> {
+    const session = place.session as Session
+    return new Promise((resolve, reject) => {
+      session.send(sql, (error, rows) => {
+        const answer = error ? undefined : singleValue(rows)
+        const isFresh = performance.now() - sentAt <= this.#context.settings.lease / 6
+        if (answer === '1' && isFresh && !this.#cancelling) {
+          this.#blocked = undefined
+          this.#win(place)
+          resolve(WON)
+        } else if (error) reject(error)
+        else resolve(answer)
+      })
+    })
+  }
+
+  /** The wait is over; resolves when its cancel is, too. */
+  async #unblocked(): Promise<void> {
+    this.#blocked = undefined
+    this.#waitEnded?.()
+    await this.#cancelling
+    this.#cancelling = this.#waitEnded = undefined
+  }
+
+  async #tryAlone(head: Claim, source: SessionSource, isMarked: boolean, polls: number): Promise<Outcome> {
+    const { sessions } = this.#context
+    const isLent = !source.isInUse
+    // Few may wait on connections that are borrowed for it: the work under the locks needs connections too.
+    const hasPermit = isLent && !isMarked && !head.isTry && sessions.takeBlockingPermit()
+    try {
+      const mayWait = hasPermit || (!isLent && !isMarked && !head.isTry)
+      // The answer to the first request may still be fresh.
+      const isFresh = polls === 0 && this.#isKnownBusy && !isMarked
+      if (isFresh && !mayWait) return 'busy'
+      // Nobody borrows a connection only to see that the lock is somebody else's; nor do many at a time to see anything.
+      const looksFirst = isLent && (polls > 0 ? !mayWait : sessions.work.isOpening)
+      if (looksFirst && !(await this.#looksFree())) {
+        await this.#markAlone(polls)
+        return 'busy'
+      }
+      return this.#queue.head === head ? await this.#tryOn(head, source, mayWait, isFresh) : 'slice over'
+    } finally {
+      if (hasPermit) sessions.returnBlockingPermit()
+    }
+  }
+
+  /** A mark keeps the shared session's connection: not while somebody, maybe the lock's holder, waits for one of the pool. */
+  async #markAlone(polls: number): Promise<void> {
+    if (this.#context.sessions.work.hasPoolWaiters) await this.#unmark()
+    else if (polls > 0 && !this.#hasMark) await this.#takeMark()
+  }
+
+  async #looksFree(): Promise<boolean> {
+    const isFree = (await this.#ask(this.#context.sessions.shared, 'isFree', this.#slot.literal)) === '1'
+    this.#isKnownBusy ||= !isFree
+    if (!isFree) this.#slot.isBusy()
+    return isFree
+  }
+
+  async #tryOn(head: Claim, source: SessionSource, mayWait: boolean, isFresh: boolean): Promise<Outcome> {
+    const { isInUse } = source
+    let session: Session | undefined
+    try {
+      session = await this.#open(head, source)
+    } catch (error) {
+      this.#slot.leave(head, error as Error)
+    }
+    if (!session) return 'slice over'
+    const place = new DirectPlace(session, this.#context.sessions.dialect, source)
+    this.#alone = { claim: head, place, isInUse }
+    let outcome: Outcome = 'busy'
+    try {
+      if (this.#queue.head !== head) return 'slice over'
+      if (!isFresh) {
+        if ((await this.#ask(place, 'take', this.#slot.literal)) === '1') return (outcome = this.#win(place))
+        this.#isKnownBusy = true
+        this.#slot.isBusy()
+      }
+      if (mayWait && this.#queue.head === head) outcome = await this.#waitOn(session, place)
+      return outcome
+    } catch (error) {
+      session.lose(error) // it may have the lock
+      throw error
+    } finally {
+      // Who only waits has no connection.
+      if (outcome !== 'won') this.#dropAlone()
+    }
+  }
+
+  /** The connection for that claim; undefined when the claim leaves before one is to be had. */
+  async #open(claim: Claim, source: SessionSource): Promise<Session | undefined> {
+    const atOnce = source.openAtOnce()
+    if (atOnce) return atOnce
+    // A mark keeps the shared session's connection, and the one that is waited for may be held by who waits for that.
+    void this.#unmark()
+    const opening = source.open()
+    const left = new Promise<undefined>((resolve) => {
+      this.#opening = { claim, left: () => resolve(undefined) }
+    })
+    const session = await Promise.race([opening, left])
+    this.#opening = undefined
+    if (!session) opening.then(source.close.bind(source), () => {}).catch(() => {})
+    return session
+  }
+
+  #dropAlone(): void {
+    const place = this.#alone?.place
+    this.#alone = undefined
+    if (place) void place.source?.close(place.session)
+  }
+
+  #win(place: Place): Outcome {
+    this.#isRunning = false
+    void this.#unmark()
+    this.#slot.won(place, this.#isKnownBusy)
+    return 'won'
+  }
+
+  #failed(error: unknown): Outcome {
+    const isFinal = error instanceof NamedLockConfigurationError || error instanceof NamedLockClosedError
+    // Those who wait go on waiting through a restart of the server; those who have just come are told at once.
+    const isNews = !this.#isKnownBusy && !(error instanceof NamedLockLostError)
+    if (isFinal || isNews) this.#slot.failAll(databaseError('The lock could not be asked for', error))
+    this.#slot.trouble = error
+    return 'failed'
+  }
+
+  async #takeMark(): Promise<void> {
+    const { shared } = this.#context.sessions
+    if ((await this.#ask(shared, 'take', this.mark)) !== '1') return
+    this.#hasMark = true
+    this.#markedOn = shared.session
+    shared.held(1, shared.session)
+  }
+
+  /** Resolves when the mark is gone; nobody has to wait for it who does not look at the mark himself. */
+  #unmark(): Promise<unknown> | undefined {
+    if (!this.#hasMark) return undefined
+    const { shared } = this.#context.sessions
+    this.#hasMark = false
+    if (this.#markedOn !== shared.session) return undefined
+    shared.held(-1, this.#markedOn)
+    return this.#ask(shared, 'give', this.mark).catch(() => {})
+  }
+
+  #ask(place: Place, request: Request, literal: string): Promise<string | undefined> {
+    return new Promise((resolve, reject) => {
+      place.ask(request, literal, {
+        answered: (_request, answer, error) => (error ? reject(error) : resolve(answer)),
+      })
+    })
+  }
+
+  /** Sleeps about that long; woken early when the last caller leaves or, if wanted, when a waiting session is to be had. */
+  #sleep(milliseconds: number, wantsSession = false): Promise<void> {
+    if (!this.#queue.head) return Promise.resolve()
+    const { wanting } = this.#context.sessions
+    return new Promise((resolve) => {
+      const done = (): void => {
+        clearTimeout(timer)
+        wanting.delete(done)
+        this.#wake = undefined
+        resolve()
+      }
+      const timer = setTimeout(done, milliseconds * (0.5 + Math.random() / 2))
+      this.#wake = done
+      if (wantsSession) wanting.add(done)
+    })
+  }
+}
+
+function deadlockError(claim: Claim, cause: unknown): NamedLockDeadlockError {
+  return new NamedLockDeadlockError(
+    `Waiting for the lock '${claim.name}' would never end: the server says that its holder waits for a lock that this connection holds. ` +
+      'Take the locks in one order everywhere.',
+    { cause },
+  )
+}

@@ -1,0 +1,40 @@
+import { isWithin, type LockScope } from '../lock-scope.js'
+import type { Claim } from './claim.js'
+
+/*
+ * Deadlocks inside this process. The server can not see them: all ordinary locks are one session's there.
+ *
+ * A scope (withLock, transaction, a decorated method) holds its locks until its work has ended, so it waits for whatever is
+ * being waited for inside it. A claim waits for the scope that holds its lock. A cycle of these never ends by itself.
+ * Handles from `acquire` may be released by anybody, and a wait with a signal may be aborted: neither makes an edge.
+ */
+
+/** Notes that `claim` waits; returns the names along the cycle when that closes one. */
+export function startWaiting(claim: Claim): string[] | undefined {
+  const { waitsIn } = claim
+  if (!waitsIn || claim.signal) return undefined
+  // Nobody waits for a scope that holds nothing: by far the most.
+  if (!waitsIn.parent && !waitsIn.lock && !waitsIn.hasLocks) return undefined
+  for (let scope: LockScope | undefined = waitsIn; scope; scope = scope.parent) (scope.waits ??= new Set()).add(claim)
+  return findCycle(claim, waitsIn)
+}
+
+export function stopWaiting(claim: Claim): void {
+  for (let scope = claim.waitsIn; scope; scope = scope.parent) scope.waits?.delete(claim)
+}
+
+function findCycle(claim: Claim, origin: LockScope): string[] | undefined {
+  const seen = new Set<LockScope>()
+  const visit = (waiting: Claim, path: string[]): string[] | undefined => {
+    const holder = waiting.slot.holder?.scope
+    if (!holder || seen.has(holder)) return undefined
+    seen.add(holder)
+    if (isWithin(origin, holder)) return path
+    for (const next of (holder.waits ?? []) as Iterable<Claim>) {
+      const cycle = visit(next, [...path, next.name])
+      if (cycle) return cycle
+    }
+    return undefined
+  }
+  return visit(claim, [claim.name])
+}

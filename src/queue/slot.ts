@@ -1,0 +1,337 @@
+import { databaseError } from '../session/database-error.js'
+import type { FencingTable } from '../session/fencing-table.js'
+import { DirectPlace } from '../session/direct-place.js'
+import type { Asker, Place, Request } from '../session/place.js'
+import type { Session } from '../session/session.js'
+import { ClaimQueue } from './claim-queue.js'
+import type { Claim, Failure } from './claim.js'
+import { Contest } from './contest.js'
+import type { SlotContext } from './slot-context.js'
+
+/**
+ * The place of one key in this process: who holds it here, and the queue of callers behind, first in, first out.
+ *
+ * A slot is in one of these states:
+ *
+ * - `free`: nobody here holds or wants the lock. The slot is forgotten.
+ * - `asking`: the first caller's request is under way in the shared session's next statement.
+ * - `contending`: the lock is somebody else's, and the slot (not a caller) tries to get it: see contest.ts for how.
+ *   Any number of callers queue meanwhile, without a connection.
+ * - `held`: a caller of this process has the lock. When it is done, the next caller gets it directly: a hand-over, which the
+ *   server does not hear of. Bounded in number and time, so that other processes get their turn.
+ * - `yielding`: the turn of this process is over and callers want the lock: one request gives it back and takes it again
+ *   unless somebody else wants it, or looks whether somebody polls before it is asked for anew.
+ * - `releasing`: the lock is being given back.
+ *
+ * free → asking → held → releasing → free is the whole life of an uncontended lock. asking → contending → held when somebody
+ * else had it; held → yielding → held or contending under contention; held → contending when the session dies while callers
+ * are queued.
+ */
+export class Slot implements Asker {
+  /** The key that is asked for or held, as it stands in SQL. Exact names that only this process takes for one have their own. */
+  literal: string
+  /** What the database said when the slot could last not ask it, for the callers whose time runs out meanwhile. */
+  trouble: unknown
+  readonly #context: SlotContext
+  readonly #queue = new ClaimQueue()
+  /** Made when the lock is first somebody else's: most never are. */
+  #contest: Contest | undefined
+  #state: 'free' | 'asking' | 'contending' | 'held' | 'yielding' | 'releasing' = 'free'
+  #holder: Claim | undefined
+  /** The session on which this process has the lock. */
+  #place: Place | undefined
+  #session: Session | undefined
+  /** This process's turn: since when, and how often the lock was passed on in it. */
+  #turnStartedAt = 0
+  #passedOn = 0
+  /** When the lock was last granted to a caller. */
+  #grantedAt = 0
+  /** Who waits for a release to be answered. */
+  #released: (() => void) | undefined
+  #leaving: Claim | undefined
+
+  constructor(
+    /** Slots are found by it: what the server may fold together with the key. */
+    readonly exclusionKey: string,
+    literal: string,
+    context: SlotContext,
+  ) {
+    this.literal = literal
+    this.#context = context
+  }
+
+  get fencing(): FencingTable | undefined {
+    return this.#context.sessions.fencing
+  }
+
+  get holder(): Claim | undefined {
+    return this.#holder
+  }
+
+  /** Who waits longest. */
+  get head(): Claim | undefined {
+    return this.#queue.head
+  }
+
+  get hasWaiters(): boolean {
+    return this.#queue.head !== undefined
+  }
+
+  get waiters(): readonly Claim[] {
+    return [...this.#queue]
+  }
+
+  /** A caller wants the lock. Settles the claim at once when it does not want to wait and would have to. */
+  add(claim: Claim): void {
+    const isBeingGivenUp = this.#state === 'releasing' && !this.#queue.head
+    if (claim.isTry && this.#state !== 'free' && !isBeingGivenUp) {
+      claim.state = 'over'
+      claim.settle('timeout')
+      return
+    }
+    this.#queue.push(claim)
+    if (this.#state === 'free') this.#next()
+    else if (!isBeingGivenUp) this.#waits(claim)
+  }
+
+  /** A queued caller leaves: its time is up, it was aborted, or the service closes. */
+  leave(claim: Claim, failure: Failure): void {
+    if (claim.state !== 'queued') return
+    this.#queue.remove(claim)
+    claim.state = 'over'
+    claim.settle(failure)
+    this.#contest?.left(claim)
+    if (!this.#queue.head) this.#contest?.nobodyWaits()
+  }
+
+  /** The holder is done. Resolves when the lock is given up: handed over here, or given back on the server. */
+  release(claim: Claim): Promise<void> | undefined {
+    if (claim.state !== 'held') return undefined
+    claim.state = 'over'
+    this.#holder = undefined
+    const place = this.#place as Place
+    const next = this.#queue.head
+    if (!next) return this.#giveUp(claim, place, 'releasing', 'give')
+    this.#passedOn++
+    if (!this.#fits(next, place)) return this.#giveUp(claim, place, 'releasing', 'give')
+    if (this.#isTurnOver) return this.#giveUp(claim, place, 'yielding', 'passTurn')
+    this.#grant(next, place, 'handover')
+    return undefined
+  }
+
+  answered(request: Request, answer: string | undefined, error: Error | undefined): void {
+    if (request === 'take') this.#asked(answer, error)
+    else if (request === 'isFree') this.#lookedAtMark(answer)
+    else this.#gaveUp(request, answer, error)
+  }
+
+  /** The server has granted the lock on `place`: a turn of this process begins, unless nobody else wanted the lock meanwhile. */
+  won(place: Place, wasBusy = true): void {
+    if (wasBusy || this.#turnStartedAt === 0) {
+      this.#turnStartedAt = performance.now()
+      this.#passedOn = 0
+    }
+    this.trouble = undefined
+    this.#place = place
+    this.#session = place.session
+    place.held(1, this.#session)
+    const head = this.#queue.head
+    // The caller it was meant for may have left meanwhile.
+    if (head && this.#fits(head, place)) this.#grant(head, place, 'server')
+    else void this.#giveUp(undefined, place, 'releasing', 'give')
+  }
+
+  /** This process had the lock a moment ago: its turn goes on. */
+  resume(turnStartedAt: number): void {
+    this.#turnStartedAt = turnStartedAt
+  }
+
+  /** The contest ended without the lock: nobody is queued any more. */
+  conceded(): void {
+    this.#next()
+  }
+
+  /** Everybody who is queued gets this error: asking on would not help. */
+  failAll(error: Error): void {
+    for (const claim of this.waiters) this.leave(claim, error)
+  }
+
+  /** Those who do not want to wait leave, now that the lock is known to be somebody else's. */
+  isBusy(): void {
+    for (const claim of this.waiters) {
+      if (claim.isTry) this.leave(claim, 'timeout')
+      else this.#waits(claim)
+    }
+  }
+
+  /** The session is dead: whatever was held on it is lost, and whoever is queued goes on waiting. */
+  sessionLost(session: Session, error: Error): void {
+    this.#contest?.sessionLost(session)
+    if (this.#session !== session || this.#state !== 'held') return
+    const claim = this.#holder as Claim
+    this.#holder = this.#place = this.#session = undefined
+    claim.state = 'over'
+    this.#context.lost(claim, error)
+    if (this.#queue.head) this.#contend(false)
+    else this.#next()
+  }
+
+  /** The next deadline of a queued caller; those whose time is up leave. */
+  expire(now: number): number {
+    let next = Infinity
+    for (const claim of this.waiters) {
+      if (claim.deadline <= now) this.leave(claim, claim.isTry ? this.#context.unanswered(claim) : 'timeout')
+      else if (claim.deadline < next) next = claim.deadline
+    }
+    return next
+  }
+
+  get #contestant(): Contest {
+    return (this.#contest ??= new Contest(this, this.#queue, this.#context))
+  }
+
+  #waits(claim: Claim): void {
+    if (claim.hasWaited) return
+    claim.hasWaited = true
+    this.#context.waits(claim)
+  }
+
+  /** The lock is not ours: ask for the first in the queue, or be forgotten. */
+  #next(): void {
+    const head = this.#queue.head
+    if (!head) {
+      this.#state = 'free'
+      const turnStartedAt = this.#turnStartedAt
+      this.#turnStartedAt = 0
+      this.#context.retire(this, turnStartedAt, this.#grantedAt)
+    } else if (this.#turnStartedAt > 0 && !head.isTry && this.#isTurnOver) {
+      // Whoever polls gets a chance before this process asks again.
+      this.#state = 'yielding'
+      this.#context.sessions.shared.ask('isFree', this.#contestant.mark, this)
+    } else {
+      this.#askFor(head)
+    }
+  }
+
+  #askFor(head: Claim): void {
+    const place = this.#placeFor(head)
+    if (place) this.#ask(head, place)
+    else this.#contend(false, false)
+  }
+
+  /** Where the lock can be asked for at once. */
+  #placeFor({ source }: Claim): Place | undefined {
+    const { sessions } = this.#context
+    if (!source) return sessions.shared
+    const session = source.openAtOnce()
+    return session && new DirectPlace(session, sessions.dialect, source)
+  }
+
+  #ask(head: Claim, place: Place): void {
+    this.#state = 'asking'
+    this.literal = head.literal
+    this.#place = place
+    place.ask('take', this.literal, this)
+  }
+
+  #asked(answer: string | undefined, error: Error | undefined): void {
+    const place = this.#place as Place
+    this.#place = undefined
+    if (answer === '1') {
+      this.won(place, false)
+      return
+    }
+    if (error && place.source && place.session) place.session.lose(error) // it may have the lock
+    this.#leavePlace(place)
+    if (answer !== undefined) {
+      this.isBusy()
+      this.#contend(false)
+    } else if (this.#context.isWorthRetrying(error)) {
+      this.#contend(false)
+    } else {
+      this.failAll(databaseError('The lock could not be asked for', error))
+      this.#next()
+    }
+  }
+
+  #contend(hasYielded: boolean, isKnownBusy = true): void {
+    this.#state = 'contending'
+    if (hasYielded || isKnownBusy) this.#turnStartedAt = 0
+    this.#contestant.start(hasYielded, isKnownBusy)
+  }
+
+  /** From session to session, and from key to key, a lock always goes through the server; a session can change hands with its lock. */
+  #fits(claim: Claim, { source }: Place): boolean {
+    if (claim.literal !== this.literal) return false
+    return claim.source === source || (source !== undefined && claim.source?.canTakeOver(source) === true)
+  }
+
+  #grant(claim: Claim, place: Place, by: 'server' | 'handover'): void {
+    this.#queue.remove(claim)
+    if (claim.source && place.source && claim.source !== place.source) {
+      claim.source.takeOver(place.source)
+      place.source = claim.source
+    }
+    this.#state = 'held'
+    this.#holder = claim
+    claim.state = 'held'
+    claim.by = by
+    claim.place = place
+    claim.session = this.#session
+    claim.grantedAt = this.#grantedAt = performance.now()
+    claim.settle(undefined)
+  }
+
+  #giveUp(claim: Claim | undefined, place: Place, state: 'yielding' | 'releasing', request: Request): Promise<void> {
+    this.#state = state
+    this.#leaving = claim
+    return new Promise((resolve) => {
+      this.#released = resolve
+      if (request === 'passTurn') place.ask(request, this.literal, this, this.#contestant.mark)
+      else place.ask(request, this.literal, this)
+    })
+  }
+
+  #gaveUp(request: Request, answer: string | undefined, error: Error | undefined): void {
+    const place = this.#place as Place
+    const session = this.#session
+    const leaving = this.#leaving
+    const wasOurs = answer === '1' || answer?.startsWith('1/') === true
+    const isTaken = request === 'passTurn' && answer?.split('/').at(-1) === '1'
+    this.#place = this.#session = this.#leaving = undefined
+    place.held(-1, session)
+    // In doubt the connection ends: a lock that nobody can give back would stay for ever.
+    if (error && session && !session.lostError) session.lose(error)
+    if (!wasOurs && leaving) this.#context.releaseFailed(leaving, error)
+    this.#released?.()
+    if (isTaken) {
+      this.won(place)
+      return
+    }
+    this.#leavePlace(place)
+    if (request === 'passTurn' && this.#queue.head) this.#contend(answer?.endsWith('/-1') === true)
+    else this.#next()
+  }
+
+  /** The lock is not held there any more. */
+  #leavePlace(place: Place): void {
+    this.#contest?.leaves(place)
+    if (!place.session || place === this.#context.sessions.shared) return
+    if (place.source) void place.source.close(place.session)
+    else this.#context.sessions.returnWaiting(place.session)
+  }
+
+  #lookedAtMark(answer: string | undefined): void {
+    this.#turnStartedAt = performance.now()
+    this.#passedOn = 0
+    const { head } = this.#queue
+    if (!head) this.#next()
+    else if (answer === '0') this.#contend(true)
+    else this.#askFor(head)
+  }
+
+  get #isTurnOver(): boolean {
+    const { times, for: period } = this.#context.settings.handOver
+    return this.#passedOn > times || performance.now() - this.#turnStartedAt >= period
+  }
+}

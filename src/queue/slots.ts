@@ -1,0 +1,181 @@
+import { NamedLockError, NamedLockLostError, NamedLockTimeoutError } from '../errors.js'
+import { outside } from '../session/outside.js'
+import type { Session } from '../session/session.js'
+import type { Sessions } from '../session/sessions.js'
+import type { Settings } from '../settings.js'
+import { AbortWatch } from './abort-watch.js'
+import type { Claim } from './claim.js'
+import { startWaiting, stopWaiting } from './deadlock.js'
+import { LatelyEnded } from './lately-ended.js'
+import { Slot } from './slot.js'
+import type { SlotContext } from './slot-context.js'
+
+/** setTimeout's longest delay; anything longer fires at once. */
+const LONGEST_TIMER = 2_147_483_647
+
+/** What the slots tell their service. */
+export interface SlotsListener {
+  waiting(claim: Claim): void
+  lost(claim: Claim, error: Error): void
+  releaseFailed(claim: Claim, error: Error): void
+  deadlock(claim: Claim, cycle: readonly string[]): Error
+}
+
+/** All slots of a service, and the one timer that ends waits whose time is up. */
+export class Slots implements SlotContext {
+  readonly settings: Settings
+  readonly #listener: SlotsListener
+  readonly #slots = new Map<string, Slot>()
+  readonly #turns = new LatelyEnded()
+  readonly #aborts = new AbortWatch()
+  #sessions!: Sessions
+  #timer: NodeJS.Timeout | undefined
+  #nextDeadline = Infinity
+  #onDrained: (() => void) | undefined
+
+  constructor(settings: Settings, listener: SlotsListener) {
+    this.settings = settings
+    this.#listener = listener
+  }
+
+  get sessions(): Sessions {
+    return this.#sessions
+  }
+
+  set sessions(sessions: Sessions) {
+    this.#sessions = sessions
+  }
+
+  /** Every claim that is queued here. */
+  get waiters(): readonly Claim[] {
+    return [...this.#slots.values()].flatMap((slot) => slot.waiters)
+  }
+
+  /** Every claim that is held here. */
+  get holders(): readonly Claim[] {
+    return [...this.#slots.values()].flatMap((slot) => slot.holder ?? [])
+  }
+
+  all(): Iterable<Slot> {
+    return this.#slots.values()
+  }
+
+  get isEmpty(): boolean {
+    return this.#slots.size === 0
+  }
+
+  get(key: string): Slot | undefined {
+    return this.#slots.get(key)
+  }
+
+  /** The slot of a key; `exclusionKey` is the same for all keys that the server may take for one. */
+  slotFor(exclusionKey: string, literal: string): Slot {
+    let slot = this.#slots.get(exclusionKey)
+    if (!slot) {
+      slot = new Slot(exclusionKey, literal, this)
+      this.#slots.set(exclusionKey, slot)
+      if (!this.#turns.isEmpty) slot.resume(this.#turns.take(exclusionKey))
+    }
+    return slot
+  }
+
+  /** Queues a claim. It is settled by its `settle`. */
+  add(claim: Claim): void {
+    claim.slot.add(claim)
+    if (claim.state !== 'queued') return
+    if (claim.signal?.aborted) {
+      // Meanwhile: by whoever heard that it waits, or that another lock of the call was granted.
+      claim.slot.leave(claim, claim.signal.reason as Error)
+      return
+    }
+    if (claim.signal) this.#aborts.watch(claim)
+    if (claim.deadline < this.#nextDeadline) this.#arm(claim.deadline)
+  }
+
+  /** The claim is granted or has failed: nothing watches over it any more. */
+  settled(claim: Claim): void {
+    if (claim.signal) this.#aborts.unwatch(claim)
+    if (claim.hasWaited) stopWaiting(claim)
+  }
+
+  sessionLost(session: Session, error: NamedLockLostError): void {
+    for (const slot of [...this.#slots.values()]) slot.sessionLost(session, error)
+  }
+
+  /** Work keeps that session's connection busy: another one asks whether the lock is still held there. Only a clear no loses it. */
+  checkOwner(session: Session): void {
+    const claim = this.holders.find((one) => one.session === session)
+    if (!claim) return
+    this.#sessions.shared.ask('holderId', claim.literal, {
+      answered: (_request, answer, error) => {
+        const isStillHeld = error || answer === undefined || answer === session.connectionId
+        if (isStillHeld || claim.state !== 'held' || claim.session !== session) return
+        session.lose(new Error('the server says that this connection does not hold the lock any more'))
+      },
+    })
+  }
+
+  retire(slot: Slot, turnStartedAt: number, grantedAt: number): void {
+    this.#slots.delete(slot.exclusionKey)
+    if (turnStartedAt > 0) this.#turns.add(slot.exclusionKey, turnStartedAt, grantedAt)
+    if (this.#slots.size > 0) return
+    clearTimeout(this.#timer)
+    this.#timer = undefined
+    this.#nextDeadline = Infinity
+    this.#onDrained?.()
+  }
+
+  /** Resolves when no slot is in use: everything is given back, and no wait is under way. */
+  drained(): Promise<void> {
+    if (this.#slots.size === 0) return Promise.resolve()
+    return new Promise((resolve) => (this.#onDrained = resolve))
+  }
+
+  waits(claim: Claim): void {
+    const cycle = startWaiting(claim)
+    if (cycle) claim.slot.leave(claim, this.#listener.deadlock(claim, cycle))
+    else this.#listener.waiting(claim)
+  }
+
+  unanswered(claim: Claim): Error {
+    const why = this.#sessions.obstacle ?? 'the database did not answer'
+    const time = Math.round(claim.deadline - claim.startedAt)
+    return new NamedLockTimeoutError(`Could not ask for the lock '${claim.name}' within ${time} ms: ${why}.`)
+  }
+
+  lost(claim: Claim, error: Error): void {
+    this.#listener.lost(claim, error)
+  }
+
+  releaseFailed(claim: Claim, error: Error | undefined): void {
+    const what = `The lock '${claim.name}' could not be given back`
+    this.#listener.releaseFailed(
+      claim,
+      error
+        ? new NamedLockError(`${what}: ${error.message}`, { cause: error })
+        : new NamedLockLostError(`${what}: the server says it was not held any more.`),
+    )
+  }
+
+  isWorthRetrying(error: Error | undefined): boolean {
+    return error instanceof NamedLockLostError
+  }
+
+  #arm(deadline: number): void {
+    this.#nextDeadline = deadline
+    clearTimeout(this.#timer)
+    const delay = Math.min(Math.max(0, Math.ceil(deadline - performance.now())), LONGEST_TIMER)
+    this.#timer = outside(() => setTimeout(() => this.#expire(), delay))
+    // Whoever waits has a connection or a timer of its own that keeps the process alive.
+    this.#timer.unref()
+  }
+
+  /** Timers may fire a millisecond early: what is not due yet stays, and the timer is set again. */
+  #expire(): void {
+    const now = performance.now()
+    let next = Infinity
+    for (const slot of [...this.#slots.values()]) if (slot.hasWaiters) next = Math.min(next, slot.expire(now))
+    this.#nextDeadline = Infinity
+    if (next < Infinity) this.#arm(next)
+  }
+}

@@ -1,0 +1,185 @@
+import type { Dialect } from '../dialect/dialect.js'
+import type { Asker, Request } from './place.js'
+import type { Session } from './session.js'
+
+/** What goes out in one statement. Its text grows with it, so that nothing is left to do when it is its turn. */
+interface Group {
+  readonly entries: Entry[]
+  expressions: string
+}
+
+interface Entry {
+  readonly request: Request
+  readonly literal: string
+  readonly mark: string | undefined
+  readonly asker: Asker
+  retried: boolean
+}
+
+/** How many answers are worth overlapping with the server's work on others. */
+const CROWD = 16
+
+/**
+ * Statement batching for a session that never blocks.
+ *
+ * While one statement is under way, requests gather; when it returns, all of them go out in one statement, in the order
+ * they came. A lone request goes out at once. After a statement with several answers the next one waits for the end of
+ * this turn of the event loop, so that all callers that were just answered get their next request into it. Crowds are
+ * answered in two groups that take turns: the server works for one while this process answers the other.
+ *
+ * A statement that fails on a living session may be half executed (KILL QUERY, a time limit): one statement then asks
+ * what this session owns, and the requests are answered from that. If that fails too, the session is given up.
+ */
+export class Batch {
+  readonly #session: Session
+  readonly #dialect: Dialect
+  #gathered: Group[] = []
+  #flying: Entry[] | undefined
+  #resting = false
+  readonly #landed = (error: Error | null, rows?: unknown): void => this.#land(error, rows)
+  readonly #wake = (): void => {
+    this.#resting = false
+    this.#flush()
+  }
+
+  constructor(session: Session, dialect: Dialect) {
+    this.#session = session
+    this.#dialect = dialect
+  }
+
+  get isIdle(): boolean {
+    return !this.#flying && !this.#resting && this.#gathered.length === 0
+  }
+
+  ask(request: Request, literal: string, asker: Asker, mark?: string): void {
+    this.#gather({ request, literal, mark, asker, retried: false })
+    if (!this.#flying && !this.#resting) this.#flush()
+  }
+
+  #gather(entry: Entry): void {
+    const expression = this.#expression(entry)
+    const group = this.#gathered.at(-1)
+    if (!group || group.entries.length >= this.#dialect.batchLimit) {
+      this.#gathered.push({ entries: [entry], expressions: expression })
+    } else {
+      group.entries.push(entry)
+      group.expressions += ',' + expression
+    }
+  }
+
+  #flush(): void {
+    const group = this.#flying ? undefined : this.#gathered.shift()
+    if (!group) return
+    this.#flying = group.entries
+    const { entries, expressions } = group
+    const statement = entries.length === 1 ? this.#dialect.single(expressions) : this.#dialect.batch(expressions)
+    this.#session.send(statement, this.#landed)
+  }
+
+  #expression({ request, literal, mark }: Entry): string {
+    return request === 'passTurn' ? this.#dialect.passTurn(literal, mark as string) : this.#dialect[request](literal)
+  }
+
+  #land(error: Error | null, rows: unknown): void {
+    const flown = this.#flying as Entry[]
+    if (!error) {
+      const answers = this.#dialect.readBatch(rows)
+      if (answers.length === flown.length) {
+        this.#settle(flown, answers)
+        return
+      }
+    }
+    if (this.#session.lostError) this.#fail(flown, this.#session.lostError)
+    else this.#reconcile(flown, error ?? new Error('The server answered NULL to a request about a lock.'))
+  }
+
+  #settle(flown: Entry[], answers: readonly (string | undefined)[]): void {
+    this.#flying = undefined
+    const isCrowd = flown.length >= CROWD
+    if (isCrowd && (this.#gathered[0]?.entries.length ?? 0) * 4 >= flown.length) {
+      // Another group is ready: the server works on it while this one is answered.
+      this.#flush()
+      this.#answerAll(flown, answers, 0, flown.length)
+      return
+    }
+    this.#resting = flown.length > 1 || this.#gathered.length > 0
+    // A crowd that comes all at once is made two groups, for the same reason.
+    const first = isCrowd ? flown.length >> 1 : flown.length
+    this.#answerAll(flown, answers, 0, first)
+    if (!this.#resting) return
+    setImmediate(() => {
+      this.#wake()
+      this.#answerAll(flown, answers, first, flown.length)
+    })
+  }
+
+  #answerAll(flown: Entry[], answers: readonly (string | undefined)[], from: number, to: number): void {
+    for (let i = from; i < to; i++) this.#answer(flown[i] as Entry, answers[i], undefined)
+  }
+
+  /** The session is dead: what flew and what has gathered fails alike. Askers decide whether to ask a new session. */
+  #fail(flown: Entry[], error: Error): void {
+    const all = [...flown, ...this.#gathered.flatMap((group) => group.entries)]
+    this.#flying = undefined
+    this.#gathered = []
+    for (const entry of all) entry.asker.answered(entry.request, undefined, error)
+  }
+
+  #reconcile(flown: Entry[], cause: Error): void {
+    const literals = [...new Set(flown.map((entry) => entry.literal))]
+    this.#session.send(
+      this.#dialect.batch(literals.map((literal) => this.#dialect.owns(literal)).join(',')),
+      (error, rows) => {
+        const answers = error ? [] : this.#dialect.readBatch(rows)
+        if (answers.length !== literals.length) {
+          this.#session.lose(error ?? cause)
+          this.#fail(flown, this.#session.lostError ?? cause)
+          return
+        }
+        this.#answerFrom(flown, new Set(literals.filter((_, i) => answers[i] === '1')), cause)
+      },
+    )
+  }
+
+  /** Executed requests are a prefix of the statement, so what is owned now tells for each lock how far it got. */
+  #answerFrom(flown: Entry[], owned: ReadonlySet<string>, cause: Error): void {
+    const last = new Map(flown.filter(changesOwner).map((entry) => [entry.literal, entry]))
+    const again: Entry[] = []
+    const settled: [Entry, string | undefined, Error | undefined][] = []
+    for (const entry of flown) {
+      const isTaken = owned.has(entry.literal)
+      const isLast = last.get(entry.literal) === entry
+      if (entry.request === 'give' && !(isLast && isTaken)) settled.push([entry, '1', undefined])
+      else if (takes(entry) && isTaken) settled.push([entry, entry.request === 'take' ? '1' : '1/1', undefined])
+      else if (!entry.retried) again.push(entry)
+      else settled.push([entry, undefined, cause])
+    }
+    for (const entry of again) entry.retried = true
+    if (again.length > 0) {
+      const expressions = again.map((entry) => this.#expression(entry)).join(',')
+      this.#gathered.unshift({ entries: again, expressions })
+    }
+    this.#flying = undefined
+    this.#resting = true
+    for (const [entry, answer, error] of settled) this.#answer(entry, answer, error)
+    setImmediate(this.#wake)
+  }
+
+  #answer(entry: Entry, answer: string | undefined, error: Error | undefined): void {
+    const { lostError } = this.#session
+    // Whoever was answered before may have given the session up: a lock on it is none any more.
+    if (lostError) entry.asker.answered(entry.request, undefined, lostError)
+    // The first try had given the lock back already, or there would have been no second.
+    else if (entry.retried && entry.request === 'passTurn')
+      entry.asker.answered('passTurn', answer?.replace(/^0/, '1'), error)
+    else entry.asker.answered(entry.request, answer, error)
+  }
+}
+
+function takes(entry: Entry): boolean {
+  return entry.request === 'take' || entry.request === 'passTurn'
+}
+
+function changesOwner(entry: Entry): boolean {
+  return takes(entry) || entry.request === 'give'
+}

@@ -1,0 +1,28 @@
+import type { Dialect } from '../dialect/dialect.js'
+import type { SessionSource } from '../queue/claim.js'
+import type { Asker, Place, Request } from './place.js'
+import type { Session } from './session.js'
+
+/** A session that holds one lock at a time: a waiting session, a dedicated one, a transaction's. One statement per request. */
+export class DirectPlace implements Place {
+  readonly session: Session
+  source: SessionSource | undefined
+  readonly #dialect: Dialect
+
+  constructor(session: Session, dialect: Dialect, source?: SessionSource) {
+    this.session = session
+    this.#dialect = dialect
+    this.source = source
+  }
+
+  ask(request: Request, literal: string, asker: Asker, mark?: string): void {
+    const dialect = this.#dialect
+    const expression = request === 'passTurn' ? dialect.passTurn(literal, mark as string) : dialect[request](literal)
+    this.session.send(dialect.single(expression), (error, rows) => {
+      const answer = error ? undefined : dialect.readBatch(rows)[0]
+      asker.answered(request, answer, error ?? undefined)
+    })
+  }
+
+  held(): void {}
+}

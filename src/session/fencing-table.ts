@@ -1,0 +1,69 @@
+import { createHash } from 'node:crypto'
+import type { CounterStatements } from '../dialect/dialect.js'
+import { NamedLockConfigurationError, NamedLockError } from '../errors.js'
+import { within } from '../within.js'
+import { singleValue } from './connection.js'
+import type { Sessions } from './sessions.js'
+
+type Ask = (sql: string) => Promise<unknown>
+
+/**
+ * Fencing tokens out of a table with a counter for each key: they go on rising wherever that table goes, through restarts and
+ * failovers, where the server's own numbers may begin again.
+ *
+ * The counters are raised on a connection beside the lock's, committed at once: inside the lock's transaction a ROLLBACK would
+ * hand the same number out twice, and on the shared session a row lock would block everybody. So whoever takes a token must
+ * make sure afterwards that the lock is still held: then it was held while the counter rose.
+ */
+export class FencingTable {
+  readonly #table: string
+  readonly #timeout: number
+  readonly #sessions: Sessions
+
+  constructor(table: string, timeout: number, sessions: Sessions) {
+    this.#table = table
+    this.#timeout = timeout
+    this.#sessions = sessions
+  }
+
+  /** A number above all that these keys have had; none of them gets it again. */
+  next(exclusionKeys: readonly string[]): Promise<bigint> {
+    const statements = this.#sessions.dialect.counter?.(this.#table)
+    if (!statements) throw new NamedLockConfigurationError('fencing: there are no counters for this database.')
+    const keys = exclusionKeys.map(counterKey)
+    const raised = this.#sessions.inspect((ask) => this.#raise(ask, statements, keys))
+    return within(raised, this.#timeout, undefined, () => {
+      return new NamedLockError(`No fencing token within ${this.#timeout} ms: no connection for it came free.`)
+    })
+  }
+
+  async #raise(ask: Ask, statements: CounterStatements, keys: readonly string[]): Promise<bigint> {
+    const raise = async (key: string, floor: bigint): Promise<bigint> => {
+      await ask(statements.raise(key, floor))
+      return BigInt(singleValue(await ask(statements.last)) as string)
+    }
+    let token = 0n
+    for (const key of keys) {
+      token = await raise(key, token).catch(async (error: unknown) => {
+        if (!statements.isMissing(error)) throw error
+        await ask(statements.create).catch((cause: unknown) => {
+          throw new NamedLockConfigurationError(
+            `fencing.table: the table '${this.#table}' does not exist and could not be created: create it with ${statements.create}`,
+            { cause },
+          )
+        })
+        return raise(key, token)
+      })
+    }
+    // Whoever takes one of these alone later must get more than this.
+    for (const key of keys.slice(0, -1)) await raise(key, token - 1n)
+    await ask(statements.commit)
+    return token
+  }
+}
+
+/** Keys are plain ASCII already; exact names may be anything. */
+function counterKey(exclusionKey: string): string {
+  if (/^[ -~]{1,64}$/.test(exclusionKey)) return exclusionKey
+  return `~${createHash('sha256').update(exclusionKey).digest('hex').slice(0, 62)}`
+}

@@ -1,0 +1,11 @@
+import { AsyncResource } from 'node:async_hooks'
+
+const root = new AsyncResource('typeorm-named-lock')
+
+/**
+ * Calls `fn` outside the caller's async context: sessions, timers and listeners outlive the call that happened to make
+ * them, and must neither keep its context alive nor hand it on.
+ */
+export function outside<T>(fn: () => T): T {
+  return root.runInAsyncScope(fn)
+}

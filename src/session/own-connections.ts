@@ -1,0 +1,69 @@
+import type { DataSourceLike } from '../data-source-like.js'
+
+type OwnDataSource = DataSourceLike & { initialize(): Promise<unknown>; destroy(): Promise<void> }
+type DataSourceConstructor = new (options: object) => OwnDataSource
+
+/**
+ * A small DataSource beside the application's, for `connections: 'own'`: the same server and credentials, no entities,
+ * no schema work, no logging. Opened when first needed.
+ */
+export class OwnConnections {
+  readonly #application: DataSourceLike
+  readonly #size: number
+  #source: Promise<OwnDataSource> | undefined
+
+  constructor(application: DataSourceLike, size: number) {
+    this.#application = application
+    this.#size = size
+  }
+
+  /** The DataSource, initialised. A failed try is forgotten, so that the next call tries again. */
+  get(): Promise<DataSourceLike> {
+    this.#source ??= this.#initialize().catch((error: unknown) => {
+      this.#source = undefined
+      throw error
+    })
+    return this.#source
+  }
+
+  async close(): Promise<void> {
+    const source = await this.#source?.catch(() => undefined)
+    this.#source = undefined
+    if (source?.isInitialized) await source.destroy()
+  }
+
+  async #initialize(): Promise<OwnDataSource> {
+    const Constructor = baseConstructor(this.#application)
+    const options = this.#application.options as { type: string; extra?: { connectAttributes?: object } }
+    const source = new Constructor({
+      ...options,
+      name: undefined,
+      entities: [],
+      subscribers: [],
+      migrations: [],
+      synchronize: false,
+      dropSchema: false,
+      migrationsRun: false,
+      cache: false,
+      logging: false,
+      poolSize: this.#size,
+      extra: {
+        ...options.extra,
+        connectionLimit: this.#size,
+        connectAttributes: { ...options.extra?.connectAttributes, program_name: 'typeorm-named-lock' },
+      },
+    })
+    await source.initialize()
+    return source
+  }
+}
+
+/** TypeORM's own DataSource class, also when the application's is derived from it with a constructor of another shape. */
+function baseConstructor(dataSource: object): DataSourceConstructor {
+  let prototype = Object.getPrototypeOf(dataSource) as object
+  for (;;) {
+    const above = Object.getPrototypeOf(prototype) as object | null
+    if (!above || above === Object.prototype) return prototype.constructor as DataSourceConstructor
+    prototype = above
+  }
+}

@@ -1,0 +1,26 @@
+import type { SessionSource } from '../queue/claim.js'
+import type { Session } from './session.js'
+
+/** What can be asked of a session about one lock. All of them answer at once: none blocks on the server. */
+export type Request = 'take' | 'give' | 'passTurn' | 'isFree' | 'owns' | 'holderId' | 'fencingToken'
+
+/** Who is told the answer. One method instead of a closure per request: there are two requests per lock. */
+export interface Asker {
+  /**
+   * `answer` is the server's; undefined with an `error` when the statement failed for good. A request of a session
+   * that died fails with the session's NamedLockLostError.
+   */
+  answered(request: Request, answer: string | undefined, error: Error | undefined): void
+}
+
+/** Where a lock can be held: a session, and how statements get to it. */
+export interface Place {
+  /** The session behind it, while there is one. */
+  readonly session: Session | undefined
+  /** Whose connection it is, where it is not the service's own. */
+  source?: SessionSource | undefined
+  /** Several requests of one call stay in this order. */
+  ask(request: Request, literal: string, asker: Asker, mark?: string): void
+  /** A lock was taken or given back on that session here, for whoever counts. */
+  held(change: 1 | -1, session: Session | undefined): void
+}

@@ -1,0 +1,309 @@
+import type { Dialect, ServerFacts } from '../dialect/dialect.js'
+import { NamedLockLostError } from '../errors.js'
+import type { RawConnection, RunnerLike } from './connection.js'
+import { onPoolEnd } from './driver.js'
+import { outside } from './outside.js'
+import { queryWithin } from './query-within.js'
+
+type Callback = (error: Error | null, rows?: unknown) => void
+
+/** setTimeout's longest delay; anything longer fires at once. */
+const LONGEST_TIMER = 2_147_483_647
+
+/**
+ * One pinned connection that belongs to the library, with its heartbeat and its lease.
+ *
+ * The lease: the server keeps the session's locks for so long after the last sign of life. The deadline here is counted
+ * from when the last *answered* statement was *sent*, so it is never later than the server's, however slow the answer was;
+ * past it the session is lost, whether or not a timer could run. A lost session never comes back: its socket is destroyed,
+ * its runner released (once), and whoever owns it is told.
+ */
+export class Session {
+  readonly facts: ServerFacts
+  /** Told once when the session dies, before anything that waits for its statements. */
+  onLost: ((error: NamedLockLostError) => void) | undefined
+  /** When something last happened here, for returning idle sessions. */
+  lastUsed = performance.now()
+
+  readonly #runner: RunnerLike
+  readonly #connection: RawConnection
+  readonly #dialect: Dialect
+  readonly #lease: number
+  readonly #keepAlive: number
+  readonly #pending = new Set<Callback>()
+  readonly #ended = () => this.lose(new Error('the connection was closed'))
+  readonly #failed = (error?: unknown) => this.lose(error ?? new Error('the connection failed'))
+  readonly #letPoolEnd: () => void
+  /** Told again and again while a statement of the work is under way for long: only others can tell then whether the lock is still held. */
+  onSilence: (() => void) | undefined
+  /** Statements of the work that are in flight on this connection. */
+  #working = 0
+  #lostError: NamedLockLostError | undefined
+  #released = false
+  #aliveAt: number
+  #aliveAtWall: number
+  #timer: NodeJS.Timeout | undefined
+
+  private constructor(
+    runner: RunnerLike,
+    connection: RawConnection,
+    dialect: Dialect,
+    lease: Lease,
+    facts: ServerFacts,
+    openedAt: SentAt,
+  ) {
+    this.#runner = runner
+    this.#connection = connection
+    this.#dialect = dialect
+    this.#lease = lease.lease
+    this.#keepAlive = lease.keepAlive
+    this.facts = facts
+    this.#aliveAt = openedAt.monotonic
+    this.#aliveAtWall = openedAt.wall
+    this.#letPoolEnd = onPoolEnd(connection, () => this.lose(new Error('the DataSource was destroyed')))
+    connection.on('end', this.#ended)
+    connection.on('error', this.#failed)
+    this.#arm()
+  }
+
+  /**
+   * Prepares the connection of a runner that is already connected. On failure the connection is the caller's to destroy.
+   *
+   * @param patience How long each answer may take, in milliseconds.
+   * @param isForWork Whether the application's own statements run on it, too.
+   */
+  static async prepare(
+    runner: RunnerLike,
+    connection: RawConnection,
+    dialect: Dialect,
+    lease: Lease,
+    patience: number,
+    isForWork: boolean,
+  ): Promise<Session> {
+    const ignore = (): void => {}
+    connection.on('error', ignore) // without a listener of ours a second 'error' would end the process
+    try {
+      const openedAt: SentAt = { monotonic: 0, wall: 0 }
+      const ask = (sql: string): Promise<unknown> => {
+        openedAt.monotonic = performance.now()
+        openedAt.wall = Date.now()
+        return queryWithin(connection, sql, patience)
+      }
+      const facts = await dialect.open(ask, lease.lease, isForWork)
+      return new Session(runner, connection, dialect, lease, facts, openedAt)
+    } finally {
+      // The session has a listener of its own by now, or the connection is about to be destroyed and may emit once more.
+      setImmediate(() => connection.removeListener('error', ignore))
+    }
+  }
+
+  get connectionId(): string {
+    return this.facts.connectionId
+  }
+
+  /** Set once the session is dead. Does not look at the clock: see `isAlive`. */
+  get lostError(): NamedLockLostError | undefined {
+    return this.#lostError
+  }
+
+  /** The QueryRunner, for those whose session it is alone. */
+  get runner(): RunnerLike {
+    return this.#runner
+  }
+
+  get dialect(): Dialect {
+    return this.#dialect
+  }
+
+  /** The driver's connection, for the work under the lock. */
+  get connection(): RawConnection {
+    return this.#connection
+  }
+
+  get isBusy(): boolean {
+    return this.#pending.size > 0
+  }
+
+  /** Whether a statement of the work is in flight. */
+  get isWorking(): boolean {
+    return this.#working > 0
+  }
+
+  /** Whether the server still keeps this session's locks, by the clocks of this machine. */
+  get isAlive(): boolean {
+    if (this.#lostError) return false
+    if (!this.#isPast(performance.now())) return true
+    const silence = Math.round(this.#silence(performance.now()))
+    this.lose(new Error(`the lease ran out: no answer from the database for ${silence} ms`))
+    return false
+  }
+
+  /** Sends a statement of one column; the callback is called exactly once, also when the session dies meanwhile. */
+  send(sql: string, callback: Callback): void {
+    this.#send(sql, callback)
+  }
+
+  #send(statement: string | { sql: string; rowsAsArray: true }, callback: Callback): void {
+    if (!this.isAlive) {
+      callback(this.#lostError as Error)
+      return
+    }
+    const sentAt = performance.now()
+    const sentAtWall = Date.now()
+    this.lastUsed = sentAt
+    this.#pending.add(callback)
+    this.#connection.query(statement, (error, rows) => {
+      if (!this.#pending.delete(callback)) return
+      if (!error || this.#dialect.isAnswer(error)) {
+        // An answer after the deadline does not bring back what was given up at the deadline.
+        if (this.#isPast(performance.now())) void this.isAlive
+        else this.#isAliveAt(sentAt, sentAtWall)
+      } else {
+        this.lose(error)
+      }
+      callback(error ?? this.#lostError ?? null, rows)
+    })
+  }
+
+  /**
+   * The work sends a statement of its own. Until `workEnds` the deadline does not run: nothing can be heard of a
+   * connection whose statement takes its time. Returns what `workEnds` has to be given.
+   */
+  workBegins(): SentAt {
+    void this.isAlive // whoever was stopped for longer than the lease learns it here
+    this.#working++
+    this.lastUsed = performance.now()
+    return { monotonic: this.lastUsed, wall: Date.now() }
+  }
+
+  /**
+   * The answer is here; `tell` hands it on. After a long time it is handed on only when the connection has proved that it
+   * is still there: a stopped process finds the answer of a connection whose lease has run out meanwhile.
+   */
+  workEnds(sentAt: SentAt, error: unknown, tell: () => void): void {
+    const isAnswer = !error || this.#dialect.isAnswer(error)
+    if (!isAnswer && this.#dialect.isAbandoned(error)) this.lose(error)
+    const took = Math.max(performance.now() - sentAt.monotonic, Date.now() - sentAt.wall)
+    if (this.#lostError || !isAnswer || took <= (this.#lease - this.#keepAlive) / 2) {
+      this.#working--
+      if (isAnswer) this.#isAliveAt(sentAt.monotonic, sentAt.wall)
+      tell()
+      return
+    }
+    const askedAt = { monotonic: performance.now(), wall: Date.now() }
+    this.#connection.query(this.#dialect.keepAlive, (failure) => {
+      this.#working--
+      if (!failure || this.#dialect.isAnswer(failure)) this.#isAliveAt(askedAt.monotonic, askedAt.wall)
+      else this.lose(failure)
+      tell()
+    })
+  }
+
+  /** The rows of a statement, each as an array. */
+  ask(sql: string): Promise<unknown> {
+    return new Promise((resolve, reject) =>
+      this.#send({ sql, rowsAsArray: true }, (error, rows) => (error ? reject(error) : resolve(rows))),
+    )
+  }
+
+  /** Gives up on the connection: everything it held is lost. */
+  lose(cause: unknown): void {
+    if (this.#lostError || this.#released) return
+    const error = new NamedLockLostError(
+      `The database connection ${this.connectionId} that held the lock is gone: ${reasonOf(cause)}.`,
+      { cause },
+    )
+    this.#lostError = error
+    // Before the server can hear of it and let go.
+    this.onLost?.(error)
+    this.#dialect.destroy(this.#connection)
+    void this.#release()
+    for (const callback of [...this.#pending]) if (this.#pending.delete(callback)) callback(error)
+  }
+
+  /**
+   * Back to the pool, with its settings restored. The session must hold no locks. In any doubt the connection is destroyed
+   * instead: a released connection keeps its locks, and the next borrower would own them without knowing.
+   */
+  async giveBack(): Promise<void> {
+    if (this.#lostError || this.#released) return
+    this.onLost = undefined
+    try {
+      await this.ask(this.facts.restore)
+      this.#connection.removeListener('end', this.#ended)
+      this.#connection.removeListener('error', this.#failed)
+      this.#letPoolEnd()
+      await this.#release()
+    } catch (error) {
+      this.lose(error)
+    }
+  }
+
+  async #release(): Promise<void> {
+    if (this.#released) return
+    this.#released = true
+    clearTimeout(this.#timer)
+    try {
+      await this.#runner.release()
+    } catch {
+      // Nothing depends on it: the connection was destroyed, or the pool is gone.
+    }
+  }
+
+  #isAliveAt(monotonic: number, wall: number): void {
+    if (monotonic <= this.#aliveAt) return
+    this.#aliveAt = monotonic
+    this.#aliveAtWall = wall
+  }
+
+  #isPast(now: number): boolean {
+    return this.#working === 0 && this.#silence(now) >= this.#lease
+  }
+
+  /** Where the machine was suspended only the wall clock knows how long; when that is set back it decides nothing. */
+  #silence(now: number): number {
+    return Math.max(now - this.#aliveAt, Date.now() - this.#aliveAtWall)
+  }
+
+  /** One timer for both: the next keepalive, and the deadline when one is under way. */
+  #arm(): void {
+    const now = performance.now()
+    const keepAliveAt = this.#aliveAt + this.#keepAlive
+    const isLate = keepAliveAt <= now
+    const at =
+      this.isBusy || isLate ? (this.#working > 0 ? now + this.#keepAlive : this.#aliveAt + this.#lease) : keepAliveAt
+    // While a statement is under way its answer may come any time, and the next keepalive counts from there.
+    const delay = Math.min(this.isBusy ? Math.min(at - now, this.#keepAlive) : at - now, LONGEST_TIMER)
+    this.#timer = outside(() => setTimeout(() => this.#tick(), Math.max(1, Math.ceil(delay))))
+    this.#timer.unref()
+  }
+
+  #tick(): void {
+    if (!this.isAlive) return
+    const isSilent = performance.now() >= this.#aliveAt + this.#keepAlive
+    if (this.#working > 0) {
+      if (isSilent) this.onSilence?.()
+    } else if (!this.isBusy && isSilent) {
+      const used = this.lastUsed
+      this.send(this.#dialect.keepAlive, () => {})
+      this.lastUsed = used // the heartbeat is no use
+    }
+    this.#arm()
+  }
+}
+
+/** The times that keep a session's locks, in milliseconds. */
+export interface Lease {
+  readonly lease: number
+  readonly keepAlive: number
+}
+
+/** By both clocks: the wall clock goes on while the machine sleeps. */
+export interface SentAt {
+  monotonic: number
+  wall: number
+}
+
+function reasonOf(cause: unknown): string {
+  return cause instanceof Error ? cause.message || cause.name : String(cause)
+}

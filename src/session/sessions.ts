@@ -1,0 +1,425 @@
+import type { DataSourceLike } from '../data-source-like.js'
+import { dialectOfServer } from '../dialect/index.js'
+import type { Dialect } from '../dialect/dialect.js'
+import { NamedLockClosedError, NamedLockConfigurationError, type NamedLockLostError } from '../errors.js'
+import type { Settings } from '../settings.js'
+import { singleValue, type RawConnection, type RunnerLike } from './connection.js'
+import { Backoff } from './backoff.js'
+import { databaseError } from './database-error.js'
+import { poolSizeOf, watchPool, type PoolWatch } from './driver.js'
+import { FencingTable } from './fencing-table.js'
+import { outside } from './outside.js'
+import { OwnConnections } from './own-connections.js'
+import { queryWithin, SilentConnectionError } from './query-within.js'
+import { Session } from './session.js'
+import { SharedPlace } from './shared-place.js'
+import { WorkSessions } from './work-sessions.js'
+
+/** How often idle sessions are looked for. */
+const LOOK_AFTER = 250
+/** How long a session stays without use before it goes back to the pool. */
+const IDLE_WAITING = 1_000
+const IDLE_SHARED = 5_000
+/** How long a connection that has just been had may take to answer; a little longer after each that does not. */
+const FIRST_PATIENCE = 1_000
+
+/**
+ * All connections of a service: the shared session, the waiting sessions, and those that a single lock has for itself.
+ *
+ * `maxSessions` bounds the shared one and the waiting ones together, and never more than half of the pool is borrowed:
+ * the work under the locks needs connections too. Idle sessions go back after a while, and at once when somebody has to
+ * wait for a connection of the pool.
+ */
+export class Sessions {
+  readonly shared: SharedPlace
+  /** Those that a transaction or a dedicated lock works on. */
+  readonly work: WorkSessions
+  /** Where fencing tokens come from, if not from the server's own numbers. */
+  readonly fencing: FencingTable | undefined
+  /** Who sleeps for lack of a waiting session, longest first: one is called when a session becomes idle. */
+  readonly wanting = new Set<() => void>()
+
+  readonly #dataSource: DataSourceLike
+  readonly #settings: Settings
+  readonly #own: OwnConnections | undefined
+  readonly #onLost: (session: Session, error: NamedLockLostError) => void
+  /** Told while work keeps a session's connection busy for long: nothing can be heard of it then. */
+  onSilence: ((session: Session) => void) | undefined
+  readonly #mostWaiting: number
+  readonly #open = new Map<Session, Kind>()
+  readonly #idle: Session[] = []
+  readonly #backoff = new Backoff()
+  /** Why the last connection could not be had. */
+  #trouble: Error | undefined
+  #openingWaiting = false
+  #blockingPermits = 0
+  #dialect: Dialect
+  #isDialectSure = false
+  #closed = false
+  #lookAfter: NodeJS.Timeout | undefined
+  #pool: PoolWatch | undefined
+
+  constructor(
+    dataSource: DataSourceLike,
+    settings: Settings,
+    dialect: Dialect,
+    onLost: (session: Session, error: NamedLockLostError) => void,
+  ) {
+    this.#dataSource = dataSource
+    this.#settings = settings
+    this.#dialect = dialect
+    this.#isDialectSure = dialect.isCertain ?? false
+    this.#onLost = onLost
+    this.fencing = settings.fencing && new FencingTable(settings.fencing.table, settings.timeout, this)
+    let most = settings.maxSessions
+    const poolSize = poolSizeOf(dataSource)
+    if (settings.connections === 'own') {
+      this.#own = new OwnConnections(dataSource, most + 2)
+    } else {
+      if (poolSize < 2) {
+        throw new NamedLockConfigurationError(
+          `The DataSource's pool has ${poolSize} connection: the locks would take it, and no work could be done under them. ` +
+            "Set poolSize to at least 2 (better 10), or use connections: 'own' to give the locks connections beside the pool.",
+        )
+      }
+      most = Math.min(most, Math.floor(poolSize / 2))
+    }
+    this.#mostWaiting = most - 1
+    this.work = new WorkSessions({
+      // What is left: one for the shared session where it is borrowed too, and one for the application.
+      limit: Math.max(1, poolSize - (this.#own ? 1 : 2)),
+      poolSize,
+      hasPoolWaiters: () => this.#pool?.hasWaiters ?? false,
+      open: () => outside(() => this.#openSession('work')),
+      giveBack: (session) => this.#giveBack(session),
+    })
+    this.shared = new SharedPlace(
+      () => outside(() => this.#openSession('shared')),
+      () => this.#dialect,
+    )
+  }
+
+  /** The server's dialect; a guess by the driver's type until the first session is open. */
+  get dialect(): Dialect {
+    return this.#dialect
+  }
+
+  /** The dialect, when it is known for certain. */
+  async sureDialect(): Promise<Dialect> {
+    if (!this.#isDialectSure) await this.shared.ready()
+    return this.#dialect
+  }
+
+  /** What keeps the lock service waiting, where it is not another lock's holder; for error messages. */
+  get obstacle(): string | undefined {
+    if (!this.shared.isOpening) return undefined
+    if (this.#trouble) return `no connection to the database could be had (${this.#trouble.message})`
+    return this.#own
+      ? 'no connection to the database could be opened in that time'
+      : `no connection came free in the DataSource's pool of ${poolSizeOf(this.#dataSource)} in that time`
+  }
+
+  /**
+   * A session that may block, if there is an idle one. Else undefined, and one is being opened for next time unless the
+   * limit is reached.
+   */
+  takeWaiting(): Session | undefined {
+    const session = this.#idle.pop()
+    if (session) return session
+    const isAllowed = this.#waiting < this.#mostWaiting && !this.#closed
+    if (!this.#openingWaiting && isAllowed) this.#openWaiting()
+    return undefined
+  }
+
+  /** Whether this service may have waiting sessions at all. */
+  get canWait(): boolean {
+    return this.#mostWaiting > 0
+  }
+
+  /** Back from a wait; it must hold nothing. */
+  returnWaiting(session: Session): void {
+    if (session.lostError) return
+    session.lastUsed = performance.now()
+    if (this.#closed) {
+      void this.#giveBack(session)
+      return
+    }
+    if (this.#pool?.hasWaiters) {
+      void this.#giveBack(session)
+      return
+    }
+    this.#idle.push(session)
+    const [wake] = this.wanting
+    wake?.()
+  }
+
+  /** Whether another caller may block on a connection that is its own: as many as there may be waiting sessions. */
+  takeBlockingPermit(): boolean {
+    if (this.#blockingPermits >= this.#mostWaiting) return false
+    this.#blockingPermits++
+    return true
+  }
+
+  returnBlockingPermit(): void {
+    this.#blockingPermits--
+  }
+
+  /** A session on a connection that the application works on and keeps; `giveBack` only restores its settings. */
+  async adopt(runner: Pick<RunnerLike, 'connect'>): Promise<Session> {
+    if (this.#closedError) throw this.#closedError
+    const connection = await runner.connect()
+    const stays = { connect: () => Promise.resolve(connection), release: () => Promise.resolve() }
+    return outside(() => this.#prepare(stays, connection, 'adopted', this.#mostPatience)).catch((error: unknown) => {
+      throw databaseError("The transaction's connection could not be prepared for locks", error)
+    })
+  }
+
+  giveBack(session: Session): Promise<void> {
+    return this.#giveBack(session)
+  }
+
+  /** Whether that connection is one of this service's. */
+  isOwn(connectionId: string): boolean {
+    for (const session of this.#open.keys()) if (session.connectionId === connectionId) return true
+    return false
+  }
+
+  /** Ends the statement that `session` runs, from the shared session if there is one; resolves when the cancel has been answered. */
+  async cancel(session: Session): Promise<void> {
+    const shared = this.shared.session
+    if (!shared || session.lostError) return
+    // Connection ids begin again when a server restarts: the id must still mean that session.
+    if (shared.facts.identity !== session.facts.identity) return
+    if (Math.abs(shared.facts.startedAt - session.facts.startedAt) > 3) return
+    await shared.ask(this.#dialect.cancel(session.connectionId))
+  }
+
+  /** Runs statements of an inspection on a connection of its own: they may be slow, and the shared session must not be. */
+  inspect<T>(work: (ask: (sql: string) => Promise<unknown>) => Promise<T>): Promise<T> {
+    return outside(async () => {
+      const idle = this.#idle.pop()
+      if (idle) {
+        try {
+          return await work((sql) => idle.ask(sql))
+        } finally {
+          this.returnWaiting(idle)
+        }
+      }
+      const [runner, connection] = await this.#connect(await this.#source())
+      try {
+        return await work((sql) => queryWithin(connection, sql, this.#mostPatience))
+      } catch (error) {
+        if (error instanceof SilentConnectionError) this.#dialect.destroy(connection)
+        throw error
+      } finally {
+        await runner.release()
+      }
+    })
+  }
+
+  get isDialectSure(): boolean {
+    return this.#isDialectSure
+  }
+
+  /** Every session goes back if all of them are known to hold nothing; else they are ended. */
+  async close(isClean: boolean): Promise<void> {
+    this.#closed = true
+    if (isClean) await this.shared.settled()
+    const sessions = [...this.#open.keys()]
+    if (isClean) await Promise.all(sessions.map((session) => this.#giveBack(session)))
+    else for (const session of sessions) session.lose(new Error('the lock service was closed'))
+    this.shared.drop()
+    this.#idle.length = 0
+    this.#stopLookingAfter()
+    await this.#own?.close()
+  }
+
+  #openWaiting(): void {
+    this.#openingWaiting = true
+    outside(() => this.#openSession('waiting')).then(
+      (session) => {
+        this.#openingWaiting = false
+        this.returnWaiting(session)
+      },
+      () => {
+        // Whoever waits polls meanwhile and asks again; the shared session tells callers what is wrong.
+        this.#openingWaiting = false
+      },
+    )
+  }
+
+  /** A session, or the database's error. Connections that are dead without knowing are passed over. */
+  async #openSession(kind: Kind): Promise<Session> {
+    for (let patience = FIRST_PATIENCE; ; patience = Math.min(patience * 1.25, this.#mostPatience)) {
+      await this.#backoff.due()
+      try {
+        const session = await this.#tryToOpen(kind, patience)
+        this.#backoff.succeeded()
+        this.#trouble = undefined
+        return session
+      } catch (error) {
+        this.#trouble = error as Error
+        if (error instanceof SilentConnectionError) continue
+        if (this.#dataSource.isInitialized) this.#backoff.failed()
+        throw error
+      }
+    }
+  }
+
+  async #tryToOpen(kind: Kind, patience: number): Promise<Session> {
+    const source = kind === 'work' ? this.#dataSource : await this.#source()
+    const [runner, connection] = await this.#connect(source)
+    if (this.#closedError) {
+      await runner.release()
+      throw this.#closedError
+    }
+    return this.#prepare(runner, connection, kind, patience)
+  }
+
+  async #prepare(runner: RunnerLike, connection: RawConnection, kind: Kind, patience: number): Promise<Session> {
+    let session: Session
+    try {
+      if (!this.#isDialectSure) await this.#findDialect(connection, patience)
+      const isForWork = kind === 'work' || kind === 'adopted'
+      session = await Session.prepare(runner, connection, this.#dialect, this.#settings, patience, isForWork)
+    } catch (error) {
+      this.#dialect.destroy(connection)
+      await runner.release().catch(() => {})
+      if (error instanceof SilentConnectionError) throw error
+      throw databaseError('The database connection for locks could not be prepared', error)
+    }
+    const refusal = (await this.#refusal(session)) ?? this.#closedError
+    if (refusal) {
+      await session.giveBack()
+      throw refusal
+    }
+    if (session.lostError) throw session.lostError
+    this.#open.set(session, kind)
+    session.onLost = (error) => {
+      this.#forget(session)
+      this.#onLost(session, error)
+    }
+    session.onSilence = () => this.onSilence?.(session)
+    this.#startLookingAfter()
+    return session
+  }
+
+  async #connect(ownOrPool: DataSourceLike): Promise<[RunnerLike, RawConnection]> {
+    if (this.#closedError) throw this.#closedError
+    // Own connections must not outlive the application's: its DataSource says what is wrong then.
+    const source = this.#dataSource.isInitialized ? ownOrPool : this.#dataSource
+    try {
+      // Always the primary: a replica's locks exclude nobody.
+      const runner = source.createQueryRunner('master') as RunnerLike
+      return [runner, await runner.connect()]
+    } catch (error) {
+      if (source.isInitialized) throw databaseError('No connection to the database for locks', error)
+      throw new NamedLockConfigurationError('The DataSource is not initialised: call dataSource.initialize() first.', {
+        cause: error,
+      })
+    }
+  }
+
+  #source(): DataSourceLike | Promise<DataSourceLike> {
+    return this.#own && this.#dataSource.isInitialized ? this.#own.get() : this.#dataSource
+  }
+
+  async #findDialect(connection: RawConnection, patience: number): Promise<void> {
+    const version = await queryWithin(connection, 'SELECT VERSION() AS v', patience)
+    this.#dialect = dialectOfServer(singleValue(version) ?? '')
+    this.#isDialectSure = true
+  }
+
+  /** Why a session can not be used here. */
+  async #refusal({ facts }: Session): Promise<Error | undefined> {
+    if (facts.lease === undefined && !this.#settings.allowNoLease) {
+      return new NamedLockConfigurationError(
+        'The server did not take the lease (SET SESSION wait_timeout was ignored, as some proxies do): it would keep the locks ' +
+          'of a vanished client for hours. Connect past the proxy, or accept that with allowNoLease: true.',
+      )
+    }
+    for (const sibling of this.#open.keys()) {
+      if (sibling.facts.identity === facts.identity || !(await this.#stillAnswers(sibling))) continue
+      return new NamedLockConfigurationError(
+        `The DataSource's address leads to several servers (${sibling.facts.identity} and ${facts.identity}): ` +
+          'named locks live on one server and would exclude nobody on the other. Point it at the primary.',
+      )
+    }
+    return undefined
+  }
+
+  get #closedError(): Error | undefined {
+    return this.#closed ? new NamedLockClosedError('The lock service was closed.') : undefined
+  }
+
+  /** After a failover the sessions of the old server end one by one, each by its lease at the latest. */
+  async #stillAnswers(session: Session): Promise<boolean> {
+    if (session.isWorking) return false // it may be busy for hours, and others watch over its locks
+    await session.ask(this.#dialect.keepAlive).catch(() => {})
+    return session.isAlive
+  }
+
+  #forget(session: Session): void {
+    this.#open.delete(session)
+    this.work.gone(session)
+    if (this.shared.session === session) this.shared.drop()
+    const place = this.#idle.indexOf(session)
+    if (place >= 0) this.#idle.splice(place, 1)
+    if (this.#open.size === 0) this.#stopLookingAfter()
+  }
+
+  async #giveBack(session: Session): Promise<void> {
+    this.#forget(session)
+    await session.giveBack()
+  }
+
+  /** A server that takes longer for a trifle could not keep up with the heartbeats either. */
+  get #mostPatience(): number {
+    return Math.max(FIRST_PATIENCE, this.#settings.lease / 3)
+  }
+
+  get #waiting(): number {
+    let count = this.#openingWaiting ? 1 : 0
+    for (const kind of this.#open.values()) if (kind === 'waiting') count++
+    return count
+  }
+
+  #startLookingAfter(): void {
+    if (this.#lookAfter) return
+    outside(() => {
+      this.#lookAfter = setInterval(() => this.#returnIdleInTime(), LOOK_AFTER)
+      this.#lookAfter.unref()
+      this.#pool = watchPool(this.#dataSource, () => this.#returnIdle(0, 0))
+    })
+  }
+
+  #stopLookingAfter(): void {
+    clearInterval(this.#lookAfter)
+    this.#lookAfter = undefined
+    this.#pool?.stop()
+    this.#pool = undefined
+  }
+
+  /** Who waits for a connection of the pool now may have come when a session was just busy. */
+  #returnIdleInTime(): void {
+    if (this.#pool?.hasWaiters) this.#returnIdle(0, 0)
+    else this.#returnIdle(IDLE_WAITING, IDLE_SHARED)
+  }
+
+  #returnIdle(waitingFor: number, sharedFor: number): void {
+    if (this.#pool?.isClosing) {
+      // Own connections end with the application's.
+      for (const session of [...this.#open.keys()]) session.lose(new Error('the DataSource was destroyed'))
+      void this.#own?.close()
+      return
+    }
+    this.work.returnIdle(waitingFor === 0)
+    const now = performance.now()
+    for (const session of this.#idle.filter((idle) => now - idle.lastUsed >= waitingFor)) void this.#giveBack(session)
+    const shared = this.shared.session
+    if (shared && this.shared.isIdle && !shared.isBusy && now - shared.lastUsed >= sharedFor)
+      void this.#giveBack(shared)
+  }
+}
+
+type Kind = 'shared' | 'waiting' | 'work' | 'adopted'

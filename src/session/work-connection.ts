@@ -1,0 +1,140 @@
+import type { EventEmitter } from 'node:events'
+import { NamedLockConfigurationError, NamedLockError } from '../errors.js'
+import type { RawConnection } from './connection.js'
+import type { Session } from './session.js'
+
+/** The driver's own functions, with all of their overloads. */
+type AnyFunction = (...args: any[]) => any
+
+type Driver = Record<PropertyKey, unknown>
+
+/**
+ * A session's connection as the work under its lock sees it, for one call: the driver's own connection, with three
+ * differences. The session hears of every statement, because its deadline runs only while none is in flight. The connection
+ * can not be given back from here. And once the call is over, nothing is sent any more: the connection may be another caller's
+ * by then.
+ */
+export class WorkConnection implements ProxyHandler<Driver> {
+  /** Stands for the driver's connection, whatever is asked of it. */
+  readonly connection: RawConnection
+  readonly #session: Session
+  readonly #raw: Driver
+  readonly #runner: { readonly isTransactionActive: boolean } | undefined
+  readonly #query = (...args: any[]): unknown => this.#send(this.#raw.query as AnyFunction, args)
+  #failures: WeakSet<object> | undefined
+  #state: 'open' | 'closed' | 'detached' = 'open'
+  #isCommitInDoubt = false
+  /** The error with which the server has rolled the transaction back. */
+  #rolledBackBy: Error | undefined
+
+  /** @param runner Given when work that goes on after the server has rolled its transaction back is to be stopped. */
+  constructor(session: Session, runner?: { readonly isTransactionActive: boolean }) {
+    this.#session = session
+    this.#raw = session.connection as unknown as Driver
+    this.#runner = runner
+    this.connection = new Proxy(this.#raw, this) as unknown as RawConnection
+  }
+
+  /** What the proxy answers with. */
+  get(raw: Driver, property: PropertyKey): unknown {
+    const value = raw[property]
+    if (typeof value !== 'function' || property === 'constructor') return value
+    if (this.#state === 'detached') return (value as AnyFunction).bind(raw)
+    switch (property) {
+      case 'query':
+        return this.#query
+      case 'execute':
+        return (...args: any[]) => this.#send(value as AnyFunction, args)
+      case 'promise':
+        // The driver's promise wrapper must send its statements through here as well.
+        return (value as AnyFunction).bind(this.connection)
+      case 'destroy':
+      case 'close':
+        return () => this.#session.lose(new Error('the work destroyed it'))
+      case 'release':
+      case 'end':
+      case 'changeUser':
+      case 'reset':
+        return () => this.#refuse(property)
+      default:
+        return (value as AnyFunction).bind(raw)
+    }
+  }
+
+  /** True when a COMMIT went out and no answer has come that tells what became of the transaction. */
+  get isCommitInDoubt(): boolean {
+    return this.#isCommitInDoubt
+  }
+
+  /** Whether that error says that the connection failed under a statement of the work; TypeORM's wrapping does not hide it. */
+  isFailure(error: unknown): boolean {
+    if (typeof error !== 'object' || error === null) return false
+    return this.#failures?.has(error) || this.isFailure((error as { driverError?: unknown }).driverError)
+  }
+
+  /** The call is over. */
+  close(): void {
+    this.#state = 'closed'
+  }
+
+  /** The session is over, and the connection is the application's: from now on this is the driver's connection and nothing more. */
+  detach(): void {
+    this.#state = 'detached'
+  }
+
+  #send(method: AnyFunction, args: any[]): unknown {
+    const callback: unknown = args.at(-1)
+    const text = textOf(args[0])
+    if (this.#state === 'closed') return refuseStatement(callback, usedTooLate())
+    if (this.#state === 'detached') return method.apply(this.#raw, args)
+    if (text === 'ROLLBACK') this.#rolledBackBy = undefined
+    // What came now would be a transaction of its own, each statement for itself.
+    if (this.#rolledBackBy) return refuseStatement(callback, this.#rolledBackBy)
+    const isCommit = text === 'COMMIT'
+    if (isCommit) this.#isCommitInDoubt = true
+    const sentAt = this.#session.workBegins()
+    const answered = (error: Error | null | undefined, tell: () => void): void => {
+      const { dialect } = this.#session
+      if (error && !dialect.isAnswer(error)) (this.#failures ??= new WeakSet()).add(error)
+      else if (isCommit) this.#isCommitInDoubt = error ? dialect.leavesCommitOpen(error) : false
+      if (error && this.#runner?.isTransactionActive && dialect.endsTransaction(error)) this.#rolledBackBy = error
+      this.#session.workEnds(sentAt, error, tell)
+    }
+    if (typeof callback === 'function') {
+      args[args.length - 1] = (error: Error | null, ...results: unknown[]) =>
+        answered(error, () => void (callback as AnyFunction)(error, ...results))
+    }
+    try {
+      const command: unknown = method.apply(this.#raw, args)
+      // A stream, or events: they end with 'end', also after an error; and when they do not, the connection has.
+      if (typeof callback !== 'function') (command as EventEmitter).once('end', () => answered(undefined, () => {}))
+      return command
+    } catch (error) {
+      answered(error as Error, () => {}) // the driver refused it, and nothing was sent
+      throw error
+    }
+  }
+
+  #refuse(method: string): never {
+    throw new NamedLockConfigurationError(
+      `${method}() of the connection was called by work under a named lock: the lock lives on this connection, which goes back when the lock is released.`,
+    )
+  }
+}
+
+function textOf(statement: unknown): unknown {
+  return typeof statement === 'string' ? statement : (statement as { sql?: unknown } | undefined)?.sql
+}
+
+function usedTooLate(): Error {
+  return new NamedLockError(
+    'The EntityManager or QueryRunner was used after the lock or transaction that it belonged to had ended. Await everything inside the work.',
+    { code: 'NOT_HELD' },
+  )
+}
+
+function refuseStatement(callback: unknown, error: Error): undefined {
+  if (typeof callback !== 'function') throw error
+  queueMicrotask(() => void (callback as AnyFunction)(error))
+  return undefined
+}

@@ -1,0 +1,118 @@
+import type { Session } from './session.js'
+
+/** How long one stays without use before it goes back to the pool. */
+const IDLE = 1_000
+
+/** What the work sessions need of the service's other connections. */
+export interface WorkSessionsContext {
+  /** How many there may be at once. */
+  readonly limit: number
+  readonly poolSize: number
+  /** Somebody waits for a connection of the pool. */
+  hasPoolWaiters(): boolean
+  open(): Promise<Session>
+  giveBack(session: Session): Promise<void>
+}
+
+/**
+ * The connections on which both a lock and its work live: transactions and dedicated locks. They stay pinned with their
+ * lease set and are used again, because setting and restoring it for every call costs more than the lock does. After a second
+ * without use, and at once when somebody waits for a connection of the pool, they go back.
+ *
+ * Their number is limited, so that the application keeps connections for the rest of its work; callers beyond the limit
+ * get one in the order in which they came.
+ */
+export class WorkSessions {
+  readonly #context: WorkSessionsContext
+  readonly #idle: Session[] = []
+  readonly #wanting: ((session: Session | Promise<Session>) => void)[] = []
+  readonly #open = new Set<Session>()
+  #opening = 0
+
+  constructor(context: WorkSessionsContext) {
+    this.#context = context
+  }
+
+  /** Why a caller may be waiting for one; undefined when none has to. */
+  get obstacle(): string | undefined {
+    const { limit, poolSize } = this.#context
+    if (this.#wanting.length > 0) {
+      return `all ${limit} connections that transactions and dedicated locks may have at once were in use (the DataSource's pool has ${poolSize})`
+    }
+    return this.#opening > 0
+      ? `no connection came free in the DataSource's pool of ${poolSize} in that time`
+      : undefined
+  }
+
+  get isOpening(): boolean {
+    return this.#opening > 0
+  }
+
+  get hasPoolWaiters(): boolean {
+    return this.#context.hasPoolWaiters()
+  }
+
+  /** An idle one. */
+  takeAtOnce(): Session | undefined {
+    for (let session = this.#idle.pop(); session; session = this.#idle.pop()) {
+      if (session.isAlive) return session
+    }
+    return undefined
+  }
+
+  take(): Promise<Session> {
+    const session = this.takeAtOnce()
+    if (session) return Promise.resolve(session)
+    if (this.#hasRoom) return this.#openOne()
+    return new Promise((resolve) => this.#wanting.push(resolve))
+  }
+
+  /** It holds nothing any more. */
+  async putBack(session: Session): Promise<void> {
+    if (session.lostError || !this.#open.has(session)) return
+    if (this.#context.hasPoolWaiters()) {
+      await this.#context.giveBack(session)
+      return
+    }
+    session.lastUsed = performance.now()
+    const next = this.#wanting.shift()
+    if (next) next(session)
+    else this.#idle.push(session)
+  }
+
+  /** It is lost, or has gone back to the pool. */
+  gone(session: Session): void {
+    if (!this.#open.delete(session)) return
+    const place = this.#idle.indexOf(session)
+    if (place >= 0) this.#idle.splice(place, 1)
+    this.#openForNext()
+  }
+
+  returnIdle(atOnce: boolean): void {
+    const now = performance.now()
+    for (const session of this.#idle.filter(({ lastUsed }) => atOnce || now - lastUsed >= IDLE)) {
+      this.#idle.splice(this.#idle.indexOf(session), 1)
+      void this.#context.giveBack(session)
+    }
+  }
+
+  async #openOne(): Promise<Session> {
+    this.#opening++
+    try {
+      const session = await this.#context.open()
+      if (!session.lostError) this.#open.add(session)
+      return session
+    } finally {
+      this.#opening--
+      this.#openForNext()
+    }
+  }
+
+  get #hasRoom(): boolean {
+    return this.#open.size + this.#opening < this.#context.limit
+  }
+
+  #openForNext(): void {
+    if (this.#hasRoom) this.#wanting.shift()?.(this.#openOne())
+  }
+}

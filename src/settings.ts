@@ -1,0 +1,248 @@
+import { milliseconds } from './duration.js'
+import { NamedLockConfigurationError } from './errors.js'
+import type {
+  AcquireOptions,
+  ListOptions,
+  NamedLockServiceOptions,
+  SessionKind,
+  TransactionOptions,
+} from './options.js'
+
+/** The options of a service, checked and with their defaults filled in. Times in milliseconds. */
+export interface Settings {
+  readonly namespace: string | false | undefined
+  readonly timeout: number
+  readonly lease: number
+  readonly keepAlive: number
+  readonly allowNoLease: boolean
+  readonly maxSessions: number
+  readonly connections: 'pool' | 'own'
+  readonly handOver: { readonly times: number; readonly for: number }
+  readonly closeTimeout: number
+  readonly insideTransaction: 'error' | 'warn' | 'allow'
+  readonly fencing: { readonly table: string } | undefined
+}
+
+/** The options of one call, checked and with their defaults filled in. */
+export interface CallSettings {
+  readonly timeout: number
+  readonly signal: AbortSignal | undefined
+  readonly reentrant: boolean
+  readonly exactName: boolean
+  readonly session: SessionKind
+  readonly shared: boolean
+  readonly isolation: TransactionOptions['isolation']
+}
+
+const SERVICE_OPTIONS: readonly (keyof NamedLockServiceOptions)[] = [
+  'namespace',
+  'timeout',
+  'lease',
+  'keepAlive',
+  'allowNoLease',
+  'maxSessions',
+  'connections',
+  'handOver',
+  'closeTimeout',
+  'insideTransaction',
+  'fencing',
+]
+const ACQUIRE_OPTIONS: readonly (keyof AcquireOptions)[] = [
+  'timeout',
+  'signal',
+  'reentrant',
+  'exactName',
+  'session',
+  'shared',
+]
+const TRANSACTION_OPTIONS: readonly string[] = ['timeout', 'signal', 'reentrant', 'exactName', 'shared', 'isolation']
+const LOCK_TRANSACTION_OPTIONS: readonly string[] = ['timeout', 'signal', 'reentrant', 'exactName', 'shared']
+const ISOLATION_LEVELS = ['READ UNCOMMITTED', 'READ COMMITTED', 'REPEATABLE READ', 'SERIALIZABLE'] as const
+
+const DEFAULT_TIMEOUT = 10_000
+const DEFAULT_LEASE = 30_000
+const SHORTEST_LEASE = 1_000
+/** Fits, with what the server adds, into the largest wait_timeout that every platform's MySQL takes. */
+const LONGEST_LEASE = 2_145_000_000
+const DEFAULT_MAX_SESSIONS = 4
+
+/** Checks the options of a service; every mistake is a NamedLockConfigurationError that names the option. */
+export function readServiceOptions(given: NamedLockServiceOptions): Settings {
+  const options = known(given, SERVICE_OPTIONS, 'NamedLockService')
+  const lease = duration(options.lease, 'lease', DEFAULT_LEASE)
+  if (lease < SHORTEST_LEASE || lease > LONGEST_LEASE) {
+    throw new NamedLockConfigurationError(
+      `lease: ${lease} ms is out of range: it must be at least ${SHORTEST_LEASE} ms and at most ${LONGEST_LEASE} ms.`,
+    )
+  }
+  const keepAlive = duration(options.keepAlive, 'keepAlive', lease / 3)
+  if (keepAlive <= 0 || keepAlive > lease / 2) {
+    throw new NamedLockConfigurationError(
+      `keepAlive: ${keepAlive} ms does not fit a lease of ${lease} ms: it must be more than 0 and at most half of the lease, so that one late answer does not end it.`,
+    )
+  }
+  const handOver = known(options.handOver ?? {}, ['times', 'for'], 'handOver')
+  return {
+    namespace: readNamespace(options.namespace),
+    timeout: duration(options.timeout, 'timeout', DEFAULT_TIMEOUT),
+    lease,
+    keepAlive,
+    allowNoLease: flag(options.allowNoLease, 'allowNoLease'),
+    maxSessions: count(options.maxSessions, 'maxSessions', DEFAULT_MAX_SESSIONS, 1),
+    connections: oneOf(options.connections, 'connections', ['pool', 'own'], 'pool'),
+    handOver: {
+      times: handOver.times === Infinity ? Infinity : count(handOver.times, 'handOver.times', 256, 0),
+      for: duration(handOver.for, 'handOver.for', 100),
+    },
+    closeTimeout: duration(options.closeTimeout, 'closeTimeout', 5_000),
+    insideTransaction: oneOf(options.insideTransaction, 'insideTransaction', ['error', 'warn', 'allow'], 'error'),
+    fencing: readFencing(options.fencing),
+  }
+}
+
+/** The settings of calls without options: made once per service, so that such calls allocate nothing. */
+export function defaultCall(timeout: number): CallSettings {
+  return {
+    timeout,
+    signal: undefined,
+    reentrant: false,
+    exactName: false,
+    session: 'shared',
+    shared: false,
+    isolation: undefined,
+  }
+}
+
+/** Checks the options of one call, before anything is sent for it. */
+export function readCallOptions(
+  given: unknown,
+  fallback: CallSettings,
+  kind: 'acquire' | 'transaction' | 'lockTransaction' = 'acquire',
+): CallSettings {
+  if (given === undefined) return fallback
+  const allowed = {
+    acquire: ACQUIRE_OPTIONS,
+    transaction: TRANSACTION_OPTIONS,
+    lockTransaction: LOCK_TRANSACTION_OPTIONS,
+  }[kind]
+  const options = known(given as AcquireOptions & TransactionOptions, allowed, kind)
+  return {
+    timeout: duration(options.timeout, 'timeout', fallback.timeout),
+    signal: readSignal(options.signal),
+    reentrant: flag(options.reentrant, 'reentrant'),
+    exactName: flag(options.exactName, 'exactName'),
+    session: oneOf(options.session, 'session', ['shared', 'dedicated'], 'shared'),
+    shared: flag(options.shared, 'shared'),
+    isolation: readIsolation(options.isolation),
+  }
+}
+
+/** Checks the options of `isLocked` and `holder`. */
+export function readInspectOptions(given: unknown): { exactName: boolean } {
+  if (given === undefined) return { exactName: false }
+  return {
+    exactName: flag(known(given as { exactName?: boolean }, ['exactName'], 'inspect').exactName, 'exactName'),
+  }
+}
+
+/** Checks the options of `list`. */
+export function readListOptions(given: unknown): { prefix: string; waiting: boolean } {
+  if (given === undefined) return { prefix: '', waiting: false }
+  const { prefix = '', waiting } = known(given as ListOptions, ['prefix', 'waiting'], 'list')
+  if (typeof prefix !== 'string') throw new NamedLockConfigurationError(`prefix: ${show(prefix)} is not a text.`)
+  return { prefix, waiting: flag(waiting, 'waiting') }
+}
+
+function known<T extends object>(given: T, allowed: readonly string[], where: string): T {
+  if (typeof given !== 'object' || given === null || Array.isArray(given)) {
+    throw new NamedLockConfigurationError(
+      `${where}: the options must be an object such as { timeout: '5s' }, not ${show(given)}.`,
+    )
+  }
+  for (const key of Object.keys(given)) {
+    if (!allowed.includes(key)) {
+      throw new NamedLockConfigurationError(
+        `${where}: there is no option '${key}'. The options are ${allowed.join(', ')}.`,
+      )
+    }
+  }
+  return given
+}
+
+function duration(value: unknown, what: string, fallback: number): number {
+  return value === undefined ? fallback : milliseconds(value as number, what)
+}
+
+function flag(value: unknown, what: string): boolean {
+  if (value === undefined) return false
+  if (typeof value === 'boolean') return value
+  throw new NamedLockConfigurationError(`${what}: ${show(value)} is neither true nor false.`)
+}
+
+function count(value: unknown, what: string, fallback: number, least: number): number {
+  if (value === undefined) return fallback
+  if (Number.isSafeInteger(value) && (value as number) >= least) return value as number
+  throw new NamedLockConfigurationError(`${what}: ${show(value)} is not a whole number of at least ${least}.`)
+}
+
+function oneOf<T extends string>(value: unknown, what: string, allowed: readonly T[], fallback: T): T {
+  if (value === undefined) return fallback
+  if (allowed.includes(value as T)) return value as T
+  throw new NamedLockConfigurationError(
+    `${what}: ${show(value)} is not one of ${allowed.map((a) => `'${a}'`).join(', ')}.`,
+  )
+}
+
+function readNamespace(value: unknown): string | false | undefined {
+  if (value === undefined || value === false) return value
+  if (
+    typeof value === 'string' &&
+    value !== '' &&
+    value.isWellFormed() &&
+    value.length <= 1024 &&
+    !value.includes('\0')
+  )
+    return value
+  throw new NamedLockConfigurationError(
+    `namespace: ${show(value)} is not a namespace: use a non-empty text of at most 1024 characters without NUL, or false for none.`,
+  )
+}
+
+function readFencing(value: unknown): { readonly table: string } | undefined {
+  if (value === undefined) return undefined
+  const { table } = known(value as { table: string }, ['table'], 'fencing')
+  if (typeof table === 'string' && /^[\p{L}_][\p{L}\p{N}_$]*(\.[\p{L}_][\p{L}\p{N}_$]*)?$/u.test(table))
+    return { table }
+  throw new NamedLockConfigurationError(
+    `fencing.table: ${show(table)} is not a table's name (letters, digits, _ and $; schema.table is fine).`,
+  )
+}
+
+function readIsolation(value: unknown): TransactionOptions['isolation'] {
+  return value === undefined ? undefined : oneOf(value, 'isolation', ISOLATION_LEVELS, 'REPEATABLE READ')
+}
+
+function readSignal(value: unknown): AbortSignal | undefined {
+  if (value === undefined) return undefined
+  const signal = value as AbortSignal | null
+  if (
+    typeof signal === 'object' &&
+    typeof signal?.aborted === 'boolean' &&
+    typeof signal.addEventListener === 'function'
+  ) {
+    return signal
+  }
+  throw new NamedLockConfigurationError(
+    `signal: ${show(value)} is not an AbortSignal. An AbortController's is its \`signal\` property.`,
+  )
+}
+
+/** How a wrong value is shown in a message: short, and never failing. */
+export function show(value: unknown): string {
+  if (typeof value === 'string') return `'${value.length > 80 ? `${value.slice(0, 80)}…` : value}'`
+  if (typeof value === 'bigint') return `${value}n`
+  if (typeof value === 'function') return 'a function'
+  if (Array.isArray(value)) return 'an array'
+  if (typeof value === 'object' && value !== null) return `an object (${value.constructor?.name ?? 'no prototype'})`
+  return String(value)
+}

@@ -1,0 +1,109 @@
+import type { DataSourceLike } from './data-source-like.js'
+import { InvalidLockNameError } from './errors.js'
+import { checkName, keyFor } from './lock-name.js'
+import type { LockName, LockNames } from './options.js'
+import { databaseOf } from './session/driver.js'
+import type { Sessions } from './session/sessions.js'
+import { show, type Settings } from './settings.js'
+
+/** A name on its way to the server. */
+export interface Target {
+  readonly name: string
+  readonly key: string
+  /** The key as it stands in SQL. */
+  readonly literal: string
+  /** What excludes whom in this process. */
+  readonly exclusionKey: string
+}
+
+/** How many names keep their key at hand. */
+const REMEMBERED = 1_000
+
+/** From what callers write to what is locked. */
+export class Targets {
+  readonly #dataSource: DataSourceLike
+  readonly #sessions: Sessions
+  #namespace: string | false | undefined
+  /** Names tend to come again: their keys are not worked out anew each time. */
+  readonly #recent = new Map<LockName, Target>()
+
+  constructor(dataSource: DataSourceLike, settings: Settings, sessions: Sessions) {
+    this.#dataSource = dataSource
+    this.#sessions = sessions
+    this.#namespace = settings.namespace
+  }
+
+  /** Without `exactName`, and with it once the server is known. */
+  of(name: LockName, exactName: boolean): Target {
+    const { dialect } = this.#sessions
+    if (exactName) {
+      const key = dialect.exactKey(name)
+      return {
+        name: checkName(name),
+        key,
+        literal: dialect.literal(key),
+        exclusionKey: dialect.exclusionKey(key),
+      }
+    }
+    const recent = this.#recent.get(name)
+    if (recent) return recent
+    const key = keyFor(this.#space(), name)
+    const target = {
+      name: typeof name === 'string' ? name : String(name),
+      key,
+      literal: dialect.literal(key),
+      exclusionKey: key,
+    }
+    if (this.#namespace !== undefined) {
+      if (this.#recent.size >= REMEMBERED) this.#recent.clear()
+      this.#recent.set(name, target)
+    }
+    return target
+  }
+
+  /** What keys of the service's names begin with. */
+  get namespace(): string | false {
+    return this.#space()
+  }
+
+  /** Those that were lately asked for. */
+  get known(): Iterable<Target> {
+    return this.#recent.values()
+  }
+
+  /** All names of a call, in the one order in which everybody takes them; a name given twice is one. */
+  ofAll(names: LockNames, exactName: boolean): readonly Target[] {
+    if (!isSeveral(names)) return [this.of(names, exactName)]
+    if (names.length === 0) throw new InvalidLockNameError('No name was given: the list of names is empty.')
+    const targets = names.map((name) => this.of(name, exactName))
+    if (targets.length === 1) return targets
+    const byKey = new Map<string, Target>()
+    for (const target of targets) {
+      const other = byKey.get(target.exclusionKey)
+      if (other && other.key !== target.key) {
+        throw new InvalidLockNameError(
+          `${show(other.name)} and ${show(target.name)} can not be taken together: they differ in nothing that the server is sure to tell apart.`,
+        )
+      }
+      byKey.set(target.exclusionKey, target)
+    }
+    return [...byKey.values()].sort((a, b) => (a.exclusionKey < b.exclusionKey ? -1 : 1))
+  }
+
+  #space(): string | false {
+    if (this.#namespace !== undefined) return this.#namespace
+    const database = databaseOf(this.#dataSource) ?? false
+    // Before the DataSource is initialised only its configuration can tell, and that may leave the database out.
+    if (this.#dataSource.isInitialized) this.#namespace = database
+    return database
+  }
+}
+
+/** As the handle shows them. */
+export function namesOf(names: LockNames): string[] {
+  return isSeveral(names) ? names.map(String) : [String(names)]
+}
+
+export function isSeveral(names: LockNames): names is readonly LockName[] {
+  return Array.isArray(names)
+}

@@ -1,0 +1,145 @@
+import { EventEmitter } from 'node:events'
+import type { RawCallback, RawConnection } from '../session/connection.js'
+import type { MemoryServer } from './memory-server.js'
+
+/** An error that the server sent: a sign of life, unlike those of the connection. */
+export class ServerError extends Error {}
+
+/** A connection to locks in memory: one statement at a time, in order, each answered in a later microtask. */
+export class MemoryConnection implements RawConnection {
+  /** What it blocks for. */
+  waitsFor: string | undefined
+  cancelWait: ((error: Error) => void) | undefined
+  note = ''
+  readonly #server: MemoryServer
+  readonly #onClosed: (() => void)[] = []
+  readonly #emitter = new EventEmitter().setMaxListeners(0)
+  #last: Promise<unknown> = Promise.resolve()
+  #isOpen = true
+
+  constructor(
+    server: MemoryServer,
+    readonly id: string,
+  ) {
+    this.#server = server
+  }
+
+  get isOpen(): boolean {
+    return this.#isOpen
+  }
+
+  query(statement: string | { sql: string }, callback: RawCallback): void {
+    const sql = typeof statement === 'string' ? statement : statement.sql
+    this.#last = this.#last.then(() => this.#answer(sql, callback))
+  }
+
+  on(event: 'end' | 'error', listener: (error?: unknown) => void): void {
+    this.#emitter.on(event, listener)
+  }
+
+  removeListener(event: 'end' | 'error', listener: (error?: unknown) => void): void {
+    this.#emitter.removeListener(event, listener)
+  }
+
+  /** Whoever's work ends with the connection hears of it, from whichever side it is ended. */
+  whenClosed(listener: () => void): void {
+    this.#onClosed.push(listener)
+  }
+
+  /** From this side: nobody hears of it. */
+  destroy(): void {
+    if (!this.#isOpen) return
+    this.#isOpen = false
+    this.#server.disconnected(this)
+    for (const listener of this.#onClosed) listener()
+  }
+
+  /** From the other side. */
+  die(): void {
+    if (!this.#isOpen) return
+    this.destroy()
+    this.#emitter.emit('end')
+  }
+
+  async #answer(sql: string, callback: RawCallback): Promise<void> {
+    let rows: unknown
+    let failure: Error | null = null
+    try {
+      if (!this.#isOpen) throw new Error('the connection is closed')
+      rows = [await this.#run(sql)]
+    } catch (error) {
+      failure = error as Error
+    }
+    // What a callback throws is not the connection's to catch.
+    queueMicrotask(() => callback(failure, rows))
+  }
+
+  /** `command argument argument…`; the arguments have no spaces in them. */
+  #run(sql: string): unknown[] | Promise<unknown[]> {
+    const [command, ...args] = sql.split(' ')
+    switch (command) {
+      case 'batch':
+        return sql
+          .slice('batch '.length)
+          .split(',')
+          .map((expression) => this.#evaluate(expression))
+      case 'wait':
+        return this.#wait(args)
+      case 'cancel':
+        this.#server.cancel(args[0] as string)
+        return []
+      case 'end':
+        this.#server.kill(args[0] as string)
+        return []
+      case 'note':
+        this.note = decodeURIComponent(args[0] ?? '')
+        return []
+      case 'id':
+        return [this.id]
+      case 'ping':
+        return ['1']
+      case 'restore':
+        this.#server.forget(this)
+        return []
+      case 'locks':
+        return [this.#server.rows()]
+      case 'notes':
+        return this.#server.notes()
+      default:
+        throw new ServerError(`Locks in memory do not know the statement '${sql}'.`)
+    }
+  }
+
+  #evaluate(expression: string): string {
+    const [request, literal = '', mark = ''] = expression.split(' ')
+    const key = decodeURIComponent(literal)
+    const server = this.#server
+    const bit = (yes: boolean): string => (yes ? '1' : '0')
+    switch (request) {
+      case 'take':
+        return bit(server.take(this, key))
+      case 'give':
+        return bit(server.give(this, key))
+      case 'passTurn': {
+        const given = bit(server.give(this, key))
+        const isMarked = server.holderOf(decodeURIComponent(mark)) !== undefined
+        return `${given}/${isMarked ? '-1' : bit(server.take(this, key))}`
+      }
+      case 'isFree':
+        return bit(server.holderOf(key) === undefined)
+      case 'owns':
+        return bit(server.holderOf(key) === this)
+      case 'holderId':
+        return server.holderOf(key)?.id ?? ''
+      case 'fencingToken':
+        return server.holderOf(key) === this ? String(server.token()) : ''
+      default:
+        throw new ServerError(`Locks in memory do not know the request '${request}'.`)
+    }
+  }
+
+  async #wait([literal = '', mark = '', milliseconds = '0']: string[]): Promise<unknown[]> {
+    if (this.#server.holderOf(decodeURIComponent(mark))) return ['-1']
+    return [(await this.#server.wait(this, decodeURIComponent(literal), Number(milliseconds))) ? '1' : '0']
+  }
+}

@@ -1,0 +1,51 @@
+import type { DataSourceLike, EntityManagerLike } from '../data-source-like.js'
+import { OWN_DIALECT } from '../dialect/index.js'
+import type { Dialect } from '../dialect/dialect.js'
+import { NamedLockConfigurationError } from '../errors.js'
+import type { WorkRunner } from '../transaction/bound-runner.js'
+import { MemoryDialect } from './memory-dialect.js'
+import { MemoryRunner } from './memory-runner.js'
+import type { MemoryServer } from './memory-server.js'
+
+/**
+ * Connections to the locks in memory, in the shape in which the service knows connections: as QueryRunners of a DataSource.
+ * What is not about locks (entity managers, transactions) is the application's own DataSource's, where there is one.
+ */
+export class MemoryDataSource implements DataSourceLike {
+  readonly options: { readonly type: string; readonly database: string; readonly poolSize: number }
+  readonly isInitialized = true
+  readonly manager: EntityManagerLike
+  readonly [OWN_DIALECT]: Dialect
+  readonly #server: MemoryServer
+  readonly #application: DataSourceLike | undefined
+
+  constructor(server: MemoryServer, application: DataSourceLike | undefined, database = 'memory') {
+    this.options = { type: 'memory', database, poolSize: 1_000 }
+    this.manager = application?.manager ?? noManager()
+    this[OWN_DIALECT] = new MemoryDialect(server)
+    this.#server = server
+    this.#application = application
+  }
+
+  createQueryRunner(): WorkRunner {
+    return new MemoryRunner(this.#server, this.#application, this.manager)
+  }
+
+  async runMigrations(options?: unknown): Promise<unknown[]> {
+    return this.#application ? this.#application.runMigrations(options) : []
+  }
+}
+
+/** Says what is missing as soon as it is used. */
+function noManager(): EntityManagerLike {
+  const absent = (): never => {
+    throw new NamedLockConfigurationError(
+      'There is no EntityManager: this InMemoryNamedLockService was made without a DataSource. Give it one: new InMemoryNamedLockService(dataSource).',
+    )
+  }
+  return new Proxy({} as EntityManagerLike, {
+    // A promise that resolves to it looks for `then`, a guard of the service for a running transaction.
+    get: (_target, property) =>
+      typeof property === 'symbol' || ['then', 'queryRunner', 'transaction'].includes(property) ? undefined : absent,
+  })
+}

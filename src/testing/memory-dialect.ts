@@ -1,0 +1,113 @@
+import type { Ask, Dialect, ServerFacts, WaitFailure } from '../dialect/dialect.js'
+import type { LockTable } from '../dialect/lock-table.js'
+import { checkName } from '../lock-name.js'
+import type { Finding } from '../options.js'
+import type { RawConnection } from '../session/connection.js'
+import { ServerError, type MemoryConnection } from './memory-connection.js'
+import type { MemoryServer } from './memory-server.js'
+
+/** How the service talks to locks in memory: the same requests, in words of their own instead of SQL. */
+export class MemoryDialect implements Dialect {
+  readonly server = 'The locks in memory'
+  readonly isCertain = true
+  readonly hasSharedLocks = false
+  readonly keepAlive = 'ping'
+  readonly batchLimit = 400
+  readonly #server: MemoryServer
+
+  constructor(server: MemoryServer) {
+    this.#server = server
+  }
+
+  /** Without spaces and commas, which part requests. */
+  literal(key: string): string {
+    return encodeURIComponent(key)
+  }
+
+  exclusionKey(key: string): string {
+    return key
+  }
+
+  exactKey(name: string | bigint): string {
+    return checkName(name)
+  }
+
+  take = (literal: string): string => `take ${literal}`
+  give = (literal: string): string => `give ${literal}`
+  passTurn = (literal: string, mark: string): string => `passTurn ${literal} ${mark}`
+  isFree = (literal: string): string => `isFree ${literal}`
+  owns = (literal: string): string => `owns ${literal}`
+  holderId = (literal: string): string => `holderId ${literal}`
+  fencingToken = (literal: string): string => `fencingToken ${literal}`
+  single = (expression: string): string => `batch ${expression}`
+  batch = (expressions: string): string => `batch ${expressions}`
+  wait = (literal: string, mark: string, milliseconds: number): string => `wait ${literal} ${mark} ${milliseconds}`
+  cancel = (connectionId: string): string => `cancel ${connectionId}`
+  endConnection = (connectionId: string): string => `end ${connectionId}`
+  describeConnection = (): string => 'ping'
+  leaveNote = (text: string): string => `note ${encodeURIComponent(text)}`
+
+  readBatch(rows: unknown): string[] {
+    return (rows as string[][])[0] ?? []
+  }
+
+  readConnection(): undefined {
+    return undefined
+  }
+
+  waitFailure(error: unknown): WaitFailure {
+    const { message } = error as Error
+    return message === 'cancelled' || message === 'deadlock' ? message : 'other'
+  }
+
+  async readLocks(ask: Ask): Promise<LockTable> {
+    const [[rows]] = (await ask('locks')) as [[ReturnType<MemoryServer['rows']>]]
+    return { rows: rows.map(({ since, ...row }) => ({ ...row, forMs: Date.now() - since })) }
+  }
+
+  async readNotes(ask: Ask): Promise<readonly string[]> {
+    const [notes] = (await ask('notes')) as [string[]]
+    return notes
+  }
+
+  check(): Promise<Finding[]> {
+    return Promise.resolve([])
+  }
+
+  async open(ask: Ask, leaseMs: number): Promise<ServerFacts> {
+    const [[connectionId]] = (await ask('id')) as [[string]]
+    return {
+      connectionId,
+      identity: this.#server.id,
+      startedAt: this.#server.startedAt,
+      readOnly: false,
+      user: undefined,
+      host: undefined,
+      database: undefined,
+      version: this.#server.id,
+      restore: 'restore',
+      lease: leaseMs,
+    }
+  }
+
+  destroy(connection: RawConnection): void {
+    ;(connection as unknown as MemoryConnection).destroy()
+  }
+
+  isAnswer(error: unknown): boolean {
+    return error instanceof ServerError
+  }
+
+  isAbandoned(): boolean {
+    return false
+  }
+
+  // The work's transaction is on a connection of the application's.
+  leavesCommitOpen(): boolean {
+    return false
+  }
+
+  endsTransaction(): boolean {
+    return false
+  }
+}

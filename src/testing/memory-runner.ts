@@ -1,0 +1,98 @@
+import type { DataSourceLike } from '../data-source-like.js'
+import type { RawConnection } from '../session/connection.js'
+import type { WorkRunner } from '../transaction/bound-runner.js'
+import type { MemoryConnection } from './memory-connection.js'
+import type { MemoryServer } from './memory-server.js'
+
+/** A QueryRunner of two halves: the lock's connection is one to the memory, the work's is the application's. */
+export class MemoryRunner implements WorkRunner {
+  readonly #server: MemoryServer
+  readonly #application: DataSourceLike | undefined
+  readonly #noManager: unknown
+  #runner: WorkRunner | undefined
+  #connection: MemoryConnection | undefined
+  #rollback: Promise<unknown> | undefined
+  #isReleased = false
+
+  constructor(server: MemoryServer, application: DataSourceLike | undefined, noManager: unknown) {
+    this.#server = server
+    this.#application = application
+    this.#noManager = noManager
+  }
+
+  get manager(): unknown {
+    return this.#application ? this.#work.manager : this.#noManager
+  }
+
+  get isTransactionActive(): boolean {
+    return this.#runner?.isTransactionActive ?? false
+  }
+
+  get isReleased(): boolean {
+    return this.#isReleased
+  }
+
+  connect(): Promise<RawConnection> {
+    return Promise.resolve((this.#connection ??= this.#server.connect()))
+  }
+
+  async release(): Promise<void> {
+    this.#isReleased = true
+    // There is no pool to go back to; a connection that nobody has is one that nobody holds locks on.
+    this.#connection?.destroy()
+    await this.#rollback
+    await this.#runner?.release()
+  }
+
+  /** Without a DataSource a transaction is nothing but its lock. */
+  async startTransaction(isolation?: Parameters<WorkRunner['startTransaction']>[0]): Promise<void> {
+    if (!this.#application) return
+    await this.#work.startTransaction(isolation)
+    // The service has put the connection that holds the lock there: with a server the transaction would die with it.
+    const connection = (await this.connect()) as MemoryConnection
+    connection.whenClosed(() => {
+      this.#rollback = rollBack(this.#work)
+    })
+  }
+
+  async commitTransaction(): Promise<void> {
+    if (this.#rollback) throw new Error('the connection was closed')
+    await this.#runner?.commitTransaction()
+  }
+
+  async rollbackTransaction(): Promise<void> {
+    await (this.#rollback ?? this.#runner?.rollbackTransaction())
+  }
+
+  get #work(): WorkRunner {
+    return (this.#runner ??= (this.#application as DataSourceLike).createQueryRunner('master') as WorkRunner)
+  }
+}
+
+const adopted = new WeakSet<object>()
+
+/**
+ * Gives the runner of a transaction that the application runs itself a second half: what the service sends is answered by the
+ * memory, everything else goes to the database.
+ */
+export function adoptRunner(runner: WorkRunner, server: MemoryServer): void {
+  if (adopted.has(runner)) return
+  adopted.add(runner)
+  const connect = runner.connect.bind(runner)
+  runner.connect = async () => {
+    const real = (await connect()) as object | undefined
+    const memory = server.connect()
+    memory.whenClosed(() => void rollBack(runner))
+    return new Proxy(real ?? {}, {
+      get: (target, property) => {
+        const half: object = property in memory ? memory : target
+        const value: unknown = Reflect.get(half, property)
+        return typeof value === 'function' ? (value.bind(half) as unknown) : value
+      },
+    }) as RawConnection
+  }
+}
+
+async function rollBack(runner: WorkRunner): Promise<void> {
+  if (runner.isTransactionActive) await runner.rollbackTransaction().catch(() => undefined)
+}

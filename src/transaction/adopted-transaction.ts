@@ -1,0 +1,78 @@
+import type { LockScope } from '../lock-scope.js'
+import type { Sessions } from '../session/sessions.js'
+import { WorkConnection } from '../session/work-connection.js'
+import type { WorkRunner } from './bound-runner.js'
+import { TransactionLocks } from './transaction-locks.js'
+
+type Method = 'commitTransaction' | 'rollbackTransaction' | 'release' | 'connect'
+
+/**
+ * A transaction that the application runs itself, from its first lock on. The lease is set on its connection, the connection
+ * is kept alive, and the ways in which a transaction ends are watched on its QueryRunner. After each of them the locks are given
+ * back if the transaction is not active any more, whatever came of it: a subscriber that throws after the COMMIT rejects a
+ * transaction that has ended. At savepoints the transaction goes on. A QueryRunner that is released while its transaction is
+ * active loses its connection: the pool would hand it, with its locks, to somebody else.
+ */
+export async function adoptTransaction(
+  runner: WorkRunner,
+  sessions: Sessions,
+  scope: LockScope,
+  onEnd: () => void,
+): Promise<TransactionLocks> {
+  const session = await sessions.adopt(runner)
+  const work = new WorkConnection(session)
+  const locks = new TransactionLocks(runner, session, work, scope)
+  let hasEnded = false
+
+  const end = async (): Promise<void> => {
+    if (hasEnded) return
+    hasEnded = true
+    scope.open = false
+    onEnd()
+    for (const restore of restorers) restore()
+    const released = locks.giveBack()
+    // Right behind the releases, without waiting for their answers: it stands in the way of whoever ends the transaction.
+    const restored = sessions.giveBack(session)
+    work.detach()
+    await Promise.all([released, restored])
+  }
+
+  const restorers = [
+    replace(runner, 'connect', () => () => Promise.resolve(work.connection)),
+    replace(runner, 'commitTransaction', (original) => () => thenEnd(original)),
+    replace(runner, 'rollbackTransaction', (original) => () => thenEnd(original)),
+    replace(runner, 'release', (original) => () => {
+      if (!hasEnded) session.lose(new Error('its QueryRunner was released while the transaction was active'))
+      return original()
+    }),
+  ]
+
+  const thenEnd = async (original: () => Promise<unknown>): Promise<void> => {
+    try {
+      await original()
+    } finally {
+      if (!runner.isTransactionActive) await end()
+    }
+  }
+
+  locks.watchFor(() => void end())
+  return locks
+}
+
+/** Replaces a method of this one object; the result undoes it, unless somebody else has replaced it since. */
+function replace(
+  runner: WorkRunner,
+  name: Method,
+  make: (original: () => Promise<unknown>) => () => Promise<unknown>,
+): () => void {
+  const own = Object.getOwnPropertyDescriptor(runner, name)
+  // eslint-disable-next-line @typescript-eslint/unbound-method -- called with its runner below
+  const before: () => Promise<unknown> = runner[name]
+  const replacement = make(() => before.call(runner))
+  Object.defineProperty(runner, name, { value: replacement, configurable: true, writable: true, enumerable: false })
+  return () => {
+    if (runner[name] !== replacement) return
+    if (own) Object.defineProperty(runner, name, own)
+    else delete (runner as Partial<WorkRunner>)[name]
+  }
+}

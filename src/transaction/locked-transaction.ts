@@ -1,0 +1,108 @@
+import { NamedLockConfigurationError, NamedLockLostError } from '../errors.js'
+import type { HeldLock } from '../held-lock.js'
+import type { TransactionOptions } from '../options.js'
+import type { TransactionLocks } from './transaction-locks.js'
+
+type Isolation = TransactionOptions['isolation']
+
+/**
+ * The transaction of a lock that is held on the same connection: the snapshot begins after the lock was taken, the lock ends
+ * after the COMMIT, and when the connection dies both die together.
+ *
+ * The work's own error always goes through, after a ROLLBACK. Errors that the dying connection caused become the
+ * NamedLockLostError that says what became of the transaction.
+ */
+export class LockedTransaction {
+  readonly locks: TransactionLocks
+  readonly isolation: Isolation
+  /** Set when the transaction can not be committed any more, though the work may not know it. */
+  #doom: unknown
+
+  constructor(locks: TransactionLocks, isolation: Isolation) {
+    this.locks = locks
+    this.isolation = isolation
+  }
+
+  async run(lock: HeldLock, work: () => unknown): Promise<unknown> {
+    const { runner } = this.locks
+    let result: unknown
+    try {
+      await runner.startTransaction(this.isolation)
+      result = await work()
+    } catch (error) {
+      await this.#rollBack()
+      throw this.#explain(lock, error)
+    }
+    if (this.#doom || !lock.isHeld) {
+      await this.#rollBack()
+      throw this.#doom ?? this.#lost(lock, 'rolledBack', lock.lostError)
+    }
+    await this.#commit(lock)
+    return result
+  }
+
+  /** A transaction inside the transaction. Its failure is the caller's to deal with; the transaction around it goes on. */
+  async runNested(lock: HeldLock, work: () => unknown): Promise<unknown> {
+    const { runner } = this.locks
+    await runner.startTransaction().catch((error: unknown) => {
+      throw this.#explain(lock, error)
+    })
+    try {
+      const result = await work()
+      if (!lock.isHeld) throw this.#lost(lock, 'rolledBack', lock.lostError)
+      await runner.commitTransaction()
+      return result
+    } catch (error) {
+      // Where the savepoint is gone (the server has rolled everything back after a deadlock) so is what was done before it.
+      if (runner.isTransactionActive) await runner.rollbackTransaction().catch(() => (this.#doom ??= error))
+      throw this.#explain(lock, error)
+    }
+  }
+
+  async #commit(lock: HeldLock): Promise<void> {
+    const { runner, work, session } = this.locks
+    try {
+      await runner.commitTransaction()
+    } catch (error) {
+      if (work.isCommitInDoubt) {
+        session.lose(error)
+        throw this.#lost(lock, 'unknown', error)
+      }
+      await this.#rollBack()
+      throw this.#explain(lock, error)
+    }
+    if (!runner.isTransactionActive) return
+    await this.#rollBack()
+    throw new NamedLockConfigurationError(
+      `The work under the lock '${lock.name}' has begun a transaction on its QueryRunner and not ended it: everything was rolled back.`,
+    )
+  }
+
+  /** A transaction that can not be rolled back must not stay on a connection that is used again. */
+  async #rollBack(): Promise<void> {
+    const { runner, session } = this.locks
+    if (!runner.isTransactionActive || session.lostError) return
+    await runner.rollbackTransaction().catch(() => {})
+    if (!runner.isTransactionActive) return
+    // A subscriber has thrown before it was sent, or the work has left a savepoint.
+    await session.ask('ROLLBACK').then(
+      () => ((runner as { isTransactionActive: boolean }).isTransactionActive = false),
+      (error: unknown) => session.lose(error),
+    )
+  }
+
+  #explain(lock: HeldLock, error: unknown): unknown {
+    const { work, session } = this.locks
+    return session.lostError && work.isFailure(error) ? this.#lost(lock, 'rolledBack', error) : error
+  }
+
+  #lost(lock: HeldLock, outcome: 'rolledBack' | 'unknown', cause: unknown): NamedLockLostError {
+    const what = `The connection of the lock '${lock.name}' and its transaction was lost`
+    return new NamedLockLostError(
+      outcome === 'unknown'
+        ? `${what} during the COMMIT: whether the transaction was committed or rolled back is not known.`
+        : `${what}: the transaction was rolled back.`,
+      { cause, outcome },
+    )
+  }
+}

@@ -1,0 +1,94 @@
+import type { NamedLockLostError } from '../errors.js'
+import type { LockScope } from '../lock-scope.js'
+import type { Claim } from '../queue/claim.js'
+import type { Session } from '../session/session.js'
+import type { WorkConnection } from '../session/work-connection.js'
+import type { WorkRunner } from './bound-runner.js'
+import { Turns } from './turns.js'
+
+/** A lock that lasts as long as a transaction. */
+export interface Lasting {
+  readonly claim: Claim
+  /** Told when the lock is given back. */
+  readonly released: (claim: Claim) => void
+}
+
+/**
+ * The locks of one transaction that last until it has ended: which they are, and on which session. There is one for each
+ * QueryRunner with such locks, whichever service of the DataSource took them.
+ */
+export class TransactionLocks {
+  readonly runner: WorkRunner
+  readonly session: Session
+  readonly work: WorkConnection
+  /** What can not end before a wait for one of these locks. */
+  readonly scope: LockScope
+  /** The claims that the transaction was begun with; given back by whoever began it. */
+  readonly #first: readonly Claim[]
+  readonly #added: Lasting[] = []
+  #turns: Turns | undefined
+  #watchers: Set<Watcher> | undefined
+
+  constructor(
+    runner: WorkRunner,
+    session: Session,
+    work: WorkConnection,
+    scope: LockScope,
+    first: readonly Claim[] = [],
+  ) {
+    this.runner = runner
+    this.session = session
+    this.work = work
+    this.scope = scope
+    this.#first = first
+  }
+
+  get isActive(): boolean {
+    return !this.session.lostError && this.runner.isTransactionActive
+  }
+
+  /** One lock at a time may be waited for: they share the connection. */
+  get turns(): Turns {
+    return (this.#turns ??= new Turns())
+  }
+
+  claimOf(key: string): Claim | undefined {
+    for (const claim of this.#first) if (claim.target.exclusionKey === key) return claim
+    return this.#added.find(({ claim }) => claim.target.exclusionKey === key)?.claim
+  }
+
+  add(lasting: Lasting): void {
+    this.scope.hasLocks = true
+    this.#added.push(lasting)
+  }
+
+  /** Tells another service of the DataSource, too, when the session dies. */
+  watchFor(watcher: Watcher): void {
+    if (!this.#watchers) {
+      const watchers = (this.#watchers = new Set())
+      const { session } = this
+      const told = session.onLost
+      session.onLost = (error) => {
+        told?.(error)
+        for (const tell of watchers) tell(session, error)
+      }
+    }
+    this.#watchers.add(watcher)
+  }
+
+  /** The transaction has ended, and the locks that were added with it. */
+  giveBack(): Promise<void> | undefined {
+    if (this.#added.length === 0) return undefined
+    const answers: Promise<void>[] = []
+    for (const { claim, released } of this.#added.splice(0).reverse()) {
+      if (--claim.shares > 0) continue
+      const wasHeld = claim.state === 'held'
+      const answer = claim.slot.release(claim)
+      if (wasHeld) released(claim)
+      if (answer) answers.push(answer)
+    }
+    return Promise.all(answers).then(() => {})
+  }
+}
+
+type Watcher = (session: Session, error: NamedLockLostError) => void

@@ -1,0 +1,220 @@
+import type { DataSourceLike } from '../data-source-like.js'
+import { NamedLockReentrancyError, type NamedLockLostError } from '../errors.js'
+import { HeldLock } from '../held-lock.js'
+import { currentScope, isWithin, LockScope, runInScope, transactionScope } from '../lock-scope.js'
+import type { LockNames } from '../options.js'
+import type { Claim, SessionSource } from '../queue/claim.js'
+import { DedicatedSource } from '../session/dedicated-source.js'
+import type { Session } from '../session/session.js'
+import type { Sessions } from '../session/sessions.js'
+import type { CallSettings } from '../settings.js'
+import { namesOf, type Target } from '../targets.js'
+import { adoptTransaction } from './adopted-transaction.js'
+import type { WorkRunner } from './bound-runner.js'
+import { nestedIsolation, noLongerActive, reentrancyRefused, runnerOf } from './checks.js'
+import { LastingSource } from './lasting-source.js'
+import { ForeignTransaction, Level } from './level.js'
+import { LockedTransaction } from './locked-transaction.js'
+import { TransactionLocks } from './transaction-locks.js'
+
+/** What transactions need of the service's engine. */
+export interface TransactionsHost {
+  readonly dataSource: DataSourceLike
+  readonly sessions: Sessions
+  targets(names: LockNames, call: CallSettings): Promise<readonly Target[]>
+  /** The lock on a connection of its own, for a scope; or the claim whose time has run out. */
+  obtain(names: LockNames, call: CallSettings, source: SessionSource): Promise<HeldLock | Claim>
+  /** The lock as a running scope holds it already. */
+  claimAround(target: Target): Claim | undefined
+  claim(
+    target: Target,
+    call: CallSettings,
+    startedAt: number,
+    source: SessionSource,
+    scope: LockScope,
+    waitsIn: LockScope,
+  ): Promise<Claim>
+  timeout(claim: Claim, call: CallSettings): Promise<Error>
+  giveBack(claims: readonly Claim[]): Promise<void>
+  sessionLost(session: Session, error: NamedLockLostError): void
+  readonly released: (claim: Claim) => void
+}
+
+export type TransactionWork = (manager: any, lock: any) => unknown
+
+/** By QueryRunner, for all services of the process: a transaction has its locks once. */
+const levels = new WeakMap<object, Level>()
+const adopting = new WeakMap<object, Promise<Level>>()
+
+/** `transaction` and `lockTransaction`: locks that end with a transaction, on its own connection. */
+export class Transactions {
+  readonly #host: TransactionsHost
+
+  constructor(host: TransactionsHost) {
+    this.#host = host
+  }
+
+  /** `transaction`: a transaction of its own, or a savepoint where the names are held and a transaction runs already. */
+  run(names: LockNames, call: CallSettings, work: TransactionWork): Promise<unknown> {
+    const level = this.#currentLevel()
+    return level ? this.#runWithin(level, names, call, work) : this.#runOutermost(names, call, work)
+  }
+
+  async #runWithin(level: Level, names: LockNames, call: CallSettings, work: TransactionWork): Promise<unknown> {
+    const held = await this.#heldIn(level, names, call)
+    return held ? this.#runNested(level, held, names, call, work) : this.#runOutermost(names, call, work)
+  }
+
+  /** `lockTransaction` */
+  async lock(manager: unknown, names: LockNames, call: CallSettings): Promise<void> {
+    const startedAt = performance.now()
+    const targets = await this.#host.targets(names, call)
+    const { locks } = (await this.#levelOf(runnerOf(manager, this.#host.dataSource))).transaction
+    locks.watchFor((session, error) => this.#host.sessionLost(session, error))
+    await locks.turns.take(() => this.#lockAll(locks, targets, call, startedAt))
+  }
+
+  async #runOutermost(names: LockNames, call: CallSettings, work: TransactionWork): Promise<unknown> {
+    const own = new DedicatedSource(this.#host.dataSource, this.#host.sessions.work)
+    const obtaining = this.#host.obtain(names, call, own)
+    own.prepare()
+    const lock = await obtaining
+    if (!(lock instanceof HeldLock)) throw await this.#host.timeout(lock, call)
+    const scope = lock.scope as LockScope
+    const source = lock.claims[0]?.source
+    if (!(source instanceof DedicatedSource) || lock.claims.some((claim) => claim.source !== source)) {
+      await lock.release()
+      throw heldElsewhere(lock)
+    }
+    const { runner, work: connection } = source.bound
+    const locks = new TransactionLocks(runner, lock.claims[0]?.session as Session, connection, scope, lock.claims)
+    const transaction = new LockedTransaction(locks, call.isolation)
+    const level = new Level(transaction, true)
+    levels.set(runner, level)
+    scope.lock = lock
+    scope.transaction = level
+    lock.lasts = true
+    try {
+      return await transaction.run(lock, () => runInScope(scope, () => work(runner.manager, lock)))
+    } finally {
+      scope.open = false
+      lock.lasts = false
+      levels.delete(runner)
+      const added = locks.giveBack()
+      await lock.release()
+      await added
+    }
+  }
+
+  #runNested(
+    level: Level,
+    claims: readonly Claim[],
+    names: LockNames,
+    call: CallSettings,
+    work: TransactionWork,
+  ): Promise<unknown> {
+    const { transaction } = level
+    nestedIsolation(call.isolation, transaction.isolation)
+    return level.savepoints.take(async () => {
+      if (!level.isActive) throw noLongerActive(transaction.locks)
+      const keys = claims.map((claim) => claim.target.exclusionKey)
+      const scope = new LockScope(currentScope(), this.#host.dataSource, keys)
+      for (const claim of claims) claim.shares++
+      const lock = new HeldLock(namesOf(names), claims, scope, this.#host.released)
+      scope.lock = lock
+      scope.transaction = new Level(transaction, true)
+      lock.lasts = true
+      try {
+        return await transaction.runNested(lock, () => runInScope(scope, () => work(level.manager, lock)))
+      } finally {
+        scope.open = false
+        lock.lasts = false
+        await lock.release()
+      }
+    })
+  }
+
+  async #lockAll(
+    locks: TransactionLocks,
+    targets: readonly Target[],
+    call: CallSettings,
+    startedAt: number,
+  ): Promise<void> {
+    call.signal?.throwIfAborted()
+    const held = targets.map((target) => locks.claimOf(target.exclusionKey) ?? this.#host.claimAround(target))
+    const again = held.findIndex((claim) => claim !== undefined)
+    if (again >= 0 && !call.reentrant) throw reentrancyRefused(targets[again]?.name as string)
+    const around = currentScope()
+    const waitsIn = around && isWithin(around, locks.scope) ? around : locks.scope
+    const taken: Claim[] = []
+    let source: LastingSource | undefined
+    try {
+      for (const [i, target] of targets.entries()) {
+        if (locks.claimOf(target.exclusionKey)) continue
+        source = new LastingSource(locks)
+        const claim = held[i] ?? (await this.#host.claim(target, call, startedAt, source, locks.scope, waitsIn))
+        if (claim.state !== 'held') throw await this.#host.timeout(claim, call)
+        if (held[i]) claim.shares++
+        taken.push(claim)
+      }
+      if (!locks.isActive) throw noLongerActive(locks)
+    } catch (error) {
+      await this.#host.giveBack(taken)
+      // Only then is the connection there for the transaction again.
+      await source?.returned
+      throw error
+    }
+    for (const claim of taken) locks.add({ claim, released: this.#host.released })
+  }
+
+  /** The transaction around the running code, where it is one whose locks are known. */
+  #currentLevel(): Level | undefined {
+    const { dataSource } = this.#host
+    const scoped = transactionScope(dataSource)?.transaction
+    if (scoped instanceof Level) return scoped
+    if (scoped instanceof ForeignTransaction && scoped.level) return scoped.level
+    const { queryRunner } = dataSource.manager
+    const level = queryRunner && levels.get(queryRunner)
+    return level?.isActive ? level : undefined
+  }
+
+  async #heldIn(level: Level, names: LockNames, call: CallSettings): Promise<Claim[] | undefined> {
+    const targets = await this.#host.targets(names, call)
+    const claims = targets.map((target) => level.claimOf(target.exclusionKey) ?? this.#host.claimAround(target))
+    return claims.every((claim) => claim !== undefined) ? claims : undefined
+  }
+
+  #levelOf(runner: WorkRunner): Promise<Level> {
+    const known = levels.get(runner)
+    if (known?.isActive) return Promise.resolve(known)
+    let level = adopting.get(runner)
+    if (!level) {
+      level = this.#adopt(runner).finally(() => adopting.delete(runner))
+      adopting.set(runner, level)
+    }
+    return level
+  }
+
+  async #adopt(runner: WorkRunner): Promise<Level> {
+    const { dataSource, sessions } = this.#host
+    const around = transactionScope(dataSource)
+    const foreign = around?.transaction instanceof ForeignTransaction ? around.transaction : undefined
+    const isKnown = foreign?.runner === runner
+    const scope = isKnown && around ? around : new LockScope(currentScope(), dataSource, [])
+    const locks = await adoptTransaction(runner, sessions, scope, () => {
+      levels.delete(runner)
+      if (isKnown) foreign.level = undefined
+    })
+    const level = new Level(new LockedTransaction(locks, undefined), false)
+    levels.set(runner, level)
+    if (isKnown) foreign.level = level
+    return level
+  }
+}
+
+function heldElsewhere(lock: HeldLock): NamedLockReentrancyError {
+  return new NamedLockReentrancyError(
+    `The lock '${lock.name}' is held by the running scope on another connection: a transaction needs it on its own. ` +
+      'Use transaction in the place of the withLock around it, or a plain dataSource.transaction inside of it.',
+  )
+}

@@ -1,0 +1,132 @@
+import { expect } from 'chai'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { NamedLockLostError } from '../../src/index.js'
+import { forEachServer } from '../support/conformance.js'
+import { clock } from '../support/fixtures/clock.js'
+import type { SeenLoss } from '../support/fixtures/hold-and-watch.js'
+import { rejection } from '../support/rejection.js'
+import { Scene } from '../support/scene.js'
+import { sideBySide } from '../support/side-by-side.js'
+import { settlesWithin, until } from '../support/until.js'
+
+const SOON = 3_000
+
+describe('a process', () => {
+  forEachServer((ctx) => {
+    const realNow = Date.now
+
+    afterEach(() => {
+      Date.now = realNow
+    })
+
+    it('that is killed or stopped leaves its locks to others; that has its clock set back counts on', async function () {
+      this.timeout(60_000)
+      await sideBySide({ killed, stopped, 'set back': setBack })
+    })
+
+    async function killed() {
+      const holder = ctx.startChild('hold-and-vanish.ts', { name: 'a' })
+      await holder.next('held')
+      const waiter = ctx.startChild('hold-and-vanish.ts', { name: 'a' })
+      await until('the child to wait on the server', async () => {
+        const locks = await ctx.outsider.userLocksOf(ctx.database)
+        return locks.some(({ status }) => status === 'PENDING')
+      })
+      const locks = await ctx.service()
+      const mine = locks.acquire('a', { timeout: '20s' })
+      await waiter.kill()
+      const { at } = await holder.kill()
+      const lock = await mine
+      expect(performance.now() - at, 'the promise is 2 s').to.be.lessThan(2_000 + SOON)
+      await lock.release()
+    }
+
+    async function stopped() {
+      const locks = [{ name: 'short stop', lease: 2_500 }]
+      const child = ctx.startChild('hold-and-watch.ts', { name: 'short stop', locks })
+      child.expectExit(0)
+      await child.next('held')
+      const mine = (await ctx.service()).acquire('short stop', { timeout: '30s' })
+      child.stop()
+      await sleep(1_200)
+      child.cont()
+      await sleep(300)
+      expect(child.messages.map(({ type }) => type)).to.deep.equal(['held'])
+      expect(await Promise.race([mine, sleep(1)])).to.equal(undefined)
+      child.stop()
+      const lock = await mine
+      const grantedAt = clock()
+      child.cont()
+      const { losses } = (await child.next('lost')) as unknown as { losses: SeenLoss[] }
+      expect(losses[0]!.lastHeldAt).to.be.lessThan(grantedAt)
+      child.send({ type: 'exit' })
+      await Promise.all([child.exited, lock.release()])
+    }
+
+    async function setBack() {
+      const scene = await Scene.set(ctx, 'set back')
+      Date.now = () => realNow() - 3_600_000
+      await sleep(1_500)
+      expect(scene.lock.isHeld).to.equal(true)
+      const from = clock()
+      scene.proxy.blackHole()
+      await scene.granted()
+      expect(scene.lostAt, 'the holder knew first').to.be.lessThan(scene.grantedAt!)
+      expect(scene.lostAt! - from).to.be.lessThan(1_000 + SOON)
+      scene.proxy.heal()
+      await scene.recovers()
+    }
+
+    it('whose clock jumps by more than the lease may have been asleep: its locks count as lost', async () => {
+      const scene = await Scene.set(ctx, 'asleep', { lease: '60s' })
+      Date.now = () => realNow() + 59_000
+      expect(scene.lock.isHeld, 'less than the lease').to.equal(true)
+      Date.now = () => realNow() + 61_000
+      expect(scene.lock.isHeld).to.equal(false)
+      expect(scene.lock.signal.reason).to.be.instanceOf(NamedLockLostError)
+      expect(scene.lostAt).to.be.a('number')
+      await scene.granted()
+      // It goes on from there.
+      expect(await scene.recovers()).to.be.lessThan(SOON)
+    })
+
+    it('that was asleep and frozen in turns adds both up', async () => {
+      const scene = await Scene.set(ctx, 'asleep and frozen', { lease: '3s' })
+      scene.proxy.blackHole()
+      await sleep(1_200)
+      Date.now = () => realNow() + 1_000
+      expect(scene.lock.isHeld).to.equal(true)
+      Date.now = () => realNow() + 2_500 // 3.7 s and more have really passed
+      expect(scene.lock.isHeld).to.equal(false)
+      Date.now = realNow
+      scene.proxy.heal()
+      await scene.granted()
+      await scene.recovers()
+    })
+
+    it('whose DataSource is destroyed has lost its locks, and waits no more', async () => {
+      const scene = await Scene.set(ctx, 'destroyed', { lease: '30s' })
+      const foreign = `${ctx.database}.foreign`
+      await ctx.outsider.getLock(foreign)
+      const work = rejection(
+        scene.service.withLock('own', (lock) => until('the loss', () => !lock.isHeld)),
+        NamedLockLostError,
+      )
+      const waiting = rejection(scene.service.acquire('foreign', { timeout: '20s' }))
+      await until('a wait on the server', async () => {
+        const locks = await ctx.outsider.userLocksOf(ctx.database)
+        return locks.some(({ key, status }) => key === foreign && status === 'PENDING')
+      })
+      const from = clock()
+      await scene.dataSource.destroy()
+      expect(clock() - from, 'destroy() waits for nobody').to.be.lessThan(1_500)
+      await scene.lost(500)
+      await scene.granted()
+      await work
+      expect((await settlesWithin(2_000, 'the waiter', waiting)).message).to.match(/initialised/)
+      await ctx.outsider.releaseLock(foreign)
+      await scene.dataSource.initialize()
+      expect(await scene.recovers()).to.be.lessThan(SOON)
+    })
+  })
+})

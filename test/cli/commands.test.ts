@@ -1,0 +1,147 @@
+import { expect } from 'chai'
+import { mkdtemp, rm, writeFile } from 'node:fs/promises'
+import path from 'node:path'
+import { stripVTControlCharacters } from 'node:util'
+import { Cli, cli, endClis } from '../support/cli.js'
+import { forEachServer } from '../support/conformance.js'
+import { until } from '../support/until.js'
+
+describe('named-lock', function () {
+  this.timeout(60_000)
+
+  afterEach(() => endClis())
+
+  forEachServer((ctx) => {
+    const url = () => ctx.server.url.replace(/[^/]*$/, ctx.database)
+    const key = (name: string) => `${ctx.database}.${name}`
+
+    it('lists locks as a table and as JSON', async () => {
+      const locks = await ctx.service()
+      const lock = await locks.acquire('Übung \u001b[31m')
+      await ctx.outsider.getLock(key('foreign'))
+      const { stdout, code } = await cli('list', '--url', url())
+      expect(code).to.equal(0)
+      expect(stdout).to.match(/^NAME +HOLDER +HELD FOR +WAITING\n/)
+      expect(stdout).to.include(`connection ${ctx.outsider.id}, ${ctx.server.username}@`)
+      expect(stdout).not.to.include('\u001b')
+      const json = await cli('list', '--json', '--prefix', 'for', '--url', url())
+      expect(JSON.parse(json.stdout)).to.have.length(1)
+      expect(JSON.parse(json.stdout)[0]).to.deep.include({ key: key('foreign'), name: 'foreign', waiters: [] })
+      expect((await cli('list', '--waiting', '--url', url())).stdout).to.equal('No locks are held.\n')
+      await lock.release()
+      await ctx.outsider.releaseLock(key('foreign'))
+    })
+
+    it('refreshes the list in place on a terminal, and leaves it as it was', async () => {
+      const watch = new Cli(['list', '--watch', '--interval', '100ms', '--url', url()], { terminal: true })
+      await watch.printed(/No locks are held/)
+      await ctx.outsider.getLock(key('new'))
+      // eslint-disable-next-line no-control-regex
+      await watch.printed(/\x1b\[H[^]*new +connection/)
+      await ctx.outsider.releaseLock(key('new'))
+      await until('the lock gone', () => watch.stdout.lastIndexOf('No locks') > watch.stdout.lastIndexOf('connection'))
+      watch.type('\u0003')
+      const { code, stdout } = await watch.ended
+      expect(code).to.equal(0)
+      expect(stdout.startsWith('\x1b[?1049h')).to.equal(true)
+      expect(stdout.endsWith('\x1b[?25h\x1b[?1049l')).to.equal(true)
+    })
+
+    it('tells who holds a lock', async () => {
+      await ctx.outsider.getLock(key('asked'))
+      const held = await cli('who', 'asked', '--url', url())
+      expect(held.code).to.equal(0)
+      expect(held.stdout).to.match(new RegExp(`^connection ${ctx.outsider.id}, ${ctx.server.username}@`))
+      const exact = await cli('who', key('asked'), '--exact-name', '--json', '--url', url())
+      expect(JSON.parse(exact.stdout)).to.have.property('connectionId', ctx.outsider.id)
+      await ctx.outsider.releaseLock(key('asked'))
+      const free = await cli('who', 'asked', '--url', url())
+      expect(free).to.deep.equal({ code: 1, stdout: "Nobody holds 'asked'.\n", stderr: '' })
+    })
+
+    it('checks the server, by exit code too', async () => {
+      const fine = await cli('check', '--url', url())
+      expect(fine).to.deep.equal({ code: 0, stdout: 'Nothing is wrong with this server and set-up.\n', stderr: '' })
+    })
+
+    it('ends the connection that holds a lock, when it is told twice', async () => {
+      const victim = await ctx.connectOutsider()
+      await victim.getLock(key('stuck'))
+      const unsaid = await cli('release', 'stuck', '--url', url())
+      expect(unsaid.code).to.equal(64)
+      expect(unsaid.stderr).to.include('--kill-holder')
+      const unasked = await cli('release', 'stuck', '--kill-holder', '--url', url())
+      expect([unasked.code, unasked.stderr]).to.deep.equal([
+        64,
+        'named-lock: There is no terminal to ask on: say --yes.\n',
+      ])
+      const refused = new Cli(['release', 'stuck', '--kill-holder', '--url', url()], { terminal: true })
+      await refused.printed(new RegExp(`End connection ${victim.id}.*\\[y/N\\]`))
+      refused.type('n\n')
+      expect((await refused.ended).code).to.equal(1)
+      expect(await ctx.outsider.holderOf(key('stuck'))).to.equal(victim.id)
+      const done = await cli('release', 'stuck', '--kill-holder', '--yes', '--url', url())
+      expect([done.code, done.stderr]).to.deep.equal([0, ''])
+      expect(done.stdout).to.include(`Ended connection ${victim.id}`)
+      expect(await ctx.outsider.holderOf(key('stuck'))).to.equal(null)
+      expect((await cli('release', 'stuck', '--url', url())).stdout).to.equal("Nobody holds 'stuck'.\n")
+    })
+
+    it('runs migrations by one process at a time, from a DataSource file of any kind', async () => {
+      // Inside the project, where `typeorm` is found.
+      const folder = await mkdtemp(path.join(__dirname, 'tmp-'))
+      try {
+        const { kind: type, ...address } = ctx.address
+        const source = `new DataSource({ ...${JSON.stringify({ type, ...address })}, migrations: [First1700000000000], synchronize: false })`
+        const migration = `class First1700000000000 {
+          async up(runner) { await runner.query('CREATE TABLE once (id int)'); await runner.query('SELECT SLEEP(0.3)') }
+          async down() {}
+        }`
+        const cjs = `const { DataSource } = require('typeorm'); ${migration}; module.exports = { dataSource: ${source} }`
+        const esm = `import { DataSource } from 'typeorm'; ${migration}; export default ${source}`
+        const ts = `import { DataSource } from 'typeorm'; ${migration.replace('runner)', 'runner: any)')}; export const db: DataSource = ${source}`
+        const files = { 'a.cjs': cjs, 'b.mjs': esm, 'c.ts': ts }
+        for (const [name, text] of Object.entries(files)) await writeFile(path.join(folder, name), text)
+        const all = Object.keys(files).map((name) => cli('migrate', '-d', path.join(folder, name)))
+        const ends = await Promise.all(all)
+        expect(ends.map(({ stderr }) => stderr)).to.deep.equal(['', '', ''])
+        expect(ends.map(({ code }) => code)).to.deep.equal([0, 0, 0])
+        const texts = ends.map(({ stdout }) => stdout)
+        expect(texts.filter((text) => text.endsWith('1 migration applied.\n'))).to.have.length(1)
+        expect(texts.filter((text) => text.endsWith('No migrations are pending.\n'))).to.have.length(2)
+        // TypeORM's own output, which has colours wherever it takes the output for a terminal
+        expect(stripVTControlCharacters(texts.join(''))).to.include('CREATE TABLE once')
+      } finally {
+        await rm(folder, { recursive: true })
+      }
+    })
+  })
+
+  it('says what is wrong with a call, without a stack', async () => {
+    const wrong: [string[], number, RegExp][] = [
+      [['bogus'], 64, /unknown command/],
+      [['list'], 64, /Which database\?/],
+      [['list', '--url', 'http://x'], 64, /should look like/],
+      [['list', '-d', 'nowhere.js'], 64, /there is no file/],
+      [['list', '-d', 'package.json'], 64, /could not be loaded|exports no DataSource/],
+      [['list', '--url', 'mysql://a:b@127.0.0.1:1/c'], 69, /can not be reached/],
+      [['run', 'x', '--timeout', 'soon', '--url', 'mysql://a:b@127.0.0.1:1/c', '--', 'true'], 64, /duration/],
+      [['run', 'x', '--url', 'mysql://a:b@127.0.0.1:1/c'], 64, /missing required argument/],
+    ]
+    for (const [args, code, pattern] of wrong) {
+      const end = await cli(...args)
+      expect(end.code, args.join(' ')).to.equal(code)
+      expect(end.stdout, args.join(' ')).to.equal('')
+      expect(end.stderr, args.join(' ')).to.match(pattern)
+      expect(end.stderr, args.join(' ')).not.to.match(/\n +at /)
+    }
+  })
+
+  it('helps, with examples', async () => {
+    for (const args of [['--help'], ['run', '--help'], ['list', '--help']]) {
+      const { code, stdout } = await cli(...args)
+      expect(code).to.equal(0)
+      expect(stdout).to.include('Examples:')
+    }
+  })
+})

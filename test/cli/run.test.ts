@@ -1,0 +1,141 @@
+import { expect } from 'chai'
+import { mkdtemp, readFile, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import path from 'node:path'
+import { Cli, cli, endClis } from '../support/cli.js'
+import { forEachServer } from '../support/conformance.js'
+import { until } from '../support/until.js'
+
+describe('named-lock run', function () {
+  this.timeout(60_000)
+
+  forEachServer((ctx) => {
+    let folder: string
+    const url = () => ctx.server.url.replace(/[^/]*$/, ctx.database)
+    const key = (name: string) => `${ctx.database}.${name}`
+    const file = (name: string) => path.join(folder, name)
+    const lines = async (name: string) => (await readFile(file(name), 'utf8').catch(() => '')).trim().split('\n')
+    const start = (name: string, script: string, ...flags: string[]) =>
+      new Cli(['run', name, '--url', url(), ...flags, '--', 'sh', '-c', script])
+
+    beforeEach(async () => {
+      folder = await mkdtemp(path.join(tmpdir(), 'named-lock-cli-'))
+    })
+    afterEach(async () => {
+      await endClis()
+      await rm(folder, { recursive: true })
+    })
+
+    it('holds the lock while the command runs, and ends with its exit code', async () => {
+      const run = start('job', `echo "$NAMED_LOCK_NAME $NAMED_LOCK_KEY $NAMED_LOCK_FENCING_TOKEN"; read word; exit 7`)
+      await run.printed(/job/)
+      expect(await ctx.outsider.holderOf(key('job'))).to.be.a('string')
+      run.type('go\n')
+      const { code, stdout, stderr } = await run.ended
+      expect(code).to.equal(7)
+      expect(stdout).to.match(new RegExp(`^job ${key('job')} \\d+\n$`))
+      expect(stderr).to.equal('')
+      expect(await ctx.outsider.holderOf(key('job'))).to.equal(null)
+    })
+
+    it('ends with 75 or skips when the lock is busy, and does not run the command', async () => {
+      await ctx.outsider.getLock(key('busy'))
+      const script = `touch ${file('ran')}`
+      const failed = await start('busy', script, '--timeout', '0').ended
+      expect(failed.code).to.equal(75)
+      expect(failed.stderr).to.match(/^named-lock: .*'busy'.*\n$/)
+      const late = await start('busy', script, '--timeout', '300ms').ended
+      expect(late.code).to.equal(75)
+      const skipped = await start('busy', script, '--timeout', '0', '--on-busy', 'skip').ended
+      expect(skipped).to.deep.equal({ code: 0, stdout: '', stderr: '' })
+      expect(await lines('ran')).to.deep.equal([''])
+      await ctx.outsider.releaseLock(key('busy'))
+    })
+
+    it('of three machines runs the command on one at a time', async () => {
+      const script = `echo in >> ${file('log')}; sleep 0.3; echo out >> ${file('log')}`
+      const ends = await Promise.all([1, 2, 3].map(() => start('fleet', script, '--timeout', '30s').ended))
+      expect(ends.map(({ code }) => code)).to.deep.equal([0, 0, 0])
+      expect(await lines('log')).to.deep.equal(['in', 'out', 'in', 'out', 'in', 'out'])
+    })
+
+    it('lets the next one in when its process is killed, and the command ends with it', async () => {
+      const script = `trap 'echo ended >> ${file('log')}; exit' TERM; echo in; while :; do sleep 0.1; done`
+      const first = start('killed', script)
+      await first.printed(/in/)
+      const next = start('killed', 'echo next')
+      first.send('SIGKILL')
+      const { code, stdout } = await next.ended
+      expect([code, stdout]).to.deep.equal([0, 'next\n'])
+      await until('the end of the command', async () => (await lines('log'))[0] === 'ended')
+    })
+
+    it('passes SIGINT on to the command, and gives the lock back', async () => {
+      const run = start('stopped', `trap 'echo interrupted; exit 9' INT; echo in; while :; do sleep 0.1; done`)
+      await run.printed(/in/)
+      run.send('SIGINT')
+      const { code, stdout } = await run.ended
+      expect([code, stdout]).to.deep.equal([9, 'in\ninterrupted\n'])
+      expect(await ctx.outsider.holderOf(key('stopped'))).to.equal(null)
+    })
+
+    it('ends as a shell says it when a signal ended the command', async () => {
+      expect((await start('signalled', 'kill -KILL $$').ended).code).to.equal(137)
+    })
+
+    it('stops waiting when it is told to', async () => {
+      await ctx.outsider.getLock(key('waited'))
+      const run = start('waited', 'true', '--timeout', 'Infinity')
+      await until('the waiter', async () => (await ctx.outsider.userLocksOf(ctx.database)).length > 0)
+      run.send('SIGTERM')
+      expect((await run.ended).code).to.equal(143)
+      await ctx.outsider.releaseLock(key('waited'))
+    })
+
+    it('tells the command to end within a second when the lock is lost, and ends with 79', async () => {
+      const script = `trap 'echo told; exit 0' TERM; echo in; while :; do sleep 0.05; done`
+      const run = start('lost', script)
+      await run.printed(/in/)
+      await ctx.outsider.kill((await ctx.outsider.holderOf(key('lost'))) as string)
+      await run.printed(/told/, 1_000)
+      const { code, stderr } = await run.ended
+      expect(code).to.equal(79)
+      expect(stderr).to.match(/^named-lock: The lock 'lost' was lost: .*\n/)
+    })
+
+    it('kills a command that does not listen', async () => {
+      const run = start('deaf', `trap '' TERM; echo in; while :; do sleep 0.05; done`, '--kill-after', '200ms')
+      await run.printed(/in/)
+      await ctx.outsider.kill((await ctx.outsider.holderOf(key('deaf'))) as string)
+      expect((await run.ended).code).to.equal(79)
+    })
+
+    it('keeps the lock for as long as it is told, at least', async () => {
+      const run = start('short', `echo done; echo done > ${file('log')}`, '--hold-at-least', '1500ms')
+      await run.printed(/done/)
+      const doneAt = performance.now()
+      const other = await start('short', 'true', '--timeout', '0').ended
+      if (performance.now() - doneAt < 1_200) expect(other.code).to.equal(75)
+      expect((await run.ended).code).to.equal(0)
+      expect(performance.now() - doneAt).to.be.greaterThan(1_200)
+    })
+
+    it('says what can not be started', async () => {
+      const end = await cli('run', 'none', '--url', url(), '--', 'no-such-command')
+      expect(end.code).to.equal(127)
+      expect(end.stderr).to.match(/^named-lock: no-such-command could not be started.*\n$/)
+    })
+
+    it('shows on a terminal who holds the lock that it waits for', async () => {
+      await ctx.outsider.getLock(key('shown'))
+      const run = new Cli(['run', 'shown', '--url', url(), '--', 'echo', 'it runs'], { terminal: true })
+      await run.printed(new RegExp(`Waiting for 'shown' since \\d+s: held by connection ${ctx.outsider.id}`))
+      await ctx.outsider.releaseLock(key('shown'))
+      const { code, stdout } = await run.ended
+      expect(code).to.equal(0)
+      // The line is wiped before the command has the terminal.
+      // eslint-disable-next-line no-control-regex
+      expect(stdout).to.match(/\r\x1b\[Kit runs\r\n$/)
+    })
+  })
+})

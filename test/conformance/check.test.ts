@@ -1,0 +1,71 @@
+import { expect } from 'chai'
+import type { Finding } from '../../src/index.js'
+import { forEachOwnServer, forEachServerAndTypeorm } from '../support/conformance.js'
+import { makeDataSource } from '../support/typeorms.js'
+
+const codes = (findings: readonly Finding[]) => findings.map(({ code }) => code)
+
+describe('check', () => {
+  forEachServerAndTypeorm((ctx) => {
+    it('finds nothing wrong with a plain server and pool', async () => {
+      expect(await (await ctx.service()).check()).to.deep.equal([])
+    })
+
+    it('leaves the settings of its connection as they were', async () => {
+      const dataSource = await ctx.dataSource()
+      const before = await dataSource.query('SELECT @@SESSION.wait_timeout AS w')
+      await (await ctx.service({}, dataSource)).check()
+      expect(await dataSource.query('SELECT @@SESSION.wait_timeout AS w')).to.deep.equal(before)
+    })
+
+    it('finds a small pool', async () => {
+      const small = await ctx.service({}, await ctx.dataSource({ poolSize: 2 }))
+      const [finding] = await small.check()
+      expect(finding).to.include({ code: 'POOL_TOO_SMALL', severity: 'warning' })
+      const middling = await ctx.service({}, await ctx.dataSource({ poolSize: 6 }))
+      expect((await middling.check())[0]).to.include({ code: 'POOL_TOO_SMALL', severity: 'info' })
+      const own = await ctx.service({ connections: 'own' }, await ctx.dataSource({ poolSize: 2 }))
+      expect(await own.check()).to.deep.equal([])
+    })
+
+    it('finds missing grants, and says which', async () => {
+      const user = ctx.database
+      await ctx.outsider.query(`CREATE USER '${user}'@'%' IDENTIFIED BY 'weak'`)
+      await ctx.outsider.query(`GRANT ALL ON ${ctx.database}.* TO '${user}'@'%'`)
+      const weak = makeDataSource(ctx.typeorm, { ...ctx.address, username: user, password: 'weak' })
+      await weak.initialize()
+      try {
+        const locks = await ctx.service({}, weak)
+        const findings = await locks.check()
+        expect(codes(findings)).to.deep.equal(['MISSING_GRANT_LIST', 'MISSING_GRANT_KILL'])
+        expect(findings[0]!.remedy).to.equal(`GRANT SELECT ON performance_schema.* TO '${user}'@'%'`)
+        await ctx.outsider.query(findings[0]!.remedy)
+        expect(codes(await locks.check())).to.deep.equal(['MISSING_GRANT_KILL'])
+        await locks.close()
+      } finally {
+        await weak.destroy()
+        await ctx.outsider.query(`DROP USER '${user}'@'%'`)
+      }
+    })
+  })
+})
+
+describe('check, a server with flaws', () => {
+  forEachOwnServer(
+    (ctx) => {
+      it('finds that it is read-only, and that it replicates statements', async () => {
+        const locks = await ctx.service()
+        expect(codes(await locks.check())).to.deep.equal(['BINLOG_STATEMENT'])
+        await ctx.outsider.query('SET GLOBAL read_only = 1')
+        const findings = await locks.check()
+        await ctx.outsider.query('SET GLOBAL read_only = 0')
+        expect(codes(findings)).to.deep.equal(['SERVER_READ_ONLY', 'BINLOG_STATEMENT'])
+        for (const { message, remedy } of findings)
+          expect(message && remedy)
+            .to.be.a('string')
+            .and.not.equal('')
+      })
+    },
+    ['--log-bin=binlog', '--server-id=7', '--binlog-format=STATEMENT'],
+  )
+})

@@ -1,0 +1,54 @@
+import { expect } from 'chai'
+import { NamedLockTimeoutError } from '../../src/index.js'
+import { forEachServerAndTypeorm } from '../support/conformance.js'
+import { rejection } from '../support/rejection.js'
+
+describe('NamedLockTimeoutError.holder', () => {
+  forEachServerAndTypeorm((ctx) => {
+    /** Nobody waits long for the answer who has run out of time: on a busy machine one of a few tries has to have it. */
+    async function told(call: () => Promise<unknown>): Promise<NamedLockTimeoutError> {
+      let error = await rejection(call(), NamedLockTimeoutError)
+      for (let i = 0; i < 3 && !error.holder; i++) error = await rejection(call(), NamedLockTimeoutError)
+      return error
+    }
+
+    it('is the connection outside of this process that holds the lock', async () => {
+      const locks = await ctx.service()
+      const foreign = `${ctx.database}.foreign`
+      await ctx.outsider.getLock(foreign)
+      for (const timeout of [0, 100]) {
+        const error = await told(() => locks.acquire('foreign', { timeout }))
+        expect(error.holder?.connectionId, `timeout ${timeout}`).to.equal(ctx.outsider.id)
+        expect(error.holder?.user, `timeout ${timeout}`).to.equal(ctx.server.username)
+        expect(error.message).to.include(`connection ${ctx.outsider.id}`)
+      }
+      const work = () => locks.withLock(['free', 'foreign'], { timeout: 100 }, () => expect.fail('the work ran'))
+      expect((await told(work)).holder?.connectionId).to.equal(ctx.outsider.id)
+      await ctx.outsider.releaseLock(foreign)
+    })
+
+    it('is the connection of this process that holds the lock', async () => {
+      const locks = await ctx.service()
+      for (const session of ['shared', 'dedicated'] as const) {
+        const lock = await locks.acquire('mine', { session })
+        const error = await rejection(locks.acquire('mine', { timeout: 100 }), NamedLockTimeoutError)
+        expect(error.holder?.connectionId, session).to.equal(await ctx.outsider.holderOf(lock.key))
+        await lock.release()
+      }
+    })
+
+    it('is the one at the end, not the one at the beginning', async () => {
+      const locks = await ctx.service()
+      const foreign = `${ctx.database}.foreign`
+      const second = await ctx.connectOutsider()
+      await ctx.outsider.getLock(foreign)
+      const queued = second.getLock(foreign, 5)
+      const waiting = rejection(locks.acquire('foreign', { timeout: 800 }), NamedLockTimeoutError)
+      await ctx.outsider.query('SELECT SLEEP(0.2)')
+      await ctx.outsider.releaseLock(foreign)
+      expect(await queued).to.equal(true)
+      expect((await waiting).holder?.connectionId).to.equal(second.id)
+      await second.releaseLock(foreign)
+    })
+  })
+})

@@ -1,0 +1,124 @@
+import { connectionsIn } from '../../support/typeorms.js'
+import { GRACE, type World } from './world.js'
+
+interface Row {
+  readonly key: string
+  readonly id: string
+  readonly database: string | null
+  readonly status: string
+}
+
+/** Compares the server with what the model knows. What looks wrong may be on its way: it counts when it stays so. */
+export class Look {
+  readonly #world: World
+  readonly #since = new Map<string, number>()
+
+  constructor(world: World) {
+    this.#world = world
+  }
+
+  async once(): Promise<void> {
+    const world = this.#world
+    const heldBefore = world.held()
+    const strangersBefore = world.strangers
+      .filter((one) => one.name && !one.busy)
+      .map((one) => [one, one.name] as const)
+    const askedAt = performance.now()
+    const rows = await this.#locks()
+    const granted = new Map(rows.filter((row) => row.status === 'GRANTED').map((row) => [row.key, row]))
+
+    for (const call of heldBefore) {
+      if (call.state !== 'held' || !call.lock?.isHeld || call.side.disturbedAt > askedAt - GRACE) continue
+      if (call.side.closing || call.locks !== call.side.locks) continue
+      for (const name of call.names) {
+        const row = granted.get(world.keyOf(name))
+        if (row?.database === call.side.database) continue
+        const holder = row ? `connection ${row.id} has it` : 'nobody has it'
+        world.violation(`#${call.id} (${call.side.name}) believes in '${name}', but on the server ${holder}`)
+      }
+    }
+    for (const [stranger, name] of strangersBefore) {
+      if (stranger.name !== name || stranger.busy) continue
+      const row = granted.get(world.keyOf(name!))
+      if (row?.id !== stranger.client.id) world.violation(`a stranger has '${name}', and so has connection ${row?.id}`)
+    }
+
+    const wrong = new Set<string>()
+    for (const name of world.names) this.#lookAt(name, granted.get(world.keyOf(name)), wrong)
+    for (const row of rows) this.#lookAtMark(row, wrong)
+    this.#count(wrong)
+  }
+
+  /** Nobody has or wants a lock: the server must agree, and the pools too. */
+  async atRest(): Promise<string | undefined> {
+    const rows = await this.#locks()
+    if (rows.length > 0) return `locks: ${rows.map((row) => `${row.key} ${row.status} ${row.id}`).join(', ')}`
+    for (const { name, database } of this.#world.sides) {
+      const onServer = (await this.#world.looker.connectionsOf(database)).map(({ id }) => id).sort()
+      const inPool = this.#world.sides
+        .filter((side) => side.database === database)
+        .flatMap((side) => connectionsIn(side.dataSource).map(({ threadId }) => String(threadId)))
+      const known = [...new Set(inPool)].sort()
+      if (onServer.join() !== known.join())
+        return `connections of ${name}: ${onServer.join()} on the server, ${known.join()} in the pool`
+    }
+    return undefined
+  }
+
+  #lookAt(name: string, row: Row | undefined, wrong: Set<string>): void {
+    const world = this.#world
+    const pending = world.pending(name)
+    const now = performance.now()
+    if (!row) {
+      // Those who want several may wait for another of them.
+      const waiting = pending.find((call) => call.names.length === 1 && now > call.startedAt + 50)
+      if (waiting) wrong.add(`'${name}' is free, and somebody waits for it`)
+      return
+    }
+    const stranger = world.strangers.find((one) => one.client.id === row.id)
+    if (stranger) {
+      if (stranger.name !== name && !stranger.busy) wrong.add(`a stranger has '${name}' and does not know it`)
+      return
+    }
+    const holder = [...world.holdersOf(name)].find((call) => call.side.database === row.database)
+    const partly = pending.find((call) => call.names.length > 1 && call.side.database === row.database)
+    if (!holder && !partly) wrong.add(`connection ${row.id} has '${name}', and no handle owns it`)
+  }
+
+  #lookAtMark(row: Row, wrong: Set<string>): void {
+    if (!row.key.startsWith('_polling')) return
+    const world = this.#world
+    const name = world.names.find((one) => row.key.startsWith(`_polling.${world.keyOf(one)}~`))
+    const polls = name && world.pending(name).some((call) => call.side.database === row.database)
+    if (!polls) wrong.add(`connection ${row.id} has the mark ${row.key}, and nobody polls`)
+  }
+
+  /** `wrong` by now; what has been for too long is a violation. */
+  #count(wrong: ReadonlySet<string>): void {
+    const now = performance.now()
+    for (const known of [...this.#since.keys()]) if (!wrong.has(known)) this.#since.delete(known)
+    for (const what of wrong) {
+      const since = this.#since.get(what) ?? now
+      this.#since.set(what, since)
+      const disturbedAt = Math.max(...this.#world.sides.map((side) => side.disturbedAt))
+      if (now - Math.max(since, disturbedAt) < GRACE) continue
+      this.#world.violation(`for ${Math.round(now - since)} ms: ${what}`)
+      this.#since.delete(what)
+    }
+    for (const call of this.#world.pending()) {
+      // Who does not want to wait for the lock waits 3 s for the database.
+      const late = now - call.startedAt - Math.max(call.timeout, call.what === 'try' ? 3_000 : 0)
+      if (late > 700) this.#world.violation(`#${call.id} is ${Math.round(late)} ms late`)
+    }
+  }
+
+  #locks(): Promise<Row[]> {
+    const { looker, ctx } = this.#world
+    return looker.query<Row>(
+      `SELECT l.OBJECT_NAME AS \`key\`, CAST(t.PROCESSLIST_ID AS CHAR) AS id, t.PROCESSLIST_DB AS \`database\`, l.LOCK_STATUS AS status
+       FROM performance_schema.metadata_locks l JOIN performance_schema.threads t ON t.THREAD_ID = l.OWNER_THREAD_ID
+       WHERE l.OBJECT_TYPE = 'USER LEVEL LOCK' AND (l.OBJECT_NAME LIKE ? OR l.OBJECT_NAME LIKE ?)`,
+      [`${ctx.database}.%`, `\\_polling.${ctx.database}.%`],
+    )
+  }
+}

@@ -1,0 +1,401 @@
+import { expect } from 'chai'
+import * as errors from '../../src/index.js'
+import { NamedLock, NamedLockService, parseDuration, WithNamedLock } from '../../src/index.js'
+import { forEachServer, type Conformance } from '../support/conformance.js'
+import { settlesWithin } from '../support/until.js'
+
+/*
+ * Wrong calls, each with the error it must end in: class, code, and a message that says what is wrong and what to do.
+ * Everything is `any` here: these are the mistakes that types can not or did not stop.
+ */
+
+type Wrong = [what: string, call: () => unknown, expected: readonly [string, string, RegExp]]
+
+const codes = {
+  NamedLockError: 'DATABASE',
+  InvalidLockNameError: 'INVALID_NAME',
+  NamedLockConfigurationError: 'CONFIGURATION',
+  NamedLockReentrancyError: 'REENTRANCY',
+  NamedLockInsideTransactionError: 'INSIDE_TRANSACTION',
+  NamedLockClosedError: 'CLOSED',
+  NamedLockLostError: 'LOST',
+  NamedLockTimeoutError: 'TIMEOUT',
+  UnsupportedDriverError: 'UNSUPPORTED_DRIVER',
+} as const
+
+const is = (name: keyof typeof codes, message: RegExp, code: string = codes[name]) => [name, code, message] as const
+const wrongName = (message: RegExp) => is('InvalidLockNameError', message)
+const wrongSetting = (message: RegExp) => is('NamedLockConfigurationError', message)
+
+const names: [string, any, RegExp][] = [
+  ['an empty name', '', /name can not be empty/],
+  ['no name', undefined, /string or a bigint, not undefined/],
+  ['null', null, /string or a bigint, not null/],
+  ['a number', 42, /string or a bigint, not 42/],
+  ['a boolean', true, /string or a bigint, not true/],
+  ['an object', { id: 1 }, /string or a bigint, not an object \(Object\)/],
+  ['a symbol', Symbol('x'), /string or a bigint, not Symbol\(x\)/],
+  ['a String object', new String('x'), /string or a bigint, not an object \(String\)/],
+  ['a promise', Promise.resolve('x'), /string or a bigint, not an object \(Promise\)/],
+  ['a name that is too long', 'x'.repeat(1_025), /has 1025 characters: .* at most 1024/],
+  ['half a character', 'a\ud83d', /not well-formed Unicode/],
+  ['no names', [], /list of names is empty/],
+  ['an empty name among others', ['a', ''], /name can not be empty/],
+  ['a number among names', ['a', 1], /string or a bigint, not 1/],
+  ['a list in a list', [['a']], /string or a bigint, not an array/],
+]
+
+const callOptions: [string, any, RegExp][] = [
+  ['a negative timeout', { timeout: -1 }, /timeout: -1 .*milliseconds \(0 or more\)/],
+  ['a timeout of NaN', { timeout: NaN }, /timeout: NaN .*milliseconds/],
+  ['a timeout of -Infinity', { timeout: -Infinity }, /timeout: -Infinity .*milliseconds/],
+  ['a timeout of null', { timeout: null }, /timeout: null .*milliseconds/],
+  ['an empty timeout', { timeout: '' }, /timeout: '' is not a duration: .*'10s'/],
+  ['a timeout in words', { timeout: 'soon' }, /timeout: 'soon' is not a duration: .*'10s'/],
+  ['a timeout in days', { timeout: '2d' }, /timeout: '2d' is not a duration: .*'1h'/],
+  ['a timeout with a sign', { timeout: '-5s' }, /timeout: '-5s' is not a duration/],
+  ['a bigint timeout', { timeout: 5n }, /timeout: 5.* is not a duration/],
+  ['a Date for a timeout', { timeout: new Date() }, /timeout: .* is not a duration/],
+  ['a controller for a signal', { signal: new AbortController() }, /signal: .*AbortController.* its `signal` property/],
+  ['null for a signal', { signal: null }, /signal: null is not an AbortSignal/],
+  ['half a signal', { signal: { aborted: false } }, /signal: .*is not an AbortSignal/],
+  ['reentrant in words', { reentrant: 'yes' }, /reentrant: 'yes' is neither true nor false/],
+  ['exactName as a number', { exactName: 1 }, /exactName: 1 is neither true nor false/],
+  ['shared in words', { shared: 'no' }, /shared: 'no' is neither true nor false/],
+  ['a misspelt option', { timeuot: 5 }, /no option 'timeuot'. The options are timeout, signal/],
+  ['an option in another case', { Timeout: 5 }, /no option 'Timeout'. The options are timeout/],
+  ['a number for options', 5_000, /must be an object such as \{ timeout: '5s' \}, not 5000/],
+  ['text for options', '5s', /must be an object such as \{ timeout: '5s' \}, not '5s'/],
+  ['a list for options', [], /must be an object such as \{ timeout: '5s' \}, not an array/],
+  ['null for options', null, /must be an object such as \{ timeout: '5s' \}, not null/],
+]
+
+const serviceOptions: [string, any, RegExp][] = [
+  ['a misspelt option', { lesae: '5s' }, /no option 'lesae'. The options are namespace, timeout, lease/],
+  ['null', null, /must be an object.* not null/],
+  ['text', 'pool', /must be an object.* not 'pool'/],
+  ['a negative timeout', { timeout: -1 }, /timeout: -1 .*milliseconds/],
+  ['a short lease', { lease: 999 }, /lease: 999 ms is out of range: it must be at least 1000 ms/],
+  ['an endless lease', { lease: Infinity }, /lease: Infinity ms is out of range/],
+  ['a lease in words', { lease: 'long' }, /lease: 'long' is not a duration/],
+  ['a rare heartbeat', { lease: '10s', keepAlive: '6s' }, /keepAlive: 6000 ms .*at most half of the lease/],
+  ['no heartbeat', { keepAlive: 0 }, /keepAlive: 0 ms .*more than 0/],
+  ['a heartbeat of NaN', { keepAlive: NaN }, /keepAlive: NaN is not a duration/],
+  ['allowNoLease in words', { allowNoLease: 'yes' }, /allowNoLease: 'yes' is neither true nor false/],
+  ['no sessions', { maxSessions: 0 }, /maxSessions: 0 is not a whole number of at least 1/],
+  ['half a session', { maxSessions: 1.5 }, /maxSessions: 1.5 is not a whole number/],
+  ['endless sessions', { maxSessions: Infinity }, /maxSessions: Infinity is not a whole number/],
+  ['other connections', { connections: 'mine' }, /connections: 'mine' is not one of 'pool', 'own'/],
+  ['hand-over as a number', { handOver: 5 }, /handOver: .*must be an object/],
+  ['a negative hand-over', { handOver: { times: -1 } }, /handOver.times: -1 is not a whole number of at least 0/],
+  ['a misspelt hand-over', { handOver: { tiems: 1 } }, /handOver: there is no option 'tiems'. .*times, for/],
+  ['a hand-over for NaN', { handOver: { for: NaN } }, /handOver.for: NaN is not a duration/],
+  ['a closeTimeout in words', { closeTimeout: 'later' }, /closeTimeout: 'later' is not a duration/],
+  ['other transactions', { insideTransaction: 'ignore' }, /insideTransaction: 'ignore' is not one of 'error', 'warn'/],
+  ['an empty namespace', { namespace: '' }, /namespace: '' is not a namespace: .*or false for none/],
+  ['a namespace of true', { namespace: true }, /namespace: true is not a namespace/],
+  ['a long namespace', { namespace: 'x'.repeat(1_025) }, /is not a namespace: .*1024 characters/],
+  ['fencing as text', { fencing: 'tokens' }, /fencing: .*must be an object/],
+  ['fencing without a table', { fencing: {} }, /fencing.table: undefined is not a table's name/],
+  ['fencing with SQL', { fencing: { table: 'a`; DROP TABLE b' } }, /fencing.table: .* is not a table's name/],
+  ['fencing in three parts', { fencing: { table: 'a.b.c' } }, /fencing.table: 'a.b.c' is not a table's name/],
+]
+
+const drivers: [string, RegExp][] = [
+  ['sqlite', /'sqlite' can not be used .*SQLite is a file.* Supported are/],
+  ['better-sqlite3', /'better-sqlite3' can not be used .*Supported are/],
+  ['sqljs', /'sqljs' can not be used .*one process.*Supported are/],
+  ['cockroachdb', /'cockroachdb' can not be used .*lock nothing.*Supported are/],
+  ['aurora-mysql', /'aurora-mysql' can not be used .*Use the mysql driver/],
+  ['mssql', /'mssql' can not be used .*Supported are/],
+  ['oracle', /'oracle' can not be used .*Supported are/],
+  ['mongodb', /'mongodb' can not be used .*Supported are/],
+]
+
+describe('wrong calls', () => {
+  forEachServer((ctx) => {
+    it('end in an error of the right class and code that says what to do; the service goes on', async function () {
+      this.timeout(60_000)
+      const locks: any = await ctx.service()
+      const held = await locks.acquire('held')
+      const all: Wrong[] = [
+        ...wrongNames(locks),
+        ...wrongOptions(locks),
+        ...wrongWork(locks),
+        ...wrongServices(ctx),
+        ...wrongDecorators(locks),
+        ...(await wrongTimes(ctx, locks)),
+      ]
+      expect(all.length, 'wrong calls').to.be.at.least(200)
+      for (const [what, call, [name, code, message]] of all) {
+        const error = await settlesWithin(3_000, what, reason(call))
+        expect(error, what).to.be.instanceOf((errors as any)[name])
+        expect(error.name, what).to.equal(name)
+        expect(error.code, what).to.equal(code)
+        expect(error.message, what).to.match(message)
+        expect(error.message, what).to.have.length.within(20, 700)
+      }
+      expect(await held.verify(), 'the lock that was held all along').to.equal(true)
+      await held.release()
+      expect(await locks.withLock(['held', 'a', 'b'], () => 'done')).to.equal('done')
+    })
+
+    it('are not these: odd work, odd results and odd errors go through as they are', async () => {
+      const locks: any = await ctx.service()
+      const thenable = { then: (resolve: (value: string) => void) => setImmediate(() => resolve('of a thenable')) }
+      expect(await locks.withLock('a', () => thenable)).to.equal('of a thenable')
+      expect(await locks.withLock('a', () => undefined)).to.equal(undefined)
+      for (const odd of [
+        'text',
+        42,
+        null,
+        undefined,
+        Symbol.for('odd'),
+        { code: 'LOST' },
+        new Error('mine'),
+      ] as any[]) {
+        const throwing = (how: () => unknown) =>
+          locks.withLock('a', how).then(
+            () => 'resolved',
+            (error: unknown) => error,
+          )
+        const thrown = () => {
+          throw odd
+        }
+        expect(await throwing(thrown), String(odd)).to.equal(odd)
+        expect(await throwing(() => Promise.reject(odd)), String(odd)).to.equal(odd)
+        const failing = { then: (_: unknown, reject: (error: unknown) => void) => reject(odd) }
+        expect(await throwing(() => failing), String(odd)).to.equal(odd)
+        const controller = new AbortController()
+        controller.abort(odd)
+        if (odd === undefined) continue // the platform makes an error of its own
+        const aborted = locks.acquire('a', { signal: controller.signal })
+        expect(
+          await aborted.then(
+            () => 'resolved',
+            (error: unknown) => error,
+          ),
+          String(odd),
+        ).to.equal(odd)
+      }
+      expect(await locks.tryWithLock('a', () => 'free')).to.deep.equal({ acquired: true, value: 'free' })
+    })
+  })
+})
+
+const noWork = () => expect.fail('the work ran')
+
+function wrongNames(locks: any): Wrong[] {
+  return names.flatMap(([what, name, message]): Wrong[] => [
+    [`${what}, withLock`, () => locks.withLock(name, noWork), wrongName(message)],
+    [`${what}, tryAcquire`, () => locks.tryAcquire(name), wrongName(message)],
+    [`${what}, transaction`, () => locks.transaction(name, noWork), wrongName(message)],
+    ...(Array.isArray(name)
+      ? []
+      : ([[`${what}, isLocked`, () => locks.isLocked(name), wrongName(message)]] satisfies Wrong[])),
+  ])
+}
+
+function wrongOptions(locks: any): Wrong[] {
+  return [
+    ...callOptions.flatMap(([what, options, message]): Wrong[] => [
+      [`${what}, acquire`, () => locks.acquire('a', options), wrongSetting(message)],
+      [`${what}, tryWithLock`, () => locks.tryWithLock('a', options, noWork), wrongSetting(message)],
+    ]),
+    ['another session', () => locks.acquire('a', { session: 'own' }), wrongSetting(/session: 'own' is not one of/)],
+    ['reader locks', () => locks.acquire('a', { shared: true }), wrongSetting(/shared: .* has no reader locks; leave/)],
+    [
+      'isolation without a transaction',
+      () => locks.acquire('a', { isolation: 'SERIALIZABLE' }),
+      wrongSetting(/no option 'isolation'/),
+    ],
+    [
+      'a session of a transaction',
+      () => locks.transaction('a', { session: 'dedicated' }, noWork),
+      wrongSetting(/no option 'session'/),
+    ],
+    [
+      'another isolation',
+      () => locks.transaction('a', { isolation: 'SNAPSHOT' }, noWork),
+      wrongSetting(/isolation: 'SNAPSHOT' is not one of .*'SERIALIZABLE'/),
+    ],
+    ...['', null, 0].map((isolation): Wrong => [
+      `${isolation} for isolation`,
+      () => locks.transaction('a', { isolation }, noWork),
+      wrongSetting(/isolation: .* is not one of .*'SERIALIZABLE'/),
+    ]),
+    [
+      'an option of isLocked',
+      () => locks.isLocked('a', { timeout: 5 }),
+      wrongSetting(/no option 'timeout'.*exactName/),
+    ],
+    ['options of holder', () => locks.holder('a', 'exact'), wrongSetting(/must be an object.* not 'exact'/)],
+    [
+      'a bigint as an exact name',
+      () => locks.acquire(42n, { exactName: true }),
+      wrongName(/42n can not be an exact name on/),
+    ],
+    [
+      'a long exact name',
+      () => locks.acquire('é'.repeat(200), { exactName: true }),
+      wrongName(/can not be an exact name on/),
+    ],
+    ['a NUL in an exact name', () => locks.acquire('a\0b', { exactName: true }), wrongName(/NUL/)],
+    ['an unreal duration', () => parseDuration('ten'), wrongSetting(/'ten' is not a duration: .*'10s'/)],
+    ['a number to parse', () => parseDuration(5 as any), wrongSetting(/5 is not a duration/)],
+  ]
+}
+
+function wrongWork(locks: any): Wrong[] {
+  const noFunctions: any[] = [undefined, null, 'work', 42, {}, [], Promise.resolve()]
+  return noFunctions.flatMap((work): Wrong[] => {
+    const message = (call: string) =>
+      new RegExp(`${call}: the work must be a function, not .*${call}\\(name, options, work\\)`)
+    return (['withLock', 'tryWithLock', 'transaction'] as const).map((call) => [
+      `${call} with ${String(work)} for work`,
+      () => locks[call]('a', { timeout: 5 }, work),
+      wrongSetting(message(call)),
+    ])
+  })
+}
+
+function wrongServices(ctx: Conformance): Wrong[] {
+  const uninitialised = ctx.adopt(new NamedLockService(ctx.rawDataSource())) as any
+  const notInitialised = wrongSetting(/DataSource is not initialised: call dataSource.initialize\(\) first/)
+  const one = (type: string): any => ({
+    options: { type },
+    isInitialized: true,
+    manager: {},
+    createQueryRunner: noWork,
+  })
+  return [
+    ...serviceOptions.map(([what, options, message]): Wrong => [
+      `a service with ${what}`,
+      () => new NamedLockService(ctx.rawDataSource(), options),
+      wrongSetting(message),
+    ]),
+    ...drivers.map(([type, message]): Wrong => [
+      `the driver ${type}`,
+      () => new NamedLockService(one(type)),
+      is('UnsupportedDriverError', message),
+    ]),
+    ...[undefined, null, {}, 'mysql', { options: { type: 'mysql' } }].map((dataSource: any): Wrong => [
+      `${String(dataSource)} for a DataSource`,
+      () => new NamedLockService(dataSource),
+      wrongSetting(/needs a TypeORM DataSource: new NamedLockService\(dataSource, options\?\)/),
+    ]),
+    [
+      'for() without a DataSource',
+      () => NamedLockService.for(undefined as any),
+      wrongSetting(/needs a TypeORM DataSource/),
+    ],
+    [
+      'setDefault of another thing',
+      () => NamedLockService.setDefault({} as any),
+      wrongSetting(/is not a NamedLockService/),
+    ],
+    [
+      'a pool of one',
+      () => new NamedLockService(ctx.rawDataSource({ poolSize: 1 })),
+      wrongSetting(/pool has 1 connection.*poolSize/),
+    ],
+    ['acquire before initialize', () => uninitialised.acquire('a'), notInitialised],
+    ['tryWithLock before initialize', () => uninitialised.tryWithLock('a', noWork), notInitialised],
+    ['transaction before initialize', () => uninitialised.transaction('a', noWork), notInitialised],
+    ['isLocked before initialize', () => uninitialised.isLocked('a'), notInitialised],
+  ]
+}
+
+function wrongDecorators(locks: any): Wrong[] {
+  const decorate: any = (...args: unknown[]) => (WithNamedLock as any)(...args)
+  const onMethod = wrongSetting(/for methods that return a promise: .* is /)
+  class Wanting {}
+  const call = (options: any, method: unknown = async () => 'done', self: object = new Wanting()) => {
+    const descriptor: any = { value: method }
+    decorate('a', 0, options)(Wanting.prototype, 'run', descriptor)
+    return descriptor.value.call(self)
+  }
+  return [
+    ['a getter', () => decorate('a')(Wanting.prototype, 'x', { get: noWork }), onMethod],
+    ['a setter', () => decorate('a')(Wanting.prototype, 'x', { set: noWork }), onMethod],
+    ['a static getter', () => decorate('a')(Wanting, 'x', { get: noWork }), onMethod],
+    ['a field', () => decorate('a')(Wanting.prototype, 'x', undefined), onMethod],
+    ['a constructor parameter', () => decorate('a')(Wanting, undefined, 0), onMethod],
+    ['a parameter', () => decorate('a')(Wanting.prototype, 'x', 0), onMethod],
+    ['a class', () => decorate('a')(Wanting), onMethod],
+    ['a standard getter', () => decorate('a')(noWork, { kind: 'getter', name: 'x' }), onMethod],
+    ['a standard field', () => decorate('a')(undefined, { kind: 'field', name: '#x' }), onMethod],
+    ['a standard accessor', () => decorate('a')({}, { kind: 'accessor', name: 'x' }), onMethod],
+    ['a standard class', () => decorate('a')(Wanting, { kind: 'class', name: 'Wanting' }), onMethod],
+    ['a generator', () => decorate('a')(Wanting.prototype, 'x', { value: function* () {} }), onMethod],
+    ['an async generator', () => decorate('a')(Wanting.prototype, 'x', { value: async function* () {} }), onMethod],
+    ['no name', () => decorate(), wrongName(/not undefined/)],
+    ['a number for a name', () => decorate(7), wrongName(/not 7/)],
+    ['a wrong timeout', () => decorate('a', 'soon'), wrongSetting(/timeout: 'soon' is not a duration/)],
+    ['an unknown option', () => decorate('a', 1, { onbusy: 'skip' }), wrongSetting(/no option 'onbusy'.*onBusy/)],
+    ['an unknown onBusy', () => decorate('a', 1, { onBusy: 'wait' }), wrongSetting(/onBusy: 'wait' is neither/)],
+    ['no service to be found', () => call({}), wrongSetting(/Wanting.run: .* finds no NamedLockService. .*setDefault/)],
+    [
+      'a locks function without a service',
+      () => call({ locks: () => ({}) }),
+      wrongSetting(/gave .* instead of a NamedLockService/),
+    ],
+    [
+      'a method without a promise',
+      () => call({ locks }, () => 'now'),
+      wrongSetting(/returned 'now' instead of a promise/),
+    ],
+    ['a name function without a name', () => nameless(decorate, locks), wrongName(/not undefined/)],
+  ]
+}
+
+function nameless(decorate: any, locks: any): unknown {
+  const descriptor: any = { value: async () => 'done' }
+  decorate(() => undefined, 0, { locks })({}, 'run', descriptor)
+  return descriptor.value.call({})
+}
+
+/** Right calls at the wrong time. */
+async function wrongTimes(ctx: Conformance, locks: any): Promise<Wrong[]> {
+  const closed: any = await ctx.service()
+  await closed.close()
+  const isClosed = is('NamedLockClosedError', /service is closed: it takes no more locks/)
+  const released = await locks.acquire('released')
+  await released.release()
+  const reentrancy = is('NamedLockReentrancyError', /'in' is held by the running scope already.*reentrant: true/)
+  return [
+    ['acquire after close', () => closed.acquire('a'), isClosed],
+    ['tryAcquire after close', () => closed.tryAcquire('a'), isClosed],
+    ['withLock after close', () => closed.withLock('a', noWork), isClosed],
+    ['tryWithLock after close', () => closed.tryWithLock('a', noWork), isClosed],
+    ['transaction after close', () => closed.transaction('a', noWork), isClosed],
+    ['isLocked after close', () => closed.isLocked('a'), isClosed],
+    ['holder after close', () => closed.holder('a'), isClosed],
+    [
+      'a token after the release',
+      () => released.fencingToken(),
+      is('NamedLockLostError', /'released' is not held any more: it was released/),
+    ],
+    ['the same lock again', () => locks.withLock('in', () => locks.withLock('in', noWork)), reentrancy],
+    ['the same lock among others', () => locks.withLock('in', () => locks.acquire(['x', 'in'])), reentrancy],
+    [
+      'what is not held',
+      () => NamedLock.assertHeld('nothing'),
+      is('NamedLockError', /'nothing' is not held here: call this inside withLock\('nothing', …\)/, 'NOT_HELD'),
+    ],
+    [
+      'a busy lock',
+      () => locks.acquire('held', { timeout: 1 }),
+      is('NamedLockTimeoutError', /'held' within 1 ms: .* holds it/),
+    ],
+  ]
+}
+
+async function reason(call: () => unknown): Promise<any> {
+  try {
+    await call()
+  } catch (error) {
+    return error
+  }
+  return undefined
+}

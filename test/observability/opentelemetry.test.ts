@@ -1,0 +1,149 @@
+import { expect } from 'chai'
+import { context, SpanStatusCode, trace } from '@opentelemetry/api'
+import { AsyncLocalStorageContextManager } from '@opentelemetry/context-async-hooks'
+import {
+  AggregationTemporality,
+  InMemoryMetricExporter,
+  MeterProvider,
+  PeriodicExportingMetricReader,
+} from '@opentelemetry/sdk-metrics'
+import { BasicTracerProvider, InMemorySpanExporter, SimpleSpanProcessor } from '@opentelemetry/sdk-trace-base'
+import { NamedLockClosedError, NamedLockLostError, NamedLockTimeoutError } from '../../src/index.js'
+import { instrumentNamedLocks } from '../../src/opentelemetry/index.js'
+import { acquireChannel } from '../../src/tracing.js'
+import { InMemoryNamedLockService } from '../../src/testing/index.js'
+import { rejection } from '../support/rejection.js'
+import { until } from '../support/until.js'
+
+describe('instrumentNamedLocks', () => {
+  const spans = new InMemorySpanExporter()
+  const tracerProvider = new BasicTracerProvider({ spanProcessors: [new SimpleSpanProcessor(spans)] })
+  let exporter: InMemoryMetricExporter
+  let meterProvider: MeterProvider
+  let locks: InMemoryNamedLockService
+  let stop: () => void
+
+  before(() => context.setGlobalContextManager(new AsyncLocalStorageContextManager().enable()))
+  after(() => context.disable())
+  beforeEach(() => {
+    spans.reset()
+    exporter = new InMemoryMetricExporter(AggregationTemporality.CUMULATIVE)
+    meterProvider = new MeterProvider({
+      readers: [new PeriodicExportingMetricReader({ exporter, exportIntervalMillis: 3_600_000 })],
+    })
+    locks = new InMemoryNamedLockService()
+    const metricName = (name: string) => name.split(':')[0]
+    stop = instrumentNamedLocks(locks, { tracerProvider, meterProvider, metricName })
+  })
+  afterEach(async () => {
+    stop()
+    await locks.close()
+    await meterProvider.shutdown()
+  })
+
+  const spansOf = (name: string) => spans.getFinishedSpans().filter((span) => span.name === name)
+
+  /** Sums, and the counts of histograms, by name of the metric and of the lock. */
+  async function measured(): Promise<Record<string, number>> {
+    await meterProvider.forceFlush()
+    const all: Record<string, number> = {}
+    for (const { scopeMetrics } of exporter.getMetrics().slice(-1)) {
+      for (const { metrics } of scopeMetrics) {
+        for (const { descriptor, dataPoints } of metrics) {
+          for (const { attributes, value } of dataPoints) {
+            const parts = [descriptor.name, attributes['named_lock.name'], attributes['named_lock.outcome']]
+            const key = parts.filter(Boolean).join(' ')
+            all[key] = typeof value === 'number' ? value : value.count
+          }
+        }
+      }
+    }
+    return all
+  }
+
+  it('makes a span of the wait and one of the hold, both below the caller’s', async () => {
+    const tracer = tracerProvider.getTracer('test')
+    const caller = tracer.startSpan('caller')
+    await context.with(trace.setSpan(context.active(), caller), () =>
+      locks.withLock(['order:1', 'order:2'], async () => {
+        expect(spansOf('named_lock.hold')).to.deep.equal([])
+      }),
+    )
+    caller.end()
+    const [wait] = spansOf('named_lock.acquire')
+    expect(wait!.parentSpanContext?.spanId).to.equal(caller.spanContext().spanId)
+    expect(wait!.attributes).to.include({
+      'db.operation.name': 'GET_LOCK',
+      'named_lock.name': 'order:1, order:2',
+      'named_lock.timeout': 10,
+      'named_lock.acquired': true,
+    })
+    const holds = spansOf('named_lock.hold')
+    expect(holds.map((span) => span.attributes['named_lock.name'])).to.have.members(['order:1', 'order:2'])
+    for (const hold of holds) expect(hold.parentSpanContext?.spanId).to.equal(caller.spanContext().spanId)
+    expect(acquireChannel.start.hasSubscribers).to.equal(true)
+  })
+
+  it('tells waits that failed and locks that were lost', async () => {
+    const elsewhere = locks.holdElsewhere('a')
+    await rejection(locks.acquire('a', { timeout: 10 }), NamedLockTimeoutError)
+    expect(spansOf('named_lock.acquire')[0]!.attributes).to.include({
+      'named_lock.acquired': false,
+      'error.type': 'TIMEOUT',
+    })
+    elsewhere.release()
+    const work = locks.withLock('a', async (lock) => {
+      locks.simulateLoss('a')
+      await until('the loss', () => !lock.isHeld)
+    })
+    await rejection(work, NamedLockLostError)
+    const [hold] = spansOf('named_lock.hold')
+    expect(hold!.status.code).to.equal(SpanStatusCode.ERROR)
+    expect(hold!.attributes).to.include({ 'error.type': 'LOST' })
+    locks.holdElsewhere('b')
+    const waiting = rejection(locks.acquire('b'), NamedLockClosedError)
+    await until('the wait', async () => (await measured())['named_lock.pending b'] === 1)
+    await locks.close()
+    await waiting
+    expect(spansOf('named_lock.acquire').at(-1)!.attributes).to.include({ 'error.type': 'CLOSED' })
+    expect((await measured())['named_lock.pending b']).to.equal(0)
+  })
+
+  it('counts and measures, under the names it is told to use', async () => {
+    const held = await locks.acquire('order:1')
+    const next = locks.acquire('order:1')
+    expect(await measured()).to.include({ 'named_lock.held order': 1, 'named_lock.pending order': 1 })
+    await held.release()
+    await (await next).release()
+    const elsewhere = locks.holdElsewhere('order:2')
+    await rejection(locks.acquire('order:2', { timeout: 10 }), NamedLockTimeoutError)
+    elsewhere.release()
+    const lost = await locks.acquire('order:3')
+    locks.simulateLoss('order:3')
+    await until('the loss', () => !lost.isHeld)
+    expect(await measured()).to.deep.equal({
+      'named_lock.wait.duration order acquired': 3,
+      'named_lock.wait.duration order timed_out': 1,
+      'named_lock.hold.duration order': 2,
+      'named_lock.timeouts order': 1,
+      'named_lock.losses order': 1,
+      'named_lock.hand_overs order': 1,
+      'named_lock.held order': 0,
+      'named_lock.pending order': 0,
+    })
+  })
+
+  it('stops, and leaves no listener', async () => {
+    stop()
+    expect(acquireChannel.start.hasSubscribers).to.equal(false)
+    await locks.withLock('a', async () => {})
+    expect(spans.getFinishedSpans()).to.deep.equal([])
+    expect(await measured()).to.deep.equal({})
+  })
+
+  it('does not mix services up', async () => {
+    await using other = new InMemoryNamedLockService()
+    await other.withLock('a', async () => {})
+    expect(spans.getFinishedSpans()).to.deep.equal([])
+  })
+})

@@ -1,0 +1,83 @@
+import { spawn, type ChildProcess } from 'node:child_process'
+import path from 'node:path'
+import { until } from './until.js'
+
+const main = path.join(__dirname, '..', '..', 'src', 'cli', 'main.ts')
+const command = [process.execPath, '--import', 'tsx', main]
+
+export interface CliEnd {
+  readonly code: number | null
+  readonly stdout: string
+  readonly stderr: string
+}
+
+const running = new Set<Cli>()
+
+/** The command `named-lock` in a process of its own, with or without a terminal. */
+export class Cli {
+  readonly ended: Promise<CliEnd>
+  readonly exited: Promise<void>
+  readonly #process: ChildProcess
+  #hasEnded = false
+  stdout = ''
+  stderr = ''
+
+  constructor(args: readonly string[], { terminal = false, env = {} } = {}) {
+    const words = [...command, ...args]
+    const [file, ...rest] = terminal ? ['script', '-qec', words.map(quoted).join(' '), '/dev/null'] : words
+    this.#process = spawn(file as string, rest, {
+      cwd: path.join(__dirname, '..', '..'),
+      env: { ...process.env, NAMED_LOCK_URL: undefined, COLUMNS: undefined, ...env },
+      stdio: 'pipe',
+    })
+    this.#process.stdout?.setEncoding('utf8').on('data', (text: string) => (this.stdout += text))
+    this.#process.stderr?.setEncoding('utf8').on('data', (text: string) => (this.stderr += text))
+    this.#process.stdin?.on('error', () => undefined)
+    this.ended = new Promise((resolve) => {
+      this.#process.once('close', (code) => {
+        this.#hasEnded = true
+        running.delete(this)
+        resolve({ code, stdout: this.stdout, stderr: this.stderr })
+      })
+    })
+    // Its streams may stay open: a command that it has left behind has them too.
+    this.exited = new Promise((resolve) => this.#process.once('exit', () => resolve()))
+    running.add(this)
+  }
+
+  get pid(): number {
+    return this.#process.pid as number
+  }
+
+  /** Waits until something has been printed. */
+  async printed(pattern: RegExp, within = 15_000): Promise<void> {
+    const seen = () => pattern.test(this.stdout) || this.#hasEnded
+    await until(`${String(pattern)} from named-lock`, seen, { within })
+    if (!pattern.test(this.stdout)) throw new Error(`named-lock ended without it: ${this.stdout}${this.stderr}`)
+  }
+
+  type(text: string): void {
+    this.#process.stdin?.write(text)
+  }
+
+  send(signal: NodeJS.Signals): void {
+    this.#process.kill(signal)
+  }
+}
+
+/** Runs it to its end. */
+export function cli(...args: string[]): Promise<CliEnd> {
+  return new Cli(args).ended
+}
+
+/** What a failed test leaves running. */
+export async function endClis(): Promise<void> {
+  const all = [...running]
+  running.clear()
+  for (const one of all) one.send('SIGKILL')
+  await Promise.all(all.map(({ exited }) => exited))
+}
+
+function quoted(word: string): string {
+  return `'${word.replaceAll("'", `'\\''`)}'`
+}

@@ -1,0 +1,245 @@
+import { after, afterEach, before, beforeEach, describe } from 'mocha'
+import { NamedLockService, type NamedLockServiceOptions } from '../../src/index.js'
+import type { RunningServer } from '../../dev/servers/index.js'
+import { finishChildren, startChild, type Child } from './child.js'
+import {
+  expectNoConnections,
+  expectNoListeners,
+  expectNoLocks,
+  expectNoUnhandledRejections,
+  Resources,
+} from './leaks.js'
+import { randomName } from './random-name.js'
+import { memoryConformance } from './memory-conformance.js'
+import { isMemoryWanted, ownServer, serverKinds, sharedServer, type ServerKind } from './servers.js'
+import { SqlClient, type SqlAddress } from './sql-client.js'
+import { TcpProxy } from './tcp-proxy.js'
+import { borrowedConnections, makeDataSource, typeorms } from './typeorms.js'
+import type { DataSource, TestDataSourceOptions, Typeorm } from './typeorms.js'
+import { settlesWithin, until } from './until.js'
+
+/** Registers the tests once for every server and every major of TypeORM. */
+export function forEachServerAndTypeorm(define: (ctx: Conformance) => void, majors = typeorms): void {
+  for (const kind of serverKinds) {
+    for (const typeorm of majors) {
+      describe(`${kind}, ${typeorm.name}`, () => {
+        const ctx = new Conformance(kind, typeorm)
+        register(ctx)
+        define(ctx)
+      })
+    }
+  }
+  if (isMemoryWanted && majors === typeorms) {
+    describe('in memory', () => {
+      const ctx = memoryConformance(Conformance)
+      register(ctx)
+      define(ctx)
+    })
+  }
+}
+
+/** The same with TypeORM 1.x alone and a server that nobody else uses: for tests that do harm to it. */
+export function forEachOwnServer(define: (ctx: Conformance) => void, args: readonly string[] = []): void {
+  for (const kind of serverKinds) {
+    describe(`${kind}, a server of its own`, () => {
+      const ctx = new Conformance(kind, typeorms[0]!, () => ownServer(kind, args))
+      register(ctx)
+      after('stop the server', () => ctx.server.stop())
+      define(ctx)
+    })
+  }
+}
+
+function register(ctx: Conformance): void {
+  before('start the server', async function () {
+    this.timeout(600_000)
+    await ctx.open()
+  })
+  beforeEach('look at what is there', function () {
+    ctx.currentTest = this.currentTest
+    return ctx.beginTest()
+  })
+  afterEach('look at what is left behind', async function () {
+    const failedAlready = this.currentTest?.state === 'failed'
+    const left = await ctx.endTest()
+    // Reported as the test's own failure: an error thrown by a hook would skip the tests that follow.
+    if (left && !failedAlready) (this.test as unknown as { error(error: Error): void }).error(left)
+  })
+  after('drop the databases', () => ctx.close())
+}
+
+/** The same with TypeORM 1.x alone, for tests of what lies below TypeORM. */
+export function forEachServer(define: (ctx: Conformance) => void): void {
+  forEachServerAndTypeorm(define, typeorms.slice(0, 1))
+}
+
+/** What a conformance test works with: one server, one TypeORM, a database of its own, and everything cleaned up behind it. */
+export class Conformance {
+  /** The database of this run of the file; also the namespace of its locks. */
+  readonly database = randomName('nl')
+  /** A second one, on the same server. */
+  readonly otherDatabase = randomName('nl')
+  /** The test that is running. */
+  currentTest: Mocha.Test | undefined
+  #server: RunningServer | undefined
+  #outsider: SqlClient | undefined
+  #resources: Resources | undefined
+  readonly #dataSources = new Set<DataSource>()
+  readonly #services = new Set<NamedLockService>()
+  readonly #clients = new Set<SqlClient>()
+  readonly #signals = new Set<AbortSignal>()
+  readonly #proxies = new Set<TcpProxy>()
+
+  constructor(
+    readonly kind: ServerKind,
+    readonly typeorm: Typeorm,
+    readonly startServer: () => Promise<RunningServer> = () => sharedServer(kind),
+  ) {}
+
+  get server(): RunningServer {
+    if (!this.#server) throw new Error('There is no server before the first test.')
+    return this.#server
+  }
+
+  /** A plain connection, outside of the test's databases. */
+  get outsider(): SqlClient {
+    if (!this.#outsider) throw new Error('There is no outsider before the first test.')
+    return this.#outsider
+  }
+
+  /** The server as a DataSource is told of it. */
+  get address(): Pick<RunningServer, 'kind' | 'host' | 'port' | 'username' | 'password' | 'database'> {
+    const { kind, host, port, username, password } = this.server
+    return { kind, host, port, username, password, database: this.database }
+  }
+
+  /** An initialised DataSource; destroyed after the test. */
+  async dataSource(
+    options: TestDataSourceOptions & Partial<SqlAddress> & { database?: string } = {},
+  ): Promise<DataSource> {
+    return this.rawDataSource(options).initialize()
+  }
+
+  /** The same, not initialised. */
+  rawDataSource(options: TestDataSourceOptions & Partial<SqlAddress> & { database?: string } = {}): DataSource {
+    const dataSource = makeDataSource(this.typeorm, { ...this.address, ...options }, options)
+    this.#dataSources.add(dataSource)
+    return dataSource
+  }
+
+  /** A service, on a new DataSource unless one is given; closed after the test. */
+  async service(options?: NamedLockServiceOptions, dataSource?: DataSource): Promise<NamedLockService> {
+    const service = new NamedLockService(dataSource ?? (await this.dataSource()), options)
+    return this.adopt(service)
+  }
+
+  /** A service that was made by something else; closed after the test. */
+  adopt(service: NamedLockService): NamedLockService {
+    this.#services.add(service)
+    return service
+  }
+
+  /** A door to the server that can be shut. */
+  async proxy(): Promise<TcpProxy> {
+    const proxy = await TcpProxy.start(this.server)
+    this.#proxies.add(proxy)
+    return proxy
+  }
+
+  /** One more outsider; ended after the test. */
+  async connectOutsider(): Promise<SqlClient> {
+    const client = await SqlClient.connect(this.server)
+    this.#clients.add(client)
+    return client
+  }
+
+  /** A controller whose signal must have no listeners after the test. */
+  abortController(): AbortController {
+    const controller = new AbortController()
+    this.#signals.add(controller.signal)
+    return controller
+  }
+
+  /** A child process of `test/support/fixtures` that is connected as this test is, as far as `dataSource` does not differ. */
+  startChild(
+    fixture: string,
+    { dataSource, ...settings }: { name: string; dataSource?: object } & Record<string, unknown>,
+  ): Child {
+    const { kind: type, ...address } = this.address
+    return startChild(fixture, {
+      typeorm: this.typeorm.packageName,
+      dataSource: { type, ...address, ...dataSource },
+      ...settings,
+    })
+  }
+
+  async open(): Promise<void> {
+    this.#server = await this.startServer()
+    await this.reconnectOutsider()
+    for (const name of [this.database, this.otherDatabase]) await this.outsider.query(`CREATE DATABASE ${name}`)
+  }
+
+  /** After a fault that ended all connections. */
+  async reconnectOutsider(): Promise<void> {
+    await this.#outsider?.end()
+    this.#outsider = await SqlClient.connect(this.server)
+  }
+
+  async beginTest(): Promise<void> {
+    await new Promise((resolve) => setImmediate(resolve)) // mocha arms its own timer once it has the promise
+    this.#resources = new Resources()
+  }
+
+  /**
+   * Ends everything, and tells what was not gone: first what a test has to give back itself, then what close() and
+   * destroy() are to end.
+   */
+  async endTest(): Promise<Error | undefined> {
+    const problems: Error[] = []
+    const check = async (step: () => unknown) => {
+      try {
+        await step()
+      } catch (error) {
+        problems.push(error as Error)
+      }
+    }
+    const databases = [this.database, this.otherDatabase]
+    await check(() => finishChildren())
+    await check(() => this.#endAll(this.#clients, (client) => client.end()))
+    await check(() => this.outsider.query('DO RELEASE_ALL_LOCKS()')) // of a test that failed half-way
+    for (const database of databases) await check(() => expectNoLocks(this.outsider, database))
+    const services = [...this.#services]
+    await check(() => this.#endAll(this.#services, (service) => settlesWithin(7_000, 'close()', service.close())))
+    for (const { dataSource } of services) await check(() => this.expectNothingBorrowed(dataSource))
+    await check(() => this.#endAll(this.#dataSources, (dataSource) => this.#destroy(dataSource)))
+    await check(() => this.#endAll(this.#proxies, (proxy) => proxy.shut()))
+    for (const database of databases) await check(() => expectNoConnections(this.outsider, database))
+    await check(() => expectNoListeners(this.#signals))
+    this.#signals.clear()
+    await check(() => this.#resources?.expectNoMore())
+    await check(() => expectNoUnhandledRejections())
+    return problems.length > 1 ? new AggregateError(problems, problems.map(String).join('\n')) : problems[0]
+  }
+
+  /** The pool has all of its connections back. */
+  async expectNothingBorrowed(dataSource: DataSource): Promise<void> {
+    if (!dataSource.isInitialized) return
+    const back = () => borrowedConnections(dataSource) === 0
+    await until('the pool has its connections back', back, { within: 2_000 })
+  }
+
+  async close(): Promise<void> {
+    for (const name of [this.database, this.otherDatabase]) await this.outsider.query(`DROP DATABASE IF EXISTS ${name}`)
+    await this.outsider.end()
+  }
+
+  async #destroy(dataSource: DataSource): Promise<void> {
+    if (dataSource.isInitialized) await settlesWithin(5_000, 'dataSource.destroy()', dataSource.destroy())
+  }
+
+  async #endAll<T>(set: Set<T>, end: (one: T) => Promise<void>): Promise<void> {
+    const results = await Promise.allSettled([...set].map(end))
+    set.clear()
+    for (const result of results) if (result.status === 'rejected') throw result.reason
+  }
+}

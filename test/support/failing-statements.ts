@@ -1,0 +1,41 @@
+import { connectionsIn, poolOf, type DataSource, type RawConnection } from './typeorms.js'
+
+export interface FailingStatements {
+  begin(): void
+  end(): void
+  /** How many statements have failed so. */
+  readonly count: number
+}
+
+/** Makes statements of a DataSource that match fail on the client's side, on connections that stay alive. */
+export function failStatements(dataSource: DataSource, pattern: RegExp): FailingStatements {
+  let failing = false
+  let count = 0
+  const patch = (connection: RawConnection) => {
+    const original = connection.query.bind(connection)
+    connection.query = (...args: any[]) => {
+      const sql: unknown = typeof args[0] === 'string' ? args[0] : args[0]?.sql
+      const callback: unknown = args.at(-1)
+      if (!failing || typeof sql !== 'string' || !pattern.test(sql) || typeof callback !== 'function') {
+        return original(...args)
+      }
+      count++
+      const error = Object.assign(new Error('This statement fails in this test.'), {
+        code: 'ER_TEST',
+        errno: 1105,
+        sql,
+      })
+      setImmediate(() => callback(error))
+      return undefined
+    }
+  }
+  for (const connection of connectionsIn(dataSource)) patch(connection)
+  poolOf(dataSource).on('connection', patch)
+  return {
+    begin: () => (failing = true),
+    end: () => (failing = false),
+    get count() {
+      return count
+    },
+  }
+}

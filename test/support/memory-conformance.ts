@@ -1,0 +1,186 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import type { NamedLockServiceOptions } from '../../src/index.js'
+import { InMemoryNamedLockService, MemoryServer } from '../../src/testing/index.js'
+import { MemoryDataSource } from '../../src/testing/memory-data-source.js'
+import type { MemoryConnection } from '../../src/testing/memory-connection.js'
+import type { Conformance } from './conformance.js'
+import type { SqlClient } from './sql-client.js'
+import { typeorms, type DataSource } from './typeorms.js'
+
+/** The test needs a server: it is pending where there is none. */
+export type NeedsServer = (what: string) => never
+
+/**
+ * The conformance tests over locks in memory: all of those that make sense without a server. What is asked of the context
+ * that only a server has makes the test that asks for it pending.
+ */
+export function memoryConformance(Base: typeof Conformance): Conformance {
+  class MemoryConformance extends Base {
+    readonly #server = new MemoryServer()
+    readonly #outsiders = new Set<MemoryOutsider>()
+    #outsider = this.#connect()
+    readonly #needsServer: NeedsServer = () => this.currentTest?.ctx?.runnable().skip() as never
+
+    constructor() {
+      super('memory' as 'mysql', typeorms[0]!, () => Promise.reject(new Error('There is no server here.')))
+      Object.defineProperty(this, 'kind', { get: () => this.#needsServer('its kind') })
+    }
+
+    override get server(): never {
+      return this.#needsServer('its server')
+    }
+
+    override get address(): never {
+      return this.#needsServer('its address')
+    }
+
+    override get outsider(): SqlClient {
+      return this.#outsider as unknown as SqlClient
+    }
+
+    override async connectOutsider(): Promise<SqlClient> {
+      return this.#connect() as unknown as SqlClient
+    }
+
+    override async dataSource(options: object = {}): Promise<DataSource> {
+      // A pool, entities: what is tested with them is not the locks.
+      if (Object.keys(options).length > 0) this.#needsServer('a pool')
+      return new TestDataSource(this.#server, this.database, this.#needsServer) as unknown as DataSource
+    }
+
+    override rawDataSource(): never {
+      return this.#needsServer('a server that can be away')
+    }
+
+    override async service(options: NamedLockServiceOptions = {}, dataSource?: DataSource) {
+      const namespace = options.namespace ?? this.database
+      const all = { ...options, namespace, server: this.#server }
+      if (options.connections || options.maxSessions) this.#needsServer('a pool')
+      return this.adopt(new InMemoryNamedLockService(dataSource ?? (await this.dataSource()), all))
+    }
+
+    override proxy(): never {
+      return this.#needsServer('a network')
+    }
+
+    override startChild(): never {
+      return this.#needsServer('other processes')
+    }
+
+    override async open(): Promise<void> {}
+
+    override async expectNothingBorrowed(): Promise<void> {}
+
+    override async close(): Promise<void> {}
+
+    override async endTest(): Promise<Error | undefined> {
+      const left = await super.endTest()
+      for (const outsider of this.#outsiders) outsider.connection.destroy()
+      this.#outsiders.clear()
+      this.#outsider = this.#connect()
+      return left
+    }
+
+    #connect(): MemoryOutsider {
+      const outsider = new MemoryOutsider(this.#server, this.#outsiders, (what) => this.#needsServer(what))
+      this.#outsiders.add(outsider)
+      return outsider
+    }
+  }
+  return new MemoryConformance()
+}
+
+/** What the tests use of a DataSource besides the locks needs a database. */
+class TestDataSource extends MemoryDataSource {
+  readonly needsServer: NeedsServer
+  readonly query = () => this.needsServer('SQL')
+  readonly transaction = () => this.needsServer('a transaction')
+  readonly initialize = () => this.needsServer('a connection')
+  readonly destroy = () => this.needsServer('a connection')
+
+  constructor(server: MemoryServer, database: string, needsServer: NeedsServer) {
+    super(server, undefined, database)
+    this.needsServer = needsServer
+  }
+
+  override createQueryRunner(): ReturnType<MemoryDataSource['createQueryRunner']> {
+    const runner = super.createQueryRunner()
+    const absent = () => this.needsServer('SQL')
+    const manager = new Proxy({}, { get: (_target, property) => (property === 'then' ? undefined : absent) })
+    return Object.defineProperty(runner, 'manager', { value: manager })
+  }
+}
+
+/** A connection that knows nothing of the library. */
+class MemoryOutsider {
+  readonly connection: MemoryConnection
+  readonly #server: MemoryServer
+  readonly #siblings: ReadonlySet<MemoryOutsider>
+  readonly #needsServer: NeedsServer
+
+  constructor(server: MemoryServer, siblings: ReadonlySet<MemoryOutsider>, needsServer: NeedsServer) {
+    this.connection = server.connect()
+    this.#server = server
+    this.#siblings = siblings
+    this.#needsServer = needsServer
+  }
+
+  get id(): string {
+    return this.connection.id
+  }
+
+  getLock(key: string, seconds = 0): Promise<boolean> {
+    return seconds === 0
+      ? Promise.resolve(this.#server.take(this.connection, key))
+      : this.#server.wait(this.connection, key, seconds * 1000)
+  }
+
+  releaseLock(key: string): Promise<boolean> {
+    return Promise.resolve(this.#server.give(this.connection, key))
+  }
+
+  async holderOf(key: string): Promise<string | null> {
+    return this.#server.holderOf(key)?.id ?? null
+  }
+
+  async kill(id: string): Promise<void> {
+    this.#server.kill(id)
+  }
+
+  async userLocksOf() {
+    return this.#server
+      .rows()
+      .filter(({ connectionId }) => !this.#isOutsider(connectionId))
+      .map(({ key, connectionId, isGranted }) => ({ key, connectionId, status: isGranted ? 'GRANTED' : 'PENDING' }))
+  }
+
+  async connectionsOf() {
+    return this.#server.connections
+      .filter((id) => !this.#isOutsider(id))
+      .map((id) => ({ id, database: null, command: 'Sleep', statement: null }))
+  }
+
+  async query(sql: string): Promise<unknown[]> {
+    const [, seconds] = /^SELECT SLEEP\((.+)\)$/.exec(sql) ?? []
+    if (seconds !== undefined) await sleep(Number(seconds) * 1000)
+    else if (sql === 'DO RELEASE_ALL_LOCKS()') this.#server.giveAll(this.connection)
+    else this.#needsServer('SQL')
+    return []
+  }
+
+  async value(): Promise<never> {
+    return this.#needsServer('SQL')
+  }
+
+  async counters(): Promise<never> {
+    return this.#needsServer('counters')
+  }
+
+  async end(): Promise<void> {
+    this.connection.destroy()
+  }
+
+  #isOutsider(id: string): boolean {
+    return [...this.#siblings].some((outsider) => outsider.id === id)
+  }
+}

@@ -1,0 +1,106 @@
+import { connect, type Socket } from 'node:net'
+
+export type Direction = 'to server' | 'to client'
+
+/** What goes for all connections of a proxy. */
+export interface ProxyState {
+  blackHole: Direction | 'both' | undefined
+  delay: number
+}
+
+type Item = { readonly due: number; readonly what: Buffer | 'end' | 'reset' }
+
+/** One client of a proxy, and its connection to the server: two streams, each of which can be held up. */
+export class ProxiedConnection {
+  readonly #client: Socket
+  readonly #target: { host: string; port: number }
+  readonly #state: ProxyState
+  readonly #onClosed: () => void
+  readonly #held: Record<Direction, Item[]> = { 'to server': [], 'to client': [] }
+  readonly #timers = new Set<NodeJS.Timeout>()
+  #upstream: Socket | undefined
+  /** Directions in which nothing goes through ever again. */
+  readonly #dead = new Set<Direction>()
+
+  constructor(client: Socket, target: { host: string; port: number }, state: ProxyState, onClosed: () => void) {
+    this.#client = client
+    this.#target = target
+    this.#state = state
+    this.#onClosed = onClosed
+    this.#listen(client, 'to server')
+  }
+
+  /** Passes on what was held up and may go now. A connection comes about only while both directions work. */
+  flow(): void {
+    const { host, port } = this.#target
+    if (!this.#upstream && !this.#state.blackHole && this.#dead.size === 0 && !this.#client.destroyed) {
+      this.#upstream = connect({ host, port, allowHalfOpen: true })
+      this.#listen(this.#upstream, 'to client')
+    }
+    this.#pass('to server')
+    this.#pass('to client')
+  }
+
+  reset(): void {
+    for (const socket of [this.#client, this.#upstream]) socket?.resetAndDestroy()
+    this.#end()
+  }
+
+  forget(): void {
+    this.#dead.add('to server').add('to client')
+  }
+
+  halfClose(end: 'client' | 'server'): void {
+    this.forget()
+    if (end === 'client') this.#client.end()
+    else this.#upstream?.end()
+  }
+
+  #listen(socket: Socket, direction: Direction): void {
+    socket.setNoDelay(true)
+    socket.on('data', (data: Buffer) => this.#arrived(direction, data))
+    socket.on('end', () => this.#arrived(direction, 'end'))
+    socket.on('error', () => undefined) // 'close' follows
+    socket.on('close', (hadError) => {
+      if (hadError) this.#arrived(direction, 'reset')
+      if (this.#client.destroyed && (this.#upstream?.destroyed ?? true)) this.#end()
+    })
+  }
+
+  #arrived(direction: Direction, what: Item['what']): void {
+    this.#held[direction].push({ due: performance.now() + this.#state.delay, what })
+    this.#pass(direction)
+  }
+
+  #pass(direction: Direction): void {
+    const { blackHole } = this.#state
+    const held = this.#held[direction]
+    if (this.#dead.has(direction)) held.length = 0
+    if (blackHole === 'both' || blackHole === direction) return
+    const target = direction === 'to server' ? this.#upstream : this.#client
+    // Nothing of a connection that never came about reaches the server.
+    if (!target) return
+    for (let item = held[0]; item; item = held[0]) {
+      const early = item.due - performance.now()
+      if (early > 0) return this.#later(early, direction)
+      held.shift()
+      if (item.what === 'reset') target.resetAndDestroy()
+      else if (item.what === 'end') target.end()
+      else target.write(item.what)
+    }
+  }
+
+  #later(milliseconds: number, direction: Direction): void {
+    const timer = setTimeout(() => {
+      this.#timers.delete(timer)
+      this.#pass(direction)
+    }, Math.ceil(milliseconds))
+    this.#timers.add(timer)
+  }
+
+  #end(): void {
+    for (const timer of this.#timers) clearTimeout(timer)
+    this.#timers.clear()
+    this.#onClosed()
+  }
+}

@@ -1,0 +1,59 @@
+import { after } from 'mocha'
+import { startServer, type RunningServer } from '../../dev/servers/index.js'
+import { SqlClient } from './sql-client.js'
+
+export type ServerKind = 'mysql' | 'mariadb'
+
+/** The kinds that this run is about: NAMED_LOCK_TEST_SERVERS=mysql,mariadb,memory, or fewer. */
+const wanted = (process.env.NAMED_LOCK_TEST_SERVERS ?? 'mysql,mariadb,memory').split(',').map((kind) => kind.trim())
+
+export const serverKinds: readonly ServerKind[] = parseKinds(wanted.filter((kind) => kind !== 'memory'))
+
+/** Whether the conformance tests also run over the locks in memory of `typeorm-named-lock/testing`. */
+export const isMemoryWanted = wanted.includes('memory')
+
+/** MariaDB does not look at itself unless told to; the leak check of the tests needs it. */
+const extraArgs: Record<ServerKind, readonly string[]> = {
+  mysql: [],
+  mariadb: ['--performance-schema=ON', '--performance-schema-instrument=wait/lock/metadata/sql/mdl=ON'],
+}
+
+const started = new Map<ServerKind, Promise<RunningServer>>()
+
+/** The server of that kind that all tests of this run share. The first who asks starts it; it may take minutes then. */
+export function sharedServer(kind: ServerKind): Promise<RunningServer> {
+  let server = started.get(kind)
+  if (!server) {
+    server = startServer(kind, { args: extraArgs[kind] })
+    started.set(kind, server)
+  }
+  return server
+}
+
+/** A server for one file alone, which that file stops. It can be killed, frozen and restarted. */
+export function ownServer(kind: ServerKind, args: readonly string[] = []): Promise<RunningServer> {
+  return startServer(kind, { args: [...extraArgs[kind], ...args], via: ['docker', 'binary', 'packages'] })
+}
+
+/** A connection with every right, outside of all databases. */
+export async function connectRoot(kind: ServerKind): Promise<SqlClient> {
+  return SqlClient.connect(await sharedServer(kind))
+}
+
+// Loaded by a test file and outside of its describe, this is a hook of the whole run.
+after('stop the shared servers', async function () {
+  this.timeout(60_000)
+  const stopped = await Promise.allSettled([...started.values()].map(async (server) => (await server).stop()))
+  for (const result of stopped) if (result.status === 'rejected') throw result.reason
+})
+
+function parseKinds(kinds: readonly string[]): ServerKind[] {
+  return kinds.map((kind) => {
+    if (kind !== 'mysql' && kind !== 'mariadb') {
+      throw new Error(
+        `NAMED_LOCK_TEST_SERVERS: '${kind}' is no kind of server; use mysql, mariadb, memory or several of them.`,
+      )
+    }
+    return kind
+  })
+}

@@ -1,0 +1,167 @@
+import { expect } from 'chai'
+import type { DataSourceOptions, MigrationInterface, QueryRunner } from 'typeorm'
+import {
+  NamedLockConfigurationError,
+  NamedLockService,
+  NamedLockTimeoutError,
+  type NamedLockServiceOptions,
+} from '../../src/index.js'
+import { rejection } from '../support/rejection.js'
+import type { DataSource } from '../support/typeorms.js'
+import { settlesWithin, until } from '../support/until.js'
+import { forEachDatabase } from './support/each-database.js'
+
+class Create1700000000001 implements MigrationInterface {
+  async up(runner: QueryRunner): Promise<void> {
+    await runner.query('CREATE TABLE created (id INT)')
+  }
+  async down(): Promise<void> {}
+}
+
+class Fail1700000000002 implements MigrationInterface {
+  async up(): Promise<void> {
+    throw new Error('this migration fails')
+  }
+  async down(): Promise<void> {}
+}
+
+type Migrations = (new () => MigrationInterface)[]
+
+describe('runMigrations', () => {
+  forEachDatabase((ctx) => {
+    const key = () => `${ctx.database}.migrations:migrations`
+
+    beforeEach(async () => {
+      await ctx.outsider.query(`DROP DATABASE ${ctx.database}`)
+      await ctx.outsider.query(`CREATE DATABASE ${ctx.database}`)
+    })
+
+    /** What an application gives to `new DataSource`. */
+    function optionsOf(migrations: Migrations, more: object = {}): DataSourceOptions {
+      const { kind, ...address } = ctx.address
+      return { type: kind as 'mysql', ...address, migrations, ...more }
+    }
+
+    async function using<T>(
+      migrations: Migrations,
+      more: { service?: NamedLockServiceOptions; dataSource?: object },
+      work: (locks: NamedLockService, dataSource: DataSource) => Promise<T>,
+    ): Promise<T> {
+      const dataSource = await new ctx.typeorm.module.DataSource(optionsOf(migrations, more.dataSource)).initialize()
+      const locks = new NamedLockService(dataSource, more.service)
+      try {
+        return await work(locks, dataSource)
+      } finally {
+        await locks.close()
+        await dataSource.destroy()
+      }
+    }
+
+    it('applies each migration once when five processes start on an empty schema', async () => {
+      const children = [1, 2, 3, 4, 5].map(() => ctx.startChild('migrate.ts', { name: 'migrations' }))
+      await Promise.all(children.map((child) => child.next('ready')))
+      for (const child of children) child.send({ type: 'start' })
+      const applied = await Promise.all(children.map(async (child) => (await child.next('applied')).names as string[]))
+      const all = ['First1700000000001', 'Second1700000000002']
+      expect(applied.filter((names) => names.length > 0)).to.deep.equal([all])
+      for (const { code } of await Promise.all(children.map((child) => child.exited))) expect(code).to.equal(0)
+      expect(Number(await ctx.outsider.value(`SELECT COUNT(*) FROM ${ctx.database}.migrations`))).to.equal(2)
+    }).timeout(60_000)
+
+    it('lets the next one in when one dies in the middle', async () => {
+      const settings = { name: 'migrations' }
+      const first = ctx.startChild('migrate.ts', { ...settings, pause: true, crash: true })
+      await first.next('ready')
+      first.send({ type: 'start' })
+      await first.next('inside')
+      const second = ctx.startChild('migrate.ts', settings)
+      await second.next('ready')
+      second.send({ type: 'start' })
+      await until('the second to wait', async () =>
+        (await ctx.outsider.userLocksOf(ctx.database)).some(({ status }) => status === 'PENDING'),
+      )
+      first.expectExit(1)
+      first.send({ type: 'go' })
+      expect((await second.next('applied')).names).to.deep.equal(['Second1700000000002'])
+      expect((await second.exited).code).to.equal(0)
+    }).timeout(60_000)
+
+    it('gives the lock back when a migration fails, with its very error', async () => {
+      const quiet = { dataSource: { logger: 'debug' } }
+      await using([Create1700000000001, Fail1700000000002], quiet, async (locks) => {
+        const error = await rejection(locks.runMigrations({ transaction: 'each' }))
+        expect(error.message).to.equal('this migration fails')
+        expect(await ctx.outsider.holderOf(key())).to.equal(null)
+      })
+      await using([Create1700000000001], {}, async (locks) => {
+        expect(await locks.runMigrations()).to.deep.equal([])
+      })
+    })
+
+    it("hands TypeORM's own options on", async () => {
+      await using([Create1700000000001], {}, async (locks) => {
+        await locks.runMigrations({ fake: true })
+      })
+      expect(Number(await ctx.outsider.value(`SELECT COUNT(*) FROM ${ctx.database}.migrations`))).to.equal(1)
+      const created = await ctx.outsider.query(`SHOW TABLES FROM ${ctx.database} LIKE 'created'`)
+      expect(created).to.have.length(0)
+    })
+
+    it('waits longer than other calls, unless told, and can be aborted', async () => {
+      await ctx.outsider.getLock(key())
+      await using([Create1700000000001], { service: { timeout: 100 } }, async (locks) => {
+        await rejection(locks.runMigrations({ timeout: 100 }), NamedLockTimeoutError)
+        const controller = ctx.abortController()
+        const reason = new Error('enough')
+        const aborted = rejection(locks.runMigrations({ signal: controller.signal }))
+        controller.abort(reason)
+        expect(await aborted).to.equal(reason)
+        let heard = 0
+        locks.on('timedOut', () => heard++)
+        const patient = locks.runMigrations()
+        await rejection(locks.acquire('migrations:migrations'), NamedLockTimeoutError)
+        expect(heard).to.equal(1)
+        await ctx.outsider.releaseLock(key())
+        expect(await settlesWithin(5_000, 'the patient one', patient)).to.have.length(1)
+        await rejection(locks.runMigrations(null as never), NamedLockConfigurationError)
+      })
+    })
+
+    it('does not wait for those whose migrations have another table', async () => {
+      await ctx.outsider.getLock(key())
+      await using([Create1700000000001], { dataSource: { migrationsTableName: 'ours' } }, async (locks) => {
+        expect(await settlesWithin(3_000, 'the migrations', locks.runMigrations())).to.have.length(1)
+      })
+      await ctx.outsider.releaseLock(key())
+    })
+
+    it('runs with a pool of one, when the locks have connections of their own', async () => {
+      const more = { service: { connections: 'own' as const }, dataSource: { poolSize: 1 } }
+      await using([Create1700000000001], more, async (locks) => {
+        expect(await settlesWithin(5_000, 'the migrations', locks.runMigrations())).to.have.length(1)
+        expect(await locks.runMigrations()).to.deep.equal([])
+      })
+      await using([Create1700000000001], { ...more, service: { connections: 'own' } }, async (locks, dataSource) => {
+        expect(() => new NamedLockService(dataSource)).to.throw(NamedLockConfigurationError, /pool/)
+        expect(await locks.runMigrations()).to.deep.equal([])
+      })
+    })
+
+    it("is for Nest's dataSourceFactory, which has the schema ready when it resolves", async () => {
+      /** As docs/transactions.md has it. */
+      const dataSourceFactory = async (options?: DataSourceOptions): Promise<DataSource> => {
+        const dataSource = await new ctx.typeorm.module.DataSource(options!).initialize()
+        await NamedLockService.for(dataSource).runMigrations()
+        return dataSource
+      }
+      const options = optionsOf([Create1700000000001], { migrationsRun: false })
+      const instances = await Promise.all([1, 2, 3].map(() => dataSourceFactory(options)))
+      for (const dataSource of instances) {
+        expect(dataSource.isInitialized).to.equal(true)
+        expect(await dataSource.query('SELECT * FROM created')).to.deep.equal([])
+        await NamedLockService.for(dataSource).close()
+        await dataSource.destroy()
+      }
+    })
+  })
+})

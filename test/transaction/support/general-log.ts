@@ -1,0 +1,43 @@
+import type { Conformance } from '../../support/conformance.js'
+
+export interface LoggedStatement {
+  /** The server's id of the connection. */
+  readonly connection: string
+  readonly sql: string
+}
+
+/** What the server was told while `work` ran, in the order in which it came, as the general log has it. */
+export async function record(ctx: Conformance, work: () => Promise<unknown>): Promise<LoggedStatement[]> {
+  const { outsider } = ctx
+  await outsider.query('SET GLOBAL log_output = "TABLE"')
+  await outsider.query('TRUNCATE mysql.general_log')
+  await outsider.query('SET GLOBAL general_log = ON')
+  try {
+    await work()
+  } finally {
+    await outsider.query('SET GLOBAL general_log = OFF')
+    await outsider.query('SET GLOBAL log_output = "FILE"')
+  }
+  return outsider.query<LoggedStatement>(
+    `SELECT CAST(thread_id AS CHAR) AS connection, CONVERT(argument USING utf8mb4) AS \`sql\`
+     FROM mysql.general_log WHERE command_type = 'Query' AND thread_id <> CONNECTION_ID()`,
+  )
+}
+
+/** Setting a session up and looking after it: not what the tests are about. */
+const HOUSEKEEPING =
+  /^(SELECT (VERSION|@@|CONNECTION_ID|UNIX_TIMESTAMP|1$)|SET (SESSION wait_timeout|@`)|SHOW GLOBAL STATUS|KILL QUERY)|IS_FREE_LOCK|IS_USED_LOCK/
+
+/** The statements as words: `GET_LOCK a`, `START TRANSACTION`, the work's own as they are. */
+export function inWords(statements: readonly LoggedStatement[], database: string): string[] {
+  return statements.map(({ sql }) => toWords(sql, database)).filter((words) => words !== undefined)
+}
+
+function toWords(sql: string, database: string): string | undefined {
+  const lock = /\b(GET_LOCK|RELEASE_LOCK)\(x'([0-9a-f]+)'/.exec(sql)
+  if (lock)
+    return `${lock[1]} ${Buffer.from(lock[2] as string, 'hex')
+      .toString()
+      .replace(`${database}.`, '')}`
+  return HOUSEKEEPING.test(sql) ? undefined : sql
+}

@@ -1,0 +1,21 @@
+import { expect } from 'chai'
+import { forEachDatabase } from './support/each-database.js'
+
+describe('typeorm-transactional', () => {
+  forEachDatabase((ctx) => {
+    it('with @WithNamedLock around its transaction is right, inside of it is an error that shows the ways out', async () => {
+      const child = ctx.startChild('transactional.ts', { name: 'orders' })
+      const around = await child.next('lockAround')
+      expect(around).to.include({ result: 'held elsewhere', count: 1, isLocked: false })
+      const inside = await child.next('lockInside')
+      expect(inside.result)
+        .to.match(/^refused: /)
+        .and.match(/lockTransaction/)
+      expect(inside).to.include({ count: 1, isLocked: false })
+      expect(await child.next('lockTransaction')).to.include({ result: 'held here', count: 2, isLocked: false })
+      expect(await child.next('nested')).to.include({ result: 'held here', count: 4, isLocked: false })
+      expect(await child.next('ours')).to.include({ result: 'ours', count: 5, isLocked: false })
+      expect((await child.exited).code).to.equal(0)
+    })
+  })
+})

@@ -1,0 +1,38 @@
+import path from 'node:path'
+import { rm } from 'node:fs/promises'
+import { expect } from 'chai'
+import { after, before, describe, it } from 'mocha'
+
+const root = path.join(__dirname, '../..')
+/** Where tsconfig.declarations.json looks for the package. */
+const declarations = path.join(root, '.cache/type-tests')
+
+/** What the compiler has to say. */
+async function compile(...args: string[]): Promise<string> {
+  const { execa } = await import('execa') // an ES module
+  const { all } = await execa('tsc', args, { cwd: root, preferLocal: true, all: true, reject: false })
+  return all
+}
+
+/** The other files of this folder are the tests: they must compile, and every `@ts-expect-error` in them must be one. */
+describe('the types', function () {
+  this.timeout(120_000)
+
+  before('emit the declarations', async () => {
+    const output = await compile('-p', 'tsconfig.build.json', '--emitDeclarationOnly', '--outDir', declarations)
+    expect(output).to.equal('')
+  })
+  after('remove the declarations', () => rm(declarations, { recursive: true, force: true }))
+
+  for (const [situation, config] of [
+    ['with legacy decorators', 'legacy'],
+    ['with standard decorators', 'standard'],
+    ['with exactOptionalPropertyTypes', 'exact-optional'],
+    ['on TypeORM 0.3', 'typeorm-03'],
+    ['from the declarations, with lib es2022 and without skipLibCheck', 'declarations'],
+  ] as const) {
+    it(`are right ${situation}`, async () => {
+      expect(await compile('-p', `test/types/tsconfig.${config}.json`)).to.equal('')
+    })
+  }
+})
