@@ -24,7 +24,8 @@ export class Cli {
 
   constructor(args: readonly string[], { terminal = false, env = {} } = {}) {
     const words = [...command, ...args]
-    const [file, ...rest] = terminal ? ['script', '-qec', words.map(quoted).join(' '), '/dev/null'] : words
+    // `exec`: a shell that stays (dash does) would die of the terminal's SIGINT itself, whatever the command makes of it.
+    const [file, ...rest] = terminal ? ['script', '-qec', `exec ${words.map(quoted).join(' ')}`, '/dev/null'] : words
     this.#process = spawn(file as string, rest, {
       cwd: path.join(__dirname, '..', '..'),
       env: { ...process.env, NAMED_LOCK_URL: undefined, COLUMNS: undefined, ...env },
