@@ -1,7 +1,6 @@
 import { existsSync } from 'node:fs'
 import path from 'node:path'
 import { expect } from 'chai'
-import getPort from 'get-port'
 import { DataSource } from 'typeorm'
 import { PrivateApt } from '../../dev/servers/apt.js'
 import { cachedFolder } from '../../dev/servers/cache-folder.js'
@@ -27,7 +26,7 @@ describe('check, on a real Galera node', () => {
     this.timeout(600_000)
     const isPossible = existsSync('/usr/bin/apt-get') && existsSync('/usr/bin/dpkg-deb')
     if (!isPossible || !serverKinds.includes('mariadb')) this.skip()
-    const address = `127.0.0.1:${await getPort()}`
+    const address = `127.0.0.1:${await freePort()}`
     server = await startServer('mariadb', {
       via: ['packages'],
       args: [

@@ -1,7 +1,8 @@
-import path from 'node:path'
 import { rm } from 'node:fs/promises'
+import path from 'node:path'
 import { expect } from 'chai'
 import { after, before, describe, it } from 'mocha'
+import { attempt } from '../../dev/servers/run.js'
 
 const root = path.join(__dirname, '../..')
 /** Where tsconfig.declarations.json looks for the package. */
@@ -9,9 +10,9 @@ const declarations = path.join(root, '.cache/type-tests')
 
 /** What the compiler has to say. */
 async function compile(...args: string[]): Promise<string> {
-  const { execa } = await import('execa') // an ES module
-  const { all } = await execa('tsc', args, { cwd: root, preferLocal: true, all: true, reject: false })
-  return all
+  const tsc = path.join(root, 'node_modules/typescript/bin/tsc')
+  const { output } = await attempt([process.execPath, tsc, ...args], { cwd: root })
+  return output
 }
 
 /** The other files of this folder are the tests: they must compile, and every `@ts-expect-error` in them must be one. */
