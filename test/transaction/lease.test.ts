@@ -4,19 +4,26 @@ import type { EntityManager } from 'typeorm'
 import { NamedLockLostError, type NamedLock, type NamedLockService } from '../../src/index.js'
 import { rejection } from '../support/rejection.js'
 import { sideBySide } from '../support/side-by-side.js'
+import type { RawConnection } from '../support/typeorms.js'
 import { settlesWithin, until } from '../support/until.js'
 import { forEachDatabase } from './support/each-database.js'
-import { record } from './support/general-log.js'
+import { onStatement } from './support/on-statement.js'
 import { Stock } from './support/stock.js'
 
+/** Where the lease is to end. */
 const LEASE = 1_000
+/** Where it is not to: a busy machine may stop this process for a second. The server then lets go after 3 s. */
+const LONGER_LEASE = 2_000
+const LONG = 4_200
+/** What a busy machine may add to times that the server keeps. */
+const NOISE = 5_000
 
 describe('the lease of a transaction', () => {
   forEachDatabase((ctx) => {
     const stock = new Stock(ctx)
     const keyOf = (name: string) => `${ctx.database}.${name}`
 
-    beforeEach(() => stock.fill(2))
+    beforeEach(() => stock.fill(3))
 
     /** Ways to have a lock on a connection that one's own statements run on. */
     const ways: Record<
@@ -37,118 +44,121 @@ describe('the lease of a transaction', () => {
         }),
     }
 
-    it('does not end during a statement that takes longer, nor while the work is silent', async () => {
-      const locks = await ctx.service({ lease: LEASE })
-      const cases: Record<string, () => Promise<void>> = {}
-      for (const [i, [way, run]] of Object.entries(ways).entries()) {
-        cases[`${way}, busy`] = async () => {
-          const result = await run(locks, `busy ${i}`, async (manager, lock) => {
-            await manager.query('SELECT SLEEP(3.5)')
-            if (lock) expect([lock.isHeld, await lock.verify()]).to.deep.equal([true, true])
-            expect(await ctx.outsider.getLock(keyOf(`busy ${i}`))).to.equal(false)
-            return 'done'
-          })
-          expect(result).to.equal('done')
-        }
-        cases[`${way}, silent`] = async () => {
-          const result = await run(locks, `silent ${i}`, async (manager, lock) => {
-            await sleep(3_500)
-            if (lock) expect([lock.isHeld, await lock.verify()]).to.deep.equal([true, true])
-            const [row] = await manager.query('SELECT CAST(CONNECTION_ID() AS CHAR) AS id')
-            expect(await ctx.outsider.holderOf(keyOf(`silent ${i}`))).to.equal(String(row.id))
-            return 'done'
-          })
-          expect(result).to.equal('done')
-        }
-      }
-      await sideBySide(cases)
-    }).timeout(30_000)
-
-    it('during a statement ends by the word of the server alone', async () => {
+    /** Nothing is heard of a connection during a long statement: another one asks the server whether the lock is still held. */
+    async function untilTheServersWord(): Promise<void> {
       const proxy = await ctx.proxy()
       const dataSource = await ctx.dataSource({ port: proxy.port })
       const locks = await ctx.service({ lease: LEASE }, dataSource)
       let held: NamedLock | undefined
-      const run = locks.transaction('a', async (manager, lock) => {
+      const run = locks.transaction('word', async (manager, lock) => {
         held = lock
-        await stock.add(manager)
-        await manager.query('SELECT SLEEP(20)')
+        await stock.add(manager, 0)
+        await manager.query('SELECT SLEEP(60)')
       })
       const lost = rejection(run, NamedLockLostError)
       await until('the statement', async () =>
-        (await ctx.outsider.connectionsOf(ctx.database)).some(({ statement }) => statement?.includes('SLEEP')),
+        (await ctx.outsider.connectionsOf(ctx.database)).some(({ statement }) => statement?.includes('SLEEP(60)')),
       )
       // From here on nothing of this connection arrives, and nobody is told.
       proxy.forget()
       await sleep(LEASE * 2)
       expect(held!.isHeld, 'while the server says so').to.equal(true)
-      await ctx.outsider.kill(String(await ctx.outsider.holderOf(keyOf('a'))))
-      const killedAt = performance.now()
-      await until('the loss', () => !held!.isHeld)
-      expect(performance.now() - killedAt).to.be.lessThan(LEASE)
+      await ctx.outsider.kill(String(await ctx.outsider.holderOf(keyOf('word'))))
+      await until('the loss', () => !held!.isHeld, { within: 15_000 })
       expect(held!.signal.aborted).to.equal(true)
-      expect(await settlesWithin(2_000, 'the transaction', lost)).to.have.property('outcome', 'rolledBack')
-      expect(await stock.count()).to.equal(0)
-    }).timeout(30_000)
+      expect(await settlesWithin(5_000, 'the transaction', lost)).to.have.property('outcome', 'rolledBack')
+      expect(await stock.count(0)).to.equal(0)
+    }
 
-    it('runs while a stream is not read: the server idles, and the lock is lost in good time', async () => {
+    /** The server idles while it waits for the client to read, and the lease goes on. */
+    async function withAStreamThatIsNotRead(): Promise<void> {
       const locks = await ctx.service({ lease: LEASE })
       const many = `SELECT REPEAT('x', 100) AS text FROM information_schema.COLLATIONS a, information_schema.COLLATIONS b LIMIT 5000`
       let held: NamedLock | undefined
-      const startedAt = performance.now()
-      const run = locks.transaction('a', async (manager, lock) => {
+      const run = locks.transaction('unread', async (manager, lock) => {
         held = lock
-        await stock.add(manager)
+        await stock.add(manager, 1)
         const stream = await manager.queryRunner!.stream(many)
         stream.on('error', () => undefined)
         await new Promise((resolve) => stream.once('data', resolve))
         stream.pause()
-        await until('the loss', () => lock.signal.aborted, { within: 10_000 })
+        await until('the loss', () => lock.signal.aborted, { within: 15_000 })
         stream.destroy()
       })
       expect(await rejection(run, NamedLockLostError)).to.have.property('outcome', 'rolledBack')
       expect(held!.isHeld).to.equal(false)
-      expect(performance.now() - startedAt).to.be.lessThan(LEASE + 3_000)
-      expect(await stock.count()).to.equal(0)
-    }).timeout(30_000)
+      expect(await stock.count(1)).to.equal(0)
+    }
 
-    it('does not end while a stream is read, however long the server takes for it', async () => {
+    /** Reading keeps up with the server, which takes longer than the lease for all of it. */
+    async function withASlowStream(): Promise<void> {
       const locks = await ctx.service({ lease: LEASE })
-      const slow = 'SELECT SLEEP(0.35) AS slept FROM information_schema.COLLATIONS LIMIT 10'
-      const rows = await locks.transaction('a', async (manager, lock) => {
+      const slow = 'SELECT SLEEP(0.4) AS slept FROM information_schema.COLLATIONS LIMIT 10'
+      const rows = await locks.transaction('slow', async (manager, lock) => {
         const stream = await manager.queryRunner!.stream(slow)
         let count = 0
         for await (const row of stream) if (row) count++
-        expect(lock.isHeld).to.equal(true)
-        await stock.add(manager)
+        expect([lock.isHeld, await lock.verify()]).to.deep.equal([true, true])
+        await stock.add(manager, 2)
         return count
       })
       expect(rows).to.equal(10)
-      expect(await stock.count()).to.equal(1)
-    }).timeout(30_000)
+      expect(await stock.count(2)).to.equal(1)
+    }
+
+    it('does not run during statements, but while nobody speaks; the server has the last word', async () => {
+      const cases: Record<string, () => Promise<void>> = {
+        'a statement that the server has forgotten': untilTheServersWord,
+        'a stream that is not read': withAStreamThatIsNotRead,
+        'a stream that is read while it comes': withASlowStream,
+      }
+      const locks = await ctx.service({ lease: LONGER_LEASE })
+      for (const [i, [way, run]] of Object.entries(ways).entries()) {
+        cases[`${way}, busy`] = async () => {
+          await run(locks, `busy ${i}`, async (manager, lock) => {
+            await manager.query(`SELECT SLEEP(${LONG / 1_000})`)
+            if (lock) expect([lock.isHeld, await lock.verify()]).to.deep.equal([true, true])
+            expect(await ctx.outsider.getLock(keyOf(`busy ${i}`))).to.equal(false)
+          })
+        }
+        cases[`${way}, silent`] = async () => {
+          await run(locks, `silent ${i}`, async (manager, lock) => {
+            await sleep(LONG)
+            if (lock) expect([lock.isHeld, await lock.verify()]).to.deep.equal([true, true])
+            const [row] = await manager.query('SELECT CAST(CONNECTION_ID() AS CHAR) AS id')
+            expect(await ctx.outsider.holderOf(keyOf(`silent ${i}`))).to.equal(String(row.id))
+          })
+        }
+      }
+      await sideBySide(cases)
+    }).timeout(60_000)
 
     it('needs no keepalive while the work sends statements, and has one after a third of it in silence', async () => {
-      const locks = await ctx.service({ lease: 1_500 })
-      const heartbeats = async (work: (manager: EntityManager) => Promise<unknown>) => {
-        let id: string | undefined
-        const statements = await record(ctx, () =>
-          locks.transaction('a', async (manager) => {
-            const [row] = await manager.query('SELECT CAST(CONNECTION_ID() AS CHAR) AS id')
-            id = String(row.id)
-            await work(manager)
-          }),
-        )
-        return statements.filter(({ sql, connection }) => connection === id && sql === 'SELECT 1').length
-      }
-      const busy = await heartbeats(async (manager) => {
-        for (let i = 0; i < 15; i++) {
-          await stock.add(manager)
-          await sleep(100)
+      const keepAlive = 500
+      const dataSource = await ctx.dataSource()
+      const locks = await ctx.service({ lease: keepAlive * 3 }, dataSource)
+      const spokeAt = new Map<RawConnection, number>()
+      let heartbeats = 0
+      const silences: number[] = []
+      onStatement(dataSource, /./, (connection, sql) => {
+        const now = performance.now()
+        if (sql === 'SELECT 1') {
+          heartbeats++
+          silences.push(now - (spokeAt.get(connection) ?? 0))
         }
+        spokeAt.set(connection, now)
       })
-      expect(busy).to.equal(0)
-      const quiet = await heartbeats(() => sleep(1_300))
-      expect(quiet).to.be.within(1, 3)
+      await locks.transaction('a', async (manager) => {
+        const end = performance.now() + keepAlive * 2
+        while (performance.now() < end) {
+          await stock.add(manager)
+          await sleep(50)
+        }
+        const whileBusy = heartbeats
+        await until('heartbeats', () => heartbeats >= whileBusy + 2, { within: 15_000 })
+      })
+      // Not one for the sake of the clock alone: each ended a silence. Timers may be early by a millisecond.
+      for (const silence of silences) expect(silence).to.be.at.least(keepAlive - 5)
     }).timeout(30_000)
 
     it('keeps a stopped process from harm: its transaction is gone by then, and it knows when it goes on', async () => {
@@ -158,15 +168,15 @@ describe('the lease of a transaction', () => {
         service,
         statement: `UPDATE ${stock.table} SET n = n + 1 WHERE id = 0`,
       })
-      expect((await child.next('inside')).isHeld).to.equal(true)
+      expect((await child.next('inside', 60_000)).isHeld).to.equal(true)
       const connections = async () => (await ctx.outsider.connectionsOf(ctx.database)).map(({ id }) => id)
       const holder = String(await ctx.outsider.holderOf(keyOf('a')))
       expect(await connections()).to.include(holder)
       child.stop()
       const stoppedAt = performance.now()
       const locks = await ctx.service(service)
-      await locks.transaction('a', { timeout: '10s' }, async (manager) => {
-        expect(performance.now() - stoppedAt).to.be.within(LEASE / 2, LEASE + 2_000)
+      await locks.transaction('a', { timeout: '30s' }, async (manager) => {
+        expect(performance.now() - stoppedAt).to.be.lessThan(LEASE + 2_000 + NOISE)
         expect(await stock.read(manager)).to.equal(0)
         await stock.write(manager, 10)
       })

@@ -59,32 +59,36 @@ describe('runMigrations', () => {
 
     it('applies each migration once when five processes start on an empty schema', async () => {
       const children = [1, 2, 3, 4, 5].map(() => ctx.startChild('migrate.ts', { name: 'migrations' }))
-      await Promise.all(children.map((child) => child.next('ready')))
+      await Promise.all(children.map((child) => child.next('ready', 60_000)))
       for (const child of children) child.send({ type: 'start' })
-      const applied = await Promise.all(children.map(async (child) => (await child.next('applied')).names as string[]))
+      const applied = await Promise.all(
+        children.map(async (child) => (await child.next('applied', 60_000)).names as string[]),
+      )
       const all = ['First1700000000001', 'Second1700000000002']
       expect(applied.filter((names) => names.length > 0)).to.deep.equal([all])
       for (const { code } of await Promise.all(children.map((child) => child.exited))) expect(code).to.equal(0)
       expect(Number(await ctx.outsider.value(`SELECT COUNT(*) FROM ${ctx.database}.migrations`))).to.equal(2)
-    }).timeout(60_000)
+    }).timeout(120_000)
 
     it('lets the next one in when one dies in the middle', async () => {
       const settings = { name: 'migrations' }
       const first = ctx.startChild('migrate.ts', { ...settings, pause: true, crash: true })
-      await first.next('ready')
+      await first.next('ready', 60_000)
       first.send({ type: 'start' })
       await first.next('inside')
       const second = ctx.startChild('migrate.ts', settings)
-      await second.next('ready')
+      await second.next('ready', 60_000)
       second.send({ type: 'start' })
-      await until('the second to wait', async () =>
-        (await ctx.outsider.userLocksOf(ctx.database)).some(({ status }) => status === 'PENDING'),
+      await until(
+        'the second to wait',
+        async () => (await ctx.outsider.userLocksOf(ctx.database)).some(({ status }) => status === 'PENDING'),
+        { within: 15_000 },
       )
       first.expectExit(1)
       first.send({ type: 'go' })
       expect((await second.next('applied')).names).to.deep.equal(['Second1700000000002'])
       expect((await second.exited).code).to.equal(0)
-    }).timeout(60_000)
+    }).timeout(120_000)
 
     it('gives the lock back when a migration fails, with its very error', async () => {
       const quiet = { dataSource: { logger: 'debug' } }
