@@ -7,6 +7,7 @@ import { sharedServer } from '../support/servers.js'
 import { SqlClient } from '../support/sql-client.js'
 import type { TcpProxy } from '../support/tcp-proxy.js'
 import { until } from '../support/until.js'
+import { killConnections, restartServer, shuffled } from './faults.js'
 
 /*
  * Four processes with twenty callers each fight for a handful of locks, while one fault follows another. The locks are on a
@@ -135,8 +136,8 @@ export class ExclusionRun {
   }
 
   readonly #kinds: Readonly<Record<string, readonly [boolean, (worker: Worker) => Promise<void>]>> = {
-    'KILL of connections': [true, () => this.#killConnections('KILL')],
-    'KILL QUERY': [false, () => this.#killConnections('KILL QUERY')],
+    'KILL of connections': [true, () => killConnections(this.#ctx, 'KILL')],
+    'KILL QUERY': [false, () => killConnections(this.#ctx, 'KILL QUERY')],
     'reset of connections': [true, async ({ proxy }) => proxy.reset()],
     'connections forgotten': [false, async ({ proxy }) => proxy.forget()],
     'black hole to the server': [false, (worker) => this.#blackHole(worker, 'to server')],
@@ -167,28 +168,13 @@ export class ExclusionRun {
         await this.#ctx.server.thaw()
       },
     ],
-    'server killed': [
-      true,
-      async () => {
-        await this.#ctx.server.restart()
-        await this.#ctx.reconnectOutsider()
-      },
-    ],
+    'server killed': [true, () => restartServer(this.#ctx)],
   }
 
   async #blackHole({ proxy }: Worker, direction: 'to server' | 'to client' | 'both'): Promise<void> {
     proxy.blackHole(direction)
     await sleep(this.#long)
     proxy.heal()
-  }
-
-  async #killConnections(statement: string): Promise<void> {
-    const { outsider, database } = this.#ctx
-    for (let i = 0; i < 3; i++) {
-      const all = await outsider.connectionsOf(database)
-      for (const { id } of shuffled(all).slice(0, 6)) await outsider.query(`${statement} ${id}`).catch(() => undefined)
-      await sleep(50)
-    }
   }
 
   async #killProcess(worker: Worker): Promise<void> {
@@ -293,11 +279,4 @@ export function print(kind: string, seconds: number, summary: Summary): string {
     `      stale signatures in the book: ${staleSignatures}; transactions committed: ${committed}, acknowledged: ${acknowledged}, lost writes: ${lostWrites}`,
     ...overlaps.map(({ history }) => history),
   ].join('\n')
-}
-
-function shuffled<T>(all: readonly T[]): T[] {
-  return all
-    .map((one) => ({ one, order: Math.random() }))
-    .sort((a, b) => a.order - b.order)
-    .map(({ one }) => one)
 }
