@@ -1,0 +1,63 @@
+import type { InjectionToken, ModuleMetadata, OptionalFactoryDependency, Provider, Type } from '@nestjs/common'
+import { NamedLockConfigurationError } from '../errors.js'
+import type { NamedLockServiceOptions } from '../options.js'
+
+type Options = NamedLockServiceOptions | Promise<NamedLockServiceOptions>
+
+/** A class that has the options of the services: for `useClass` and `useExisting`. */
+export interface NamedLockOptionsFactory {
+  /** @param dataSource The name that was given to `forRootAsync`. */
+  createNamedLockOptions(dataSource?: string): Options
+}
+
+interface ForDataSource extends Pick<ModuleMetadata, 'imports'> {
+  /** The DataSource's name, as given to TypeOrmModule. Default: the DataSource without a name. */
+  dataSource?: string | undefined
+}
+
+interface ByFactory {
+  /** Gives the options; gets what `inject` names. */
+  useFactory: (...args: any[]) => Options
+  inject?: (InjectionToken | OptionalFactoryDependency)[] | undefined
+  useClass?: never
+  useExisting?: never
+}
+
+interface ByClass {
+  /** Is instantiated by the module, and asked for the options. */
+  useClass: Type<NamedLockOptionsFactory>
+  useFactory?: never
+  useExisting?: never
+  inject?: never
+}
+
+interface ByExisting {
+  /** A provider of the `imports`, or a global one, that is asked for the options. */
+  useExisting: InjectionToken<NamedLockOptionsFactory>
+  useFactory?: never
+  useClass?: never
+  inject?: never
+}
+
+/** Where the options of a service come from: exactly one of `useFactory`, `useClass` and `useExisting`. */
+export type NamedLockModuleAsyncOptions = ForDataSource & (ByFactory | ByClass | ByExisting)
+
+/** The providers that give the options, under `token`. */
+export function optionsProviders(token: InjectionToken, options: NamedLockModuleAsyncOptions): Provider[] {
+  const { useFactory, inject = [], useClass, useExisting, dataSource } = options
+  if (useFactory) return [{ provide: token, useFactory, inject }]
+  const factory = useClass ?? useExisting
+  if (!factory) {
+    throw new NamedLockConfigurationError(
+      'NamedLockModule.forRootAsync needs one of useFactory, useClass and useExisting to have its options from.',
+    )
+  }
+  return [
+    {
+      provide: token,
+      useFactory: (its: NamedLockOptionsFactory) => its.createNamedLockOptions(dataSource),
+      inject: [factory],
+    },
+    ...(useClass ? [useClass] : []),
+  ]
+}

@@ -1,0 +1,62 @@
+import {
+  Global,
+  Inject,
+  Module,
+  type BeforeApplicationShutdown,
+  type DynamicModule,
+  type Provider,
+} from '@nestjs/common'
+import { ModulesContainer } from '@nestjs/core'
+import { getDataSourceToken } from '@nestjs/typeorm'
+import type { DataSource } from 'typeorm'
+import { NamedLockService } from '../named-lock-service.js'
+import type { NamedLockServiceOptions } from '../options.js'
+import { serviceOfApplication } from './application-services.js'
+import { optionsProviders, type NamedLockModuleAsyncOptions } from './module-options.js'
+import { getNamedLockServiceToken } from './tokens.js'
+
+const OPTIONS = 'NAMED_LOCK_OPTIONS'
+const SERVICE = 'NAMED_LOCK_SERVICE'
+
+/** Has the service of one DataSource, for the whole application, from its start to its shutdown. */
+@Global()
+@Module({})
+export class NamedLockCoreModule implements BeforeApplicationShutdown {
+  readonly #service: unknown
+
+  /** @param service What everybody else gets by the service's token: in a test it may have been overridden. */
+  constructor(@Inject(SERVICE) service: unknown) {
+    this.#service = service
+  }
+
+  static forRoot(options: NamedLockServiceOptions, dataSource: string | undefined): DynamicModule {
+    return { module: NamedLockCoreModule, ...provideService([{ provide: OPTIONS, useValue: options }], dataSource) }
+  }
+
+  static forRootAsync(options: NamedLockModuleAsyncOptions): DynamicModule {
+    return {
+      module: NamedLockCoreModule,
+      imports: options.imports ?? [],
+      ...provideService(optionsProviders(OPTIONS, options), options.dataSource),
+    }
+  }
+
+  /** Not later: TypeOrmModule destroys its DataSource in `onApplicationShutdown`. */
+  async beforeApplicationShutdown(): Promise<void> {
+    if (this.#service instanceof NamedLockService) await this.#service.close()
+  }
+}
+
+function provideService(
+  options: Provider[],
+  dataSource: string | undefined,
+): Required<Pick<DynamicModule, 'providers' | 'exports'>> {
+  const token = getNamedLockServiceToken(dataSource)
+  const service: Provider = {
+    provide: token,
+    useFactory: (application: ModulesContainer, source: DataSource, its: NamedLockServiceOptions = {}) =>
+      serviceOfApplication(application, source, its),
+    inject: [ModulesContainer, getDataSourceToken(dataSource), OPTIONS],
+  }
+  return { providers: [...options, service, { provide: SERVICE, useExisting: token }], exports: [token] }
+}

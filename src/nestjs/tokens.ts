@@ -1,0 +1,24 @@
+import { Inject, type InjectionToken } from '@nestjs/common'
+import { NamedLockService } from '../named-lock-service.js'
+
+/**
+ * What a DataSource's service is injected by: the class itself for the default DataSource, so that
+ * `constructor(private readonly locks: NamedLockService)` needs nothing more; a text for a named one.
+ *
+ * @param dataSource The DataSource's name, as given to TypeOrmModule. Default: the DataSource without a name.
+ */
+export function getNamedLockServiceToken(dataSource?: string): InjectionToken<NamedLockService> {
+  return dataSource === undefined || dataSource === 'default' ? NamedLockService : `${dataSource}NamedLockService`
+}
+
+/**
+ * Injects a DataSource's service, in a constructor or into a property.
+ *
+ * @param dataSource As in `getNamedLockServiceToken`.
+ *
+ * @example
+ * constructor(@InjectNamedLocks('reports') private readonly locks: NamedLockService) {}
+ */
+export function InjectNamedLocks(dataSource?: string): PropertyDecorator & ParameterDecorator {
+  return Inject(getNamedLockServiceToken(dataSource))
+}
