@@ -19,7 +19,7 @@ import type {
   TransactionOptions,
   TryResult,
 } from './options.js'
-import { registerService, serviceOf } from './service-registry.js'
+import { isAppointed, registerService, serviceOf } from './service-registry.js'
 import { show } from './settings.js'
 
 /** The handle of a lock of that kind: `manager` is there for dedicated sessions. */
@@ -77,10 +77,13 @@ export class NamedLockService<DS extends DataSourceLike = DataSource> {
     return (this.#engine.manager ?? this.dataSource.manager) as ManagerOf<DS>
   }
 
-  /** The service of a DataSource with default options: always the same one, until it is closed. */
+  /**
+   * The service of a DataSource: always the same one, with default options, until it is closed. In a Nest application that has a
+   * NamedLockModule for the DataSource it is the module's.
+   */
   static for<DS extends DataSourceLike>(dataSource: DS): NamedLockService<DS> {
     let service = serviceOf(dataSource) as NamedLockService<DS> | undefined
-    if (!service || service.#engine.isClosed) {
+    if (!service || (service.#engine.isClosed && !isAppointed(service))) {
       service = new NamedLockService(dataSource)
       registerService(dataSource, service)
     }

@@ -3,7 +3,7 @@ import type { DataSource } from 'typeorm'
 import { NamedLockConfigurationError } from '../errors.js'
 import { NamedLockService } from '../named-lock-service.js'
 import type { NamedLockServiceOptions } from '../options.js'
-import { registerService } from '../service-registry.js'
+import { appointService } from '../service-registry.js'
 
 /**
  * The services of each application (known by an object that every application has one of). From Nest 11 on a module that is
@@ -33,6 +33,6 @@ export function serviceOfApplication(
   }
   const service = new NamedLockService(dataSource, options)
   ofApplication.set(dataSource, service)
-  registerService(dataSource, service)
+  appointService(dataSource, service)
   return service
 }

@@ -4,6 +4,7 @@ import {
   Module,
   type BeforeApplicationShutdown,
   type DynamicModule,
+  type OnApplicationShutdown,
   type Provider,
 } from '@nestjs/common'
 import { ModulesContainer } from '@nestjs/core'
@@ -11,6 +12,7 @@ import { getDataSourceToken } from '@nestjs/typeorm'
 import type { DataSource } from 'typeorm'
 import { NamedLockService } from '../named-lock-service.js'
 import type { NamedLockServiceOptions } from '../options.js'
+import { dismissService } from '../service-registry.js'
 import { serviceOfApplication } from './application-services.js'
 import { optionsProviders, type NamedLockModuleAsyncOptions } from './module-options.js'
 import { getNamedLockServiceToken } from './tokens.js'
@@ -21,7 +23,7 @@ const SERVICE = 'NAMED_LOCK_SERVICE'
 /** Has the service of one DataSource, for the whole application, from its start to its shutdown. */
 @Global()
 @Module({})
-export class NamedLockCoreModule implements BeforeApplicationShutdown {
+export class NamedLockCoreModule implements BeforeApplicationShutdown, OnApplicationShutdown {
   readonly #service: unknown
 
   /** @param service What everybody else gets by the service's token: in a test it may have been overridden. */
@@ -44,6 +46,11 @@ export class NamedLockCoreModule implements BeforeApplicationShutdown {
   /** Not later: TypeOrmModule destroys its DataSource in `onApplicationShutdown`. */
   async beforeApplicationShutdown(): Promise<void> {
     if (this.#service instanceof NamedLockService) await this.#service.close()
+  }
+
+  /** Until here latecomers get the closed service, which refuses them. */
+  onApplicationShutdown(): void {
+    if (this.#service instanceof NamedLockService) dismissService(this.#service.dataSource, this.#service)
   }
 }
 

@@ -81,6 +81,12 @@ export class Child {
     return this.exited
   }
 
+  /** Asks it to end, as an operator or Kubernetes does; it is to end by that signal. */
+  terminate(): void {
+    this.#expectedExit = { code: null, signal: 'SIGTERM' }
+    this.#process.kill('SIGTERM')
+  }
+
   /** Stops its clock; nothing of it runs until `cont()`. */
   stop(): void {
     this.#process.kill('SIGSTOP')

@@ -1,0 +1,171 @@
+import { Inject, Injectable, Module } from '@nestjs/common'
+import { getDataSourceToken } from '@nestjs/typeorm'
+import { expect } from 'chai'
+import { DataSource } from 'typeorm'
+import { NamedLockConfigurationError, NamedLockError, NamedLockService } from '../../src/index.js'
+import { getNamedLockServiceToken, InjectNamedLocks, NamedLockModule } from '../../src/nestjs/index.js'
+import type { NamedLockModuleAsyncOptions, NamedLockOptionsFactory } from '../../src/nestjs/index.js'
+import { forEachServer } from '../support/conformance.js'
+import { rejection } from '../support/rejection.js'
+import { database, start, withApp } from './support/nest-app.js'
+
+@Injectable()
+class Orders {
+  @InjectNamedLocks() readonly property!: NamedLockService
+  constructor(
+    // What the compiler adds by itself to `locks: NamedLockService`; the tests' runner emits no types.
+    @Inject(NamedLockService) readonly locks: NamedLockService,
+    @InjectNamedLocks() readonly same: NamedLockService,
+  ) {}
+}
+
+@Injectable()
+class Reports {
+  constructor(@InjectNamedLocks('reports') readonly locks: NamedLockService) {}
+}
+
+@Injectable()
+class LockOptions implements NamedLockOptionsFactory {
+  createNamedLockOptions(dataSource?: string) {
+    return Promise.resolve({ namespace: `of-${dataSource ?? 'default'}` })
+  }
+}
+
+const CONFIG = 'CONFIG'
+@Module({
+  providers: [{ provide: CONFIG, useValue: { namespace: 'configured' } }, LockOptions],
+  exports: [CONFIG, LockOptions],
+})
+class ConfigModule {}
+
+describe('NamedLockModule', () => {
+  it('has a token for each DataSource', () => {
+    expect(getNamedLockServiceToken()).to.equal(NamedLockService)
+    expect(getNamedLockServiceToken('default')).to.equal(NamedLockService)
+    expect(getNamedLockServiceToken('reports')).to.be.a('string').and.not.equal(getNamedLockServiceToken('orders'))
+  })
+
+  forEachServer((ctx) => {
+    /** Nobody destroys the DataSource of an application whose start failed. */
+    const idle = () => database(ctx, { manualInitialization: true })
+
+    it('gives everybody the service of the default DataSource', async () => {
+      const options = { timeout: '5s', namespace: 'shop' } as const
+      await withApp(
+        { imports: [database(ctx), NamedLockModule.forRoot(options)], providers: [Orders] },
+        async (app) => {
+          const { locks, same, property } = app.get(Orders)
+          expect(locks).to.be.instanceOf(NamedLockService)
+          expect(locks.options).to.deep.equal(options)
+          expect(locks.dataSource).to.equal(app.get(DataSource))
+          for (const other of [
+            same,
+            property,
+            app.get(getNamedLockServiceToken()),
+            NamedLockService.for(locks.dataSource),
+          ]) {
+            expect(other).to.equal(locks)
+          }
+          await locks.withLock('order:1', async () => {
+            expect(await ctx.outsider.holderOf('shop.order:1')).to.be.a('string')
+          })
+        },
+      )
+    })
+
+    it('gives each named DataSource a service, which exclude each other on one database', async () => {
+      const imports = [
+        database(ctx),
+        database(ctx, { name: 'reports' }),
+        database(ctx, { name: 'elsewhere', database: ctx.otherDatabase }),
+        NamedLockModule.forRoot(),
+        NamedLockModule.forRoot({ timeout: '1m' }, 'reports'),
+        NamedLockModule.forRootAsync({ useFactory: () => ({}), dataSource: 'elsewhere' }),
+      ]
+      await withApp({ imports, providers: [Orders, Reports] }, async (app) => {
+        const { locks: orders } = app.get(Orders)
+        const { locks: reports } = app.get(Reports)
+        const elsewhere = app.get<NamedLockService>(getNamedLockServiceToken('elsewhere'))
+        expect(reports.dataSource).to.equal(app.get(getDataSourceToken('reports') as string))
+        expect(reports.options).to.deep.equal({ timeout: '1m' })
+        await orders.withLock('job', async () => {
+          expect(await reports.tryAcquire('job')).to.equal(null)
+          await (await elsewhere.acquire('job', { timeout: 0 })).release()
+        })
+        await (await reports.acquire('job')).release()
+      })
+    })
+
+    const sources: Record<string, NamedLockModuleAsyncOptions> = {
+      'a factory with injected values': {
+        imports: [ConfigModule],
+        inject: [CONFIG, { token: 'nobody has it', optional: true }],
+        useFactory: async (config: { namespace: string }, missing: unknown) => ({
+          namespace: `${config.namespace}-${String(missing)}`,
+        }),
+      },
+      'a class': { useClass: LockOptions },
+      'an existing provider': { useExisting: LockOptions, imports: [ConfigModule] },
+    }
+    const namespaces = ['configured-undefined', 'of-default', 'of-default']
+    Object.entries(sources).forEach(([what, source], index) => {
+      it(`has its options from ${what}`, async () => {
+        await withApp({ imports: [database(ctx), NamedLockModule.forRootAsync(source)] }, async (app) => {
+          expect(app.get(NamedLockService).options).to.deep.equal({ namespace: namespaces[index] })
+        })
+      })
+    })
+
+    it('tells the options class for which DataSource it is asked', async () => {
+      const locks = NamedLockModule.forRootAsync({ useClass: LockOptions, dataSource: 'reports' })
+      await withApp({ imports: [database(ctx, { name: 'reports' }), locks], providers: [Reports] }, async (app) => {
+        expect(app.get(Reports).locks.options).to.deep.equal({ namespace: 'of-reports' })
+      })
+    })
+
+    it('has one service when several modules import it', async () => {
+      @Module({ imports: [NamedLockModule.forRoot({ timeout: '5s' })], providers: [Orders] })
+      class First {}
+      @Module({ imports: [NamedLockModule.forRootAsync({ useFactory: async () => ({ timeout: '5s' }) })] })
+      class Second {
+        constructor(@Inject(NamedLockService) readonly locks: NamedLockService) {}
+      }
+      await withApp({ imports: [database(ctx), First, Second] }, async (app) => {
+        expect(app.get(Second).locks).to.equal(app.get(Orders).locks)
+      })
+    })
+
+    it('refuses different options for one DataSource', async () => {
+      const imports = [idle(), NamedLockModule.forRoot({ timeout: 1 }), NamedLockModule.forRoot({ timeout: 2 })]
+      const error = await rejection(start({ imports }), NamedLockConfigurationError)
+      expect(error.message).to.match(/imported twice.*root module/)
+    })
+
+    it('lets wrong options, and those that can not be had, fail the start', async () => {
+      const wrong = NamedLockModule.forRoot({ timeuot: '5s' } as object)
+      const unknown = await rejection(start({ imports: [idle(), wrong] }), NamedLockConfigurationError)
+      expect(unknown.message).to.contain("'timeuot'")
+      const useFactory = async () => Promise.reject(new Error('no configuration'))
+      const failing = NamedLockModule.forRootAsync({ useFactory })
+      const failed = await rejection(start({ imports: [idle(), failing] }), Error)
+      expect(failed.message).to.equal('no configuration')
+      const unnamed = await rejection(start({ imports: [idle(), NamedLockModule.forRoot({}, 'reports')] }), Error)
+      expect(unnamed.message).to.contain('reportsDataSource')
+      expect(() => NamedLockModule.forRootAsync({} as NamedLockModuleAsyncOptions)).to.throw(
+        NamedLockConfigurationError,
+        'useExisting',
+      )
+    })
+
+    it('does not need a DataSource that is initialised', async () => {
+      const imports = [idle(), NamedLockModule.forRoot()]
+      await withApp({ imports }, async (app) => {
+        const locks = app.get(NamedLockService)
+        await rejection(locks.acquire('early', { timeout: '1s' }), NamedLockError)
+        await app.get(DataSource).initialize()
+        expect(await locks.withLock('now', (lock) => lock.verify())).to.equal(true)
+      })
+      await withApp({ imports }, async () => undefined) // closed without ever having been initialised
+    })
+  })
+})
