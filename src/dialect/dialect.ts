@@ -38,6 +38,14 @@ export interface CounterStatements {
   isMissing(error: unknown): boolean
 }
 
+/** The two statements of a lone caller, to be prepared. */
+export interface PreparedRequests {
+  readonly take: string
+  readonly give: string
+  /** The parameter for a literal; undefined for one that can only be written out. */
+  parameter(literal: string): string | undefined
+}
+
 /**
  * The seam between the machinery and a server: all SQL and every quirk is behind it.
  *
@@ -83,6 +91,8 @@ export interface Dialect {
   batch(expressions: string): string
   /** The same for a single expression, which costs the server less. */
   single(expression: string): string
+  /** `single(take(…))` and `single(give(…))` with a parameter for the literal, where a prepared statement is faster. */
+  readonly prepared?: PreparedRequests | undefined
   /** The answers of a batch or a single expression; undefined where the server answered NULL. */
   readBatch(rows: unknown): (string | undefined)[]
 

@@ -1,9 +1,9 @@
 import type { Finding } from '../options.js'
 import { singleRow, singleValue, type RawConnection } from '../session/connection.js'
-import type { Ask, CounterStatements, Dialect, ServerFacts, WaitFailure } from './dialect.js'
+import type { Ask, CounterStatements, Dialect, PreparedRequests, ServerFacts, WaitFailure } from './dialect.js'
 import { readUserVariable, type LockTable } from './lock-table.js'
 import { checkServer } from './server-check.js'
-import { hexLiteral } from './sql-literal.js'
+import { asciiParameter, hexLiteral } from './sql-literal.js'
 
 const ER_NO_SUCH_TABLE = 1146
 
@@ -30,6 +30,11 @@ export abstract class MySqlFamily implements Dialect {
   readonly hasSharedLocks = false
   readonly keepAlive = 'SELECT 1'
   readonly batchLimit = 400
+  readonly prepared: PreparedRequests | undefined = {
+    take: 'SELECT GET_LOCK(?,0) AS r',
+    give: 'SELECT RELEASE_LOCK(?) AS r',
+    parameter: asciiParameter,
+  }
 
   abstract exactKey(name: string | bigint): string
   abstract exclusionKey(key: string): string
@@ -105,7 +110,8 @@ export abstract class MySqlFamily implements Dialect {
   }
 
   readBatch(rows: unknown): (string | undefined)[] {
-    return singleValue(rows)?.split(',') ?? []
+    const answers = singleValue(rows)
+    return answers === undefined ? [] : answers.length === 1 ? [answers] : answers.split(',')
   }
 
   cancel(connectionId: string): string {

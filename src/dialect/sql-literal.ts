@@ -5,3 +5,11 @@
 export function hexLiteral(key: string): string {
   return `x'${Buffer.from(key, 'utf8').toString('hex')}'`
 }
+
+/** The same key as a parameter: where it is ASCII, it is the same in whatever character set the connection has. */
+export function asciiParameter(literal: string): string | undefined {
+  const key = Buffer.from(literal.slice(2, -1), 'hex').toString('latin1')
+  return PRINTABLE_ASCII.test(key) ? key : undefined
+}
+
+const PRINTABLE_ASCII = /^[ -~]+$/

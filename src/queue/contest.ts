@@ -21,6 +21,9 @@ import type { Slot } from './slot.js'
 /** Between polls of one slot, in milliseconds, growing from one to the other. */
 const FIRST_POLL = 4
 const LONGEST_POLL = 25
+/** The most at first: while turns pass from process to process (100 ms each) it is worth asking more often. */
+const EARLY_POLL = 10
+const EARLY = 1_000
 /** Between tries while the database does not answer. */
 const LONGEST_RETRY = 500
 
@@ -121,6 +124,7 @@ export class Contest {
   }
 
   async #run(hasYielded: boolean): Promise<void> {
+    const startedAt = performance.now()
     let pause = FIRST_POLL
     let polls = 0
     // Whoever has just given way lets the others poll once before it asks again.
@@ -132,7 +136,8 @@ export class Contest {
       if (outcome !== 'failed') this.#slot.trouble = undefined
       if (outcome !== 'slice over') {
         await this.#sleep(pause, outcome === 'busy')
-        pause = Math.min(pause * 1.5, outcome === 'failed' ? LONGEST_RETRY : LONGEST_POLL)
+        const longest = performance.now() - startedAt < EARLY ? EARLY_POLL : LONGEST_POLL
+        pause = Math.min(pause * 1.5, outcome === 'failed' ? LONGEST_RETRY : longest)
         polls++
       }
       // Between two looks at the mark there is a poll: a free lock must not go unnoticed.

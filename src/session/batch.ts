@@ -52,8 +52,9 @@ export class Batch {
   }
 
   ask(request: Request, literal: string, asker: Asker, mark?: string): void {
-    this.#gather({ request, literal, mark, asker, retried: false })
-    if (!this.#flying && !this.#resting) this.#flush()
+    const entry = { request, literal, mark, asker, retried: false }
+    if (this.isIdle) this.#send([entry], undefined)
+    else this.#gather(entry)
   }
 
   #gather(entry: Entry): void {
@@ -69,11 +70,19 @@ export class Batch {
 
   #flush(): void {
     const group = this.#flying ? undefined : this.#gathered.shift()
-    if (!group) return
-    this.#flying = group.entries
-    const { entries, expressions } = group
-    const statement = entries.length === 1 ? this.#dialect.single(expressions) : this.#dialect.batch(expressions)
-    this.#session.send(statement, this.#landed)
+    if (group) this.#send(group.entries, group.expressions)
+  }
+
+  #send(entries: Entry[], expressions: string | undefined): void {
+    this.#flying = entries
+    const [first] = entries as [Entry]
+    if (expressions !== undefined && entries.length > 1) {
+      this.#session.send(this.#dialect.batch(expressions), this.#landed)
+    } else if (first.request === 'take' || first.request === 'give') {
+      this.#session.sendLone(first.request, first.literal, this.#landed)
+    } else {
+      this.#session.send(this.#dialect.single(this.#expression(first)), this.#landed)
+    }
   }
 
   #expression({ request, literal, mark }: Entry): string {

@@ -8,6 +8,14 @@ export interface RawConnection {
   query(statement: string | { sql: string; rowsAsArray: true }, callback: RawCallback): unknown
   on(event: 'end' | 'error', listener: (error?: unknown) => void): unknown
   removeListener(event: 'end' | 'error', listener: (error?: unknown) => void): unknown
+  /** Not every driver has it. */
+  prepare?(sql: string, callback: (error: Error | null, statement?: PreparedStatement) => void): unknown
+}
+
+/** A statement that the server has read already. */
+export interface PreparedStatement {
+  execute(parameters: readonly unknown[], callback: RawCallback): unknown
+  close(): unknown
 }
 
 export type RawCallback = (error: Error | null, rows?: unknown) => void
@@ -21,7 +29,10 @@ export interface RunnerLike {
 
 /** The first column of the first row, as text; undefined for NULL or nothing. */
 export function singleValue(rows: unknown): string | undefined {
-  return singleRow(rows)[0]
+  const row = (rows as readonly Record<string, Values[number]>[] | undefined)?.[0]
+  // Without a list of the columns: every lock comes by here, twice.
+  for (const column in row) return row[column] === 1 ? '1' : row[column]?.toString()
+  return undefined
 }
 
 /** The first row as texts, in the order of its columns. */

@@ -1,11 +1,10 @@
 import type { Dialect, ServerFacts } from '../dialect/dialect.js'
 import { NamedLockLostError } from '../errors.js'
-import type { RawConnection, RunnerLike } from './connection.js'
+import type { RawCallback, RawConnection, RunnerLike } from './connection.js'
 import { onPoolEnd } from './driver.js'
 import { outside } from './outside.js'
+import { Prepared } from './prepared.js'
 import { queryWithin } from './query-within.js'
-
-type Callback = (error: Error | null, rows?: unknown) => void
 
 /** setTimeout's longest delay; anything longer fires at once. */
 const LONGEST_TIMER = 2_147_483_647
@@ -30,7 +29,8 @@ export class Session {
   readonly #dialect: Dialect
   readonly #lease: number
   readonly #keepAlive: number
-  readonly #pending = new Set<Callback>()
+  readonly #prepared: Prepared
+  readonly #pending = new Set<RawCallback>()
   readonly #ended = () => this.lose(new Error('the connection was closed'))
   readonly #failed = (error?: unknown) => this.lose(error ?? new Error('the connection failed'))
   readonly #letPoolEnd: () => void
@@ -55,6 +55,7 @@ export class Session {
     this.#runner = runner
     this.#connection = connection
     this.#dialect = dialect
+    this.#prepared = new Prepared(connection, dialect.prepared)
     this.#lease = lease.lease
     this.#keepAlive = lease.keepAlive
     this.facts = facts
@@ -139,30 +140,40 @@ export class Session {
   }
 
   /** Sends a statement of one column; the callback is called exactly once, also when the session dies meanwhile. */
-  send(sql: string, callback: Callback): void {
-    this.#send(sql, callback)
+  send(sql: string, callback: RawCallback): void {
+    const answered = this.#sending(callback)
+    if (answered) this.#connection.query(sql, answered)
   }
 
-  #send(statement: string | { sql: string; rowsAsArray: true }, callback: Callback): void {
+  /** The same for `single(take(literal))` or `single(give(literal))`, which come again and again. */
+  sendLone(request: 'take' | 'give', literal: string, callback: RawCallback): void {
+    const answered = this.#sending(callback)
+    if (!answered || this.#prepared.send(request, literal, answered)) return
+    this.#connection.query(this.#dialect.single(this.#dialect[request](literal)), answered)
+  }
+
+  /** What is to be called with the answer to a statement that is sent now; undefined when the session is dead, and that was told. */
+  #sending(callback: RawCallback): RawCallback | undefined {
     if (!this.isAlive) {
       callback(this.#lostError as Error)
-      return
+      return undefined
     }
     const sentAt = performance.now()
     const sentAtWall = Date.now()
     this.lastUsed = sentAt
     this.#pending.add(callback)
-    this.#connection.query(statement, (error, rows) => {
+    return (error, rows) => {
       if (!this.#pending.delete(callback)) return
       if (!error || this.#dialect.isAnswer(error)) {
         // An answer after the deadline does not bring back what was given up at the deadline.
         if (this.#isPast(performance.now())) void this.isAlive
         else this.#isAliveAt(sentAt, sentAtWall)
+        if (error) this.#prepared.drop() // it may be the reason
       } else {
         this.lose(error)
       }
       callback(error ?? this.#lostError ?? null, rows)
-    })
+    }
   }
 
   /**
@@ -201,9 +212,10 @@ export class Session {
 
   /** The rows of a statement, each as an array. */
   ask(sql: string): Promise<unknown> {
-    return new Promise((resolve, reject) =>
-      this.#send({ sql, rowsAsArray: true }, (error, rows) => (error ? reject(error) : resolve(rows))),
-    )
+    return new Promise((resolve, reject) => {
+      const answered = this.#sending((error, rows) => (error ? reject(error) : resolve(rows)))
+      if (answered) this.#connection.query({ sql, rowsAsArray: true }, answered)
+    })
   }
 
   /** Gives up on the connection: everything it held is lost. */
@@ -228,6 +240,7 @@ export class Session {
   async giveBack(): Promise<void> {
     if (this.#lostError || this.#released) return
     this.onLost = undefined
+    this.#prepared.drop()
     try {
       await this.ask(this.facts.restore)
       this.#connection.removeListener('end', this.#ended)
