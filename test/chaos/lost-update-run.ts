@@ -59,7 +59,7 @@ export class LostUpdateRun {
     this.#children = Array.from({ length: processes }, (_, i) =>
       this.#ctx.startChild('count-under-lock.ts', { name: '', id: `p${i}`, callers, rows, service: { lease: '5s' } }),
     )
-    await Promise.all(this.#children.map((child) => child.next('ready', 90_000)))
+    await Promise.all(this.#children.map((child) => child.next('ready', 180_000)))
     await this.#harm()
     await this.#expectProgress()
     for (const child of this.#children) child.send({ type: 'finish' })

@@ -21,7 +21,7 @@ describe('read, modify and write while lock connections are killed and the serve
     for (const settings of runs) {
       const ways = settings.rows.map(({ way, isolation }) => `${way} at ${isolation}`).join(', ')
       it(`adds up: ${ways}`, async function () {
-        this.timeout((settings.seconds + 180) * 1_000)
+        this.timeout((settings.seconds + 300) * 1_000)
         const summary = await new LostUpdateRun(ctx, settings).run()
         const text = print(ctx.kind, settings, summary)
         if (isFull) console.log(text)

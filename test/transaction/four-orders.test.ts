@@ -1,0 +1,129 @@
+import { expect } from 'chai'
+import { setTimeout as sleep } from 'node:timers/promises'
+import type { EntityManager } from 'typeorm'
+import { NamedLockLostError, type NamedLockService } from '../../src/index.js'
+import { rejection } from '../support/rejection.js'
+import { until } from '../support/until.js'
+import { forEachDatabase } from './support/each-database.js'
+import { Stock } from './support/stock.js'
+
+/** NAMED_LOCK_CHAOS=full prints how many updates survive each order. */
+const isFull = process.env.NAMED_LOCK_CHAOS === 'full'
+
+type Work = (manager: EntityManager) => Promise<void>
+type Order = (locks: NamedLockService, work: Work) => Promise<void>
+
+const call = { timeout: '20s' } as const
+
+/** As docs/transactions.md has them. */
+const right: Record<string, Order> = {
+  'transaction: lock and transaction on one connection': (locks, work) => locks.transaction('a', call, work),
+  'withLock around a transaction': (locks, work) => locks.withLock('a', call, () => locks.dataSource.transaction(work)),
+  'lockTransaction before the first read': (locks, work) =>
+    locks.dataSource.transaction(async (manager) => {
+      await locks.lockTransaction(manager, 'a', call)
+      await work(manager)
+    }),
+}
+const wrong: Record<string, Order> = {
+  'lockTransaction after a read': (locks, work) =>
+    locks.dataSource.transaction(async (manager) => {
+      await manager.query('SELECT n FROM stock')
+      await locks.lockTransaction(manager, 'a', call)
+      await work(manager)
+    }),
+  'withLock inside a transaction': (locks, work) =>
+    locks.dataSource.transaction(async (manager) => {
+      await locks.withLock('a', call, () => work(manager))
+      await sleep(3)
+    }),
+  'no lock': (locks, work) => locks.dataSource.transaction(work),
+}
+
+describe('the order of lock and transaction', () => {
+  forEachDatabase((ctx) => {
+    const stock = new Stock(ctx)
+
+    beforeEach(() => stock.fill(1))
+
+    const open = () => ctx.service({ insideTransaction: 'allow' })
+    const increment = async (manager: EntityManager) => stock.write(manager, (await stock.read(manager)) + 1)
+
+    it('loses no update of forty in the orders that are said to be right', async () => {
+      const services = await Promise.all([1, 2, 3, 4].map(open))
+      for (const [order, run] of Object.entries(isFull ? { ...right, ...wrong } : right)) {
+        await stock.fill(1)
+        const calls = Array.from({ length: 40 }, (_, i) => run(services[i % 4]!, increment))
+        await Promise.allSettled(calls)
+        if (isFull) console.log(`      ${order}: ${await stock.count()} of 40`)
+        if (order in right) expect(await stock.count(), order).to.equal(40)
+      }
+    }).timeout(60_000)
+
+    it('loses one when the lock ends before the COMMIT', async () => {
+      const [one, two] = [await open(), await open()]
+      let hasRead = false
+      let next: Promise<void> | undefined
+      await one.dataSource.transaction(async (manager) => {
+        await one.withLock('a', () => increment(manager))
+        next = two.withLock('a', () =>
+          two.dataSource.transaction(async (other) => {
+            const n = await stock.read(other)
+            hasRead = true
+            await stock.write(other, n + 1) // waits for the row, not for the news
+          }),
+        )
+        await until('the next one to have read', () => hasRead)
+      })
+      await next
+      expect(await stock.count()).to.equal(1)
+    })
+
+    it('loses one when the transaction has read before its lock, at REPEATABLE READ; a locking read does not', async () => {
+      const [one, two] = [await open(), await open()]
+      const late = (isolation: 'REPEATABLE READ' | 'READ COMMITTED', forUpdate: string) =>
+        one.dataSource.transaction(isolation, async (manager) => {
+          await stock.read(manager)
+          await two.transaction('a', increment)
+          await one.lockTransaction(manager, 'a')
+          const [row] = await manager.query(`SELECT n FROM ${stock.table} ${forUpdate}`)
+          await stock.write(manager, Number(row.n) + 1)
+        })
+      await late('REPEATABLE READ', '').catch(() => undefined) // some servers notice
+      expect(await stock.count(), 'of two').to.equal(1)
+      await late('REPEATABLE READ', 'FOR UPDATE')
+      expect(await stock.count()).to.equal(3)
+      await late('READ COMMITTED', '')
+      expect(await stock.count()).to.equal(5)
+    })
+
+    /** The lock's connection is killed in the middle, and the next holder adds ten before the work goes on. */
+    const killedInTheMiddle = (run: Order) => async (locks: NamedLockService) => {
+      const other = await open()
+      const key = `${ctx.database}.a`
+      return rejection(
+        run(locks, async (manager) => {
+          const n = await stock.read(manager)
+          await ctx.outsider.kill(String(await ctx.outsider.holderOf(key)))
+          await other.transaction('a', async (next) => stock.write(next, (await stock.read(next)) + 10))
+          await stock.write(manager, n + 1)
+        }),
+        NamedLockLostError,
+      )
+    }
+
+    it('decides what becomes of an update whose lock is killed: in transaction it can not be made', async () => {
+      const error = await killedInTheMiddle((locks, work) => locks.transaction('a', work))(await open())
+      expect(error.outcome).to.equal('rolledBack')
+      expect(await stock.count()).to.equal(10)
+    })
+
+    it('… and in withLock around a transaction it overwrites the next one, which its caller is told of too late', async () => {
+      const error = await killedInTheMiddle((locks, work) =>
+        locks.withLock('a', () => locks.dataSource.transaction(work)),
+      )(await open())
+      expect(error.outcome).to.equal(undefined)
+      expect(await stock.count()).to.equal(1)
+    })
+  })
+})
