@@ -63,7 +63,9 @@ export class LostUpdateRun {
     await this.#harm()
     await this.#expectProgress()
     for (const child of this.#children) child.send({ type: 'finish' })
-    return this.#summary(await Promise.all(this.#children.map((child) => child.next('done', 60_000))))
+    const done = await Promise.all(this.#children.map((child) => child.next('done', 60_000)))
+    await Promise.all(this.#children.map((child) => child.exited))
+    return this.#summary(done)
   }
 
   async #createTables(): Promise<void> {

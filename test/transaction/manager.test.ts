@@ -1,6 +1,7 @@
 import { expect } from 'chai'
+import type * as typeorm from 'typeorm'
 import type { EntityManager } from 'typeorm'
-import { NamedLockService, WithNamedLock } from '../../src/index.js'
+import { NamedLock, NamedLockService, WithNamedLock } from '../../src/index.js'
 import { rejection } from '../support/rejection.js'
 import type { DataSource } from '../support/typeorms.js'
 import { forEachDatabase } from './support/each-database.js'
@@ -58,6 +59,26 @@ class ItemRepository {
     await this.locks.manager.decrement('item', { id }, 'n', 1)
     throw mine
   }
+}
+
+/** A repository class as docs/transactions.md has it: of whichever TypeORM, with no service at hand. */
+function repositoryClass({ Repository }: typeof typeorm) {
+  class Items extends Repository<Item> {
+    @WithNamedLock((id: number) => `item:${id}`, '5s', { transaction: true })
+    async take(id: number): Promise<void> {
+      const items = NamedLock.current()!.manager!.withRepository(this)
+      const item = await items.findOneByOrFail({ id })
+      await items.update({ id }, { n: item.n - 1 })
+      throw mine
+    }
+
+    @WithNamedLock((id: number) => `item:${id}`, '5s', { transaction: true })
+    async takeByItself(id: number): Promise<void> {
+      await this.decrement({ id }, 'n', 1)
+      throw mine
+    }
+  }
+  return Items
 }
 
 describe('locks.manager', () => {
@@ -140,6 +161,16 @@ describe('locks.manager', () => {
         expect(await left()).to.equal(10)
         expect(await rejection(repository.takeOutside(1))).to.equal(mine)
         expect(await left(), 'outside of the transaction').to.equal(9)
+      })
+
+      it("of a class derived from Repository takes part by the lock's manager, and not by itself", async () => {
+        const Items = repositoryClass(ctx.typeorm.module)
+        const items = new Items('item', dataSource.manager)
+        expect(await rejection(items.take(1))).to.equal(mine)
+        expect(await left()).to.equal(10)
+        expect(await rejection(items.takeByItself(1))).to.equal(mine)
+        expect(await left(), 'outside of the transaction').to.equal(9)
+        await ctx.adopt(NamedLockService.for(dataSource)).close()
       })
 
       it('of a repository class made from locks.manager: its own manager takes part, too', async () => {

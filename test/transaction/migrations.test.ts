@@ -1,5 +1,10 @@
+import { NestFactory } from '@nestjs/core'
+import { getDataSourceToken, TypeOrmModule } from '@nestjs/typeorm'
 import { expect } from 'chai'
+import 'reflect-metadata'
+import type * as typeorm from 'typeorm'
 import type { DataSourceOptions, MigrationInterface, QueryRunner } from 'typeorm'
+import ts from 'typescript'
 import {
   NamedLockConfigurationError,
   NamedLockService,
@@ -7,7 +12,8 @@ import {
   type NamedLockServiceOptions,
 } from '../../src/index.js'
 import { rejection } from '../support/rejection.js'
-import type { DataSource } from '../support/typeorms.js'
+import { Page } from '../docs/page.js'
+import { borrowedConnections, type DataSource } from '../support/typeorms.js'
 import { settlesWithin, until } from '../support/until.js'
 import { forEachDatabase } from './support/each-database.js'
 
@@ -151,21 +157,45 @@ describe('runMigrations', () => {
       })
     })
 
-    it("is for Nest's dataSourceFactory, which has the schema ready when it resolves", async () => {
-      /** As docs/transactions.md has it. */
-      const dataSourceFactory = async (options?: DataSourceOptions): Promise<DataSource> => {
-        const dataSource = await new ctx.typeorm.module.DataSource(options!).initialize()
-        await NamedLockService.for(dataSource).runMigrations()
-        return dataSource
-      }
+    it("is for Nest's dataSourceFactory, as docs/transactions.md has it: three applications start at once", async () => {
       const options = optionsOf([Create1700000000001], { migrationsRun: false })
-      const instances = await Promise.all([1, 2, 3].map(() => dataSourceFactory(options)))
-      for (const dataSource of instances) {
-        expect(dataSource.isInitialized).to.equal(true)
-        expect(await dataSource.query('SELECT * FROM created')).to.deep.equal([])
-        await NamedLockService.for(dataSource).close()
-        await dataSource.destroy()
+      const dataSourceFactory = factoryOfTheDocs(ctx.typeorm.module)
+      const AppModule = class {}
+      const start = () => {
+        const database = TypeOrmModule.forRootAsync({ useFactory: () => options, dataSourceFactory })
+        return NestFactory.createApplicationContext({ module: AppModule, imports: [database] }, { logger: false })
       }
+      const applications = await Promise.all([start(), start(), start()])
+      for (const application of applications) {
+        const dataSource = application.get<DataSource>(getDataSourceToken())
+        expect(dataSource).to.be.instanceOf(ctx.typeorm.module.DataSource)
+        expect(await dataSource.query('SELECT * FROM created')).to.deep.equal([])
+        expect(borrowedConnections(dataSource)).to.equal(0)
+        await application.close()
+        expect(dataSource.isInitialized).to.equal(false)
+      }
+      expect(Number(await ctx.outsider.value(`SELECT COUNT(*) FROM ${ctx.database}.migrations`))).to.equal(1)
+    })
+
+    it("leaves no DataSource behind when Nest's dataSourceFactory fails", async () => {
+      const dataSourceFactory = factoryOfTheDocs(ctx.typeorm.module)
+      const error = await rejection(dataSourceFactory(optionsOf([Fail1700000000002], { logger: 'debug' })))
+      expect(error.message).to.equal('this migration fails')
+      await until('its connections to end', async () => (await ctx.outsider.connectionsOf(ctx.database)).length === 0)
     })
   })
 })
+
+type DataSourceFactory = (options?: DataSourceOptions) => Promise<DataSource>
+
+/** The very text of the documentation, with the TypeORM that is under test. */
+function factoryOfTheDocs({ DataSource: Major }: typeof typeorm): DataSourceFactory {
+  const text = new Page('docs/transactions.md')
+    .blocks('ts')
+    .find((block) => /^async function dataSourceFactory/.test(block))
+  const { outputText } = ts.transpileModule(`${text}\nreturn dataSourceFactory`, {
+    compilerOptions: { target: ts.ScriptTarget.ES2022 },
+  })
+  // eslint-disable-next-line @typescript-eslint/no-implied-eval -- text of this project
+  return new Function('DataSource', 'NamedLockService', outputText)(Major, NamedLockService) as DataSourceFactory
+}
