@@ -40,12 +40,15 @@ export async function connectRoot(kind: ServerKind): Promise<SqlClient> {
   return SqlClient.connect(await sharedServer(kind))
 }
 
-// Loaded by a test file and outside of its describe, this is a hook of the whole run.
-after('stop the shared servers', async function () {
-  this.timeout(60_000)
-  const stopped = await Promise.allSettled([...started.values()].map(async (server) => (await server).stop()))
-  for (const result of stopped) if (result.status === 'rejected') throw result.reason
-})
+// Loaded by a test file and outside of its describe, this is a hook of the whole run. A worker of a parallel run has such hooks for
+// each of its files, and keeps its servers until it ends: they end with the process that started them.
+if (process.env.MOCHA_WORKER_ID === undefined) {
+  after('stop the shared servers', async function () {
+    this.timeout(60_000)
+    const stopped = await Promise.allSettled([...started.values()].map(async (server) => (await server).stop()))
+    for (const result of stopped) if (result.status === 'rejected') throw result.reason
+  })
+}
 
 function parseKinds(kinds: readonly string[]): ServerKind[] {
   return kinds.map((kind) => {
