@@ -4,6 +4,8 @@ import type { DataSourceLike } from '../data-source-like.js'
 interface DriverLike {
   readonly database?: string | undefined
   readonly pool?: PoolLike | undefined
+  /** In the place of the pool, with `replication`. */
+  readonly poolCluster?: { readonly _nodes?: Readonly<Record<string, { readonly pool?: PoolLike }>> } | undefined
 }
 
 /** mysql2's pool: `enqueue` is emitted when a caller has to wait for a connection. */
@@ -12,6 +14,7 @@ interface PoolLike {
   removeListener?(event: 'enqueue', listener: () => void): unknown
   readonly _closed?: boolean
   readonly _connectionQueue?: { readonly length: number }
+  readonly _allConnections?: { readonly length: number; get(index: number): { destroy(): void } | undefined }
 }
 
 function driverOf(dataSource: DataSourceLike): DriverLike | undefined {
@@ -72,4 +75,17 @@ export function onPoolEnd(connection: object, listener: () => void): () => void 
     callback?.()
   }
   return () => void delete pooled._realEnd
+}
+
+/** What it returns ends those connections of the DataSource that are still there then, without a word to the server. */
+export function connectionsOf(dataSource: DataSourceLike): () => void {
+  const { pool, poolCluster } = driverOf(dataSource) ?? {}
+  const pools = [pool, ...Object.values(poolCluster?._nodes ?? {}).map((node) => node.pool)]
+  return () => {
+    for (const one of pools) {
+      const all = one?._allConnections
+      // From the end: each takes itself out.
+      for (let i = (all?.length ?? 0) - 1; i >= 0; i--) all?.get(i)?.destroy()
+    }
+  }
 }

@@ -1,7 +1,11 @@
 import type { DataSourceLike } from '../data-source-like.js'
+import { connectionsOf } from './driver.js'
 
 type OwnDataSource = DataSourceLike & { initialize(): Promise<unknown>; destroy(): Promise<void> }
 type DataSourceConstructor = new (options: object) => OwnDataSource
+
+/** How long connections may take to end in order. */
+const PATIENCE = 1_000
 
 /**
  * A small DataSource beside the application's, for `connections: 'own'`: the same server and credentials, no entities,
@@ -26,10 +30,19 @@ export class OwnConnections {
     return this.#source
   }
 
+  /** There are connections, or they are being opened. */
+  get isOpen(): boolean {
+    return this.#source !== undefined
+  }
+
+  /** Ends them all. Never rejects, and waits neither for a network that swallows everything nor for a connection on its way. */
   async close(): Promise<void> {
-    const source = await this.#source?.catch(() => undefined)
+    const ended = this.#source?.then(end, () => {})
     this.#source = undefined
-    if (source?.isInitialized) await source.destroy()
+    if (!ended) return
+    let late: NodeJS.Timeout | undefined
+    await Promise.race([ended, new Promise((resolve) => (late = setTimeout(resolve, PATIENCE)))])
+    clearTimeout(late)
   }
 
   async #initialize(): Promise<OwnDataSource> {
@@ -56,6 +69,13 @@ export class OwnConnections {
     await source.initialize()
     return source
   }
+}
+
+async function end(source: OwnDataSource): Promise<void> {
+  // A connection whose farewell nobody hears would keep the process alive.
+  setTimeout(connectionsOf(source), PATIENCE).unref()
+  // What one of them says that has just died is no news: it was to end.
+  await source.destroy().catch(() => {})
 }
 
 /** TypeORM's own DataSource class, also when the application's is derived from it with a constructor of another shape. */

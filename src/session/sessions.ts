@@ -14,6 +14,7 @@ import { queryWithin, SilentConnectionError } from './query-within.js'
 import { Session } from './session.js'
 import { SharedPlace } from './shared-place.js'
 import { WorkSessions } from './work-sessions.js'
+import { within } from '../within.js'
 
 /** How often idle sessions are looked for. */
 const LOOK_AFTER = 250
@@ -22,6 +23,8 @@ const IDLE_WAITING = 1_000
 const IDLE_SHARED = 5_000
 /** How long a connection that has just been had may take to answer; a little longer after each that does not. */
 const FIRST_PATIENCE = 1_000
+/** How long the server may take for the farewell of all sessions. */
+const PATIENCE = 2_000
 
 /**
  * All connections of a service: the shared session, the waiting sessions, and those that a single lock has for itself.
@@ -221,17 +224,24 @@ export class Sessions {
     return this.#isDialectSure
   }
 
-  /** Every session goes back if all of them are known to hold nothing; else they are ended. */
+  /** Every session goes back if all of them are known to hold nothing; else, and in a silent network, they are ended. */
   async close(isClean: boolean): Promise<void> {
     this.#closed = true
-    if (isClean) await this.shared.settled()
-    const sessions = [...this.#open.keys()]
-    if (isClean) await Promise.all(sessions.map((session) => this.#giveBack(session)))
-    else for (const session of sessions) session.lose(new Error('the lock service was closed'))
+    const sessions = [...this.#open]
+    if (isClean) await within(this.#giveAllBack(), PATIENCE, undefined, unanswered).catch(() => {})
+    for (const [session, kind] of sessions) {
+      // Of an application's own connection only the settings are given back, and its statement may take its time.
+      if (!isClean || kind !== 'adopted') session.lose(new Error('the lock service was closed'))
+    }
     this.shared.drop()
     this.#idle.length = 0
     this.#stopLookingAfter()
     await this.#own?.close()
+  }
+
+  async #giveAllBack(): Promise<void> {
+    await this.shared.settled()
+    await Promise.all([...this.#open.keys()].map((session) => this.#giveBack(session)))
   }
 
   #openWaiting(): void {
@@ -365,7 +375,8 @@ export class Sessions {
     if (this.shared.session === session) this.shared.drop()
     const place = this.#idle.indexOf(session)
     if (place >= 0) this.#idle.splice(place, 1)
-    if (this.#open.size === 0) this.#stopLookingAfter()
+    // Own connections end with the application's, whether or not a session is open then.
+    if (this.#open.size === 0 && !this.#own?.isOpen) this.#stopLookingAfter()
   }
 
   async #giveBack(session: Session): Promise<void> {
@@ -409,8 +420,9 @@ export class Sessions {
   #returnIdle(waitingFor: number, sharedFor: number): void {
     if (this.#pool?.isClosing) {
       // Own connections end with the application's.
-      for (const session of [...this.#open.keys()]) session.lose(new Error('the DataSource was destroyed'))
       void this.#own?.close()
+      for (const session of [...this.#open.keys()]) session.lose(new Error('the DataSource was destroyed'))
+      this.#stopLookingAfter()
       return
     }
     this.work.returnIdle(waitingFor === 0)
@@ -421,5 +433,7 @@ export class Sessions {
       void this.#giveBack(shared)
   }
 }
+
+const unanswered = (): Error => new Error('the server did not answer')
 
 type Kind = 'shared' | 'waiting' | 'work' | 'adopted'

@@ -54,7 +54,7 @@ export class Child {
   }
 
   /** The next message of that type that was not asked for yet. */
-  async next(type: string, within = 15_000): Promise<ChildMessage> {
+  async next(type: string, within = 45_000): Promise<ChildMessage> {
     const find = () => this.messages.findIndex((message, at) => at >= this.#read && message.type === type)
     await until(`'${type}' from ${this.#fixture}`, () => find() >= 0 || this.hasExited, { within })
     const index = find()
