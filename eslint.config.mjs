@@ -2,7 +2,7 @@ import eslint from '@eslint/js'
 import tseslint from 'typescript-eslint'
 
 export default tseslint.config(
-  { ignores: ['dist/', '**/node_modules/', '.cache/', 'test/types/', 'test/package/'] },
+  { ignores: ['dist/', '**/node_modules/', '.cache/', 'test/types/', 'test/package/consumers/'] },
   eslint.configs.recommended,
   ...tseslint.configs.recommendedTypeChecked,
   {

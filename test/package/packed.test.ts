@@ -1,75 +1,81 @@
+import { readFile, writeFile } from 'node:fs/promises'
+import path from 'node:path'
 import { expect } from 'chai'
-import { execFile } from 'node:child_process'
-import { mkdir, mkdtemp, readdir, rm, symlink, writeFile } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
-import { join, resolve } from 'node:path'
-import { promisify } from 'node:util'
+import { before, describe, it } from 'mocha'
+import { run } from '../../dev/servers/run.js'
+import * as library from '../../src/index.js'
 import { sharedServer } from '../support/servers.js'
+import { consumer, own, packedPackage, root, type PackedPackage } from './support/packed-package.js'
 
-const run = promisify(execFile)
-const root = resolve(import.meta.dirname ?? __dirname, '../..')
-
-const PROGRAM = `
-async function main() {
-  const dataSource = await new DataSource({ type: 'mysql', url: process.env.DATABASE_URL }).initialize()
-  const locks = new NamedLockService(dataSource)
-  class Jobs {
-    constructor(locks) { this.locks = locks }
-    async run() { return NamedLock.assertHeld('jobs').isHeld }
-  }
-  const descriptor = Object.getOwnPropertyDescriptor(Jobs.prototype, 'run')
-  Object.defineProperty(Jobs.prototype, 'run', WithNamedLock('jobs', '5s')(Jobs.prototype, 'run', descriptor))
-  console.log(JSON.stringify({
-    held: await new Jobs(locks).run(),
-    again: await locks.isLocked('jobs'),
-    error: await locks.withLock('', () => {}).catch((error) => error instanceof InvalidLockNameError && error.code),
-  }))
-  await locks.close()
-  await dataSource.destroy()
-}
-main()
-`
+const smoke = path.join(root, 'test/package/consumers/smoke.cjs')
 
 describe('the packed package', function () {
   this.timeout(120_000)
-  let folder: string
+  let packed: PackedPackage
+  let home: string
   let url: string
 
   before('build, pack and unpack it', async () => {
-    folder = await mkdtemp(join(tmpdir(), 'named-lock-package-'))
-    await run('npm', ['run', 'build'], { cwd: root })
-    await run('npm', ['pack', '--pack-destination', folder, '--ignore-scripts'], { cwd: root })
-    const tarball = (await readdir(folder)).find((file) => file.endsWith('.tgz')) as string
-    const modules = join(folder, 'node_modules')
-    await mkdir(join(modules, 'typeorm-named-lock'), { recursive: true })
-    await run('tar', ['-xzf', join(folder, tarball), '--strip-components=1', '-C', join(modules, 'typeorm-named-lock')])
-    for (const name of ['typeorm', 'mysql2', 'reflect-metadata', '@types']) {
-      await symlink(join(root, 'node_modules', name), join(modules, name))
-    }
+    packed = await packedPackage()
+    home = await consumer(own('typeorm', 'mysql2', 'commander', 'reflect-metadata'))
     url = (await sharedServer('mysql')).url
   })
 
-  after(async () => rm(folder, { recursive: true, force: true }))
+  it('has the code, its declarations and four texts, and nothing else', () => {
+    const others = packed.files.filter(({ path }) => !/^dist\/[\w/-]+\.(js|d\.ts)$/.test(path))
+    expect(others.map(({ path }) => path).sort()).to.deep.equal([
+      'CHANGELOG.md',
+      'LICENSE',
+      'README.md',
+      'package.json',
+    ])
+    const code = packed.files.filter(({ path }) => path.endsWith('.js'))
+    for (const { path } of code) {
+      const declarations = path.replace(/js$/, 'd.ts')
+      expect(packed.files.some((file) => file.path === declarations)).to.equal(true, declarations)
+    }
+  })
 
-  async function output(file: string, text: string): Promise<unknown> {
-    await writeFile(join(folder, file), text)
-    const { stdout } = await run(process.execPath, [file], { cwd: folder, env: { ...process.env, DATABASE_URL: url } })
-    return JSON.parse(stdout)
+  it('stays small', () => {
+    const { size, unpackedSize } = packed
+    // For a look at the log of a run: what a change adds.
+    console.log(`      ${(size / 1000).toFixed(0)} kB packed, ${(unpackedSize / 1000).toFixed(0)} kB unpacked`)
+    expect(size).to.be.below(400_000)
+    expect(unpackedSize).to.be.below(2_000_000)
+  })
+
+  it('needs nothing at run time that it does not name', async () => {
+    const manifest = JSON.parse(await readFile(path.join(root, 'package.json'), 'utf8')) as Record<string, object>
+    const named = new Set(Object.keys({ ...manifest.dependencies, ...manifest.peerDependencies }))
+    for (const file of packed.files.filter(({ path }) => path.endsWith('.js'))) {
+      const text = await readFile(path.join(home, 'node_modules/typeorm-named-lock', file.path), 'utf8')
+      for (const [, from] of text.matchAll(/\b(?:require|import)\(["']([^."'][^"']*)["']\)/g)) {
+        const name = from!.split('/', from!.startsWith('@') ? 2 : 1).join('/')
+        if (!name.startsWith('node:')) expect(named, `${file.path} needs ${name}`).to.include(name)
+      }
+    }
+  })
+
+  const right = {
+    decorated: true,
+    freeAfter: true,
+    several: ['a', 'b'],
+    transaction: true,
+    error: 'INVALID_NAME',
   }
 
-  const right = { held: true, again: false, error: 'INVALID_NAME' }
+  async function output(file: string, text: string): Promise<unknown> {
+    await writeFile(path.join(home, file), text)
+    return JSON.parse(await run([process.execPath, file], { cwd: home, env: { DATABASE_URL: url } }))
+  }
 
   it('works when it is required', async () => {
-    const text = `const { DataSource } = require('typeorm')
-const { NamedLockService, NamedLock, WithNamedLock, InvalidLockNameError } = require('typeorm-named-lock')
-${PROGRAM}`
-    expect(await output('consumer.cjs', text)).to.deep.equal(right)
+    expect(await output('consumer.cjs', await readFile(smoke, 'utf8'))).to.deep.equal(right)
   })
 
   it('works when it is imported by name', async () => {
-    const text = `import { DataSource } from 'typeorm'
-import { NamedLockService, NamedLock, WithNamedLock, InvalidLockNameError } from 'typeorm-named-lock'
-${PROGRAM}`
+    const text = (await readFile(smoke, 'utf8')).replace(/^const (\{.*\}) = require\((.*)\)$/gm, 'import $1 from $2')
+    expect(text).to.include("} from 'typeorm-named-lock'")
     expect(await output('consumer.mjs', text)).to.deep.equal(right)
   })
 
@@ -77,56 +83,13 @@ ${PROGRAM}`
     const text = `import { createRequire } from 'node:module'
 import * as imported from 'typeorm-named-lock'
 const required = createRequire(import.meta.url)('typeorm-named-lock')
-console.log(JSON.stringify({ same: required.NamedLockService === imported.NamedLockService, names: Object.keys(required).sort() }))`
-    const { same, names } = (await output('same.mjs', text)) as { same: boolean; names: string[] }
-    expect(same).to.equal(true)
-    expect(names).to.deep.equal([
-      'InvalidLockNameError',
-      'NamedLock',
-      'NamedLockClosedError',
-      'NamedLockConfigurationError',
-      'NamedLockDeadlockError',
-      'NamedLockError',
-      'NamedLockInsideTransactionError',
-      'NamedLockLostError',
-      'NamedLockReentrancyError',
-      'NamedLockService',
-      'NamedLockTimeoutError',
-      'UnsupportedDriverError',
-      'WithNamedLock',
-      'parseDuration',
-    ])
+const isSame = Object.keys(required).every((name) => required[name] === imported[name])
+console.log(JSON.stringify({ isSame, names: Object.keys(required).sort() }))`
+    expect(await output('same.mjs', text)).to.deep.equal({ isSame: true, names: Object.keys(library).sort() })
   })
 
-  for (const module of ['nodenext', 'commonjs'] as const) {
-    it(`has types for TypeScript (${module})`, async () => {
-      await writeFile(
-        join(folder, 'consumer.ts'),
-        `import { DataSource } from 'typeorm'
-import { NamedLockService, WithNamedLock, type NamedLock } from 'typeorm-named-lock'
-class Orders {
-  constructor(private readonly locks: NamedLockService) {}
-  @WithNamedLock((id) => \`order:\${id.toFixed()}\`, '5s') async pay(id: number): Promise<number> { return id }
-  // @ts-expect-error not a promise
-  @WithNamedLock('x') sync(): number { return 1 }
-}
-export const orders = new Orders(new NamedLockService(new DataSource({ type: 'mysql' })))
-export const use = (lock: NamedLock): boolean => lock.isHeld
-`,
-      )
-      const resolution = module === 'commonjs' ? ['--moduleResolution', 'node10', '--ignoreDeprecations', '6.0'] : []
-      const flags = ['--strict', '--target', 'es2022', '--lib', 'es2022', '--experimentalDecorators', '--types', 'node']
-      const tsc = join(root, 'node_modules/typescript/bin/tsc')
-      const all = [tsc, '--noEmit', '--module', module, ...resolution, ...flags, '--skipLibCheck', 'consumer.ts']
-      const result = await run(process.execPath, all, { cwd: folder }).catch((error: { stdout: string }) => error)
-      expect(result.stdout).to.equal('')
-    })
-  }
-
-  it('contains what it should and nothing else', async () => {
-    const { stdout } = await run('npm', ['pack', '--dry-run', '--json', '--ignore-scripts'], { cwd: root })
-    const [{ files }] = JSON.parse(stdout) as [{ files: { path: string }[] }]
-    const others = files.map(({ path }) => path).filter((path) => !/^dist\/.*\.(js|d\.ts)$/.test(path))
-    expect(others.sort()).to.deep.equal(['CHANGELOG.md', 'LICENSE', 'README.md', 'package.json'])
+  it('has a command that starts', async () => {
+    const file = path.join(home, 'node_modules/typeorm-named-lock/dist/cli/main.js')
+    expect(await run([process.execPath, file, '--help'])).to.include('Usage: named-lock')
   })
 })

@@ -1,0 +1,65 @@
+import { mkdir, mkdtemp, readdir, rm, symlink } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import path from 'node:path'
+import { after } from 'mocha'
+import { run } from '../../../dev/servers/run.js'
+
+export const root = path.join(__dirname, '../../..')
+
+export interface PackedPackage {
+  /** What would go to the registry. */
+  readonly tarball: string
+  readonly files: readonly { readonly path: string; readonly size: number }[]
+  /** Of the tarball, and of what is in it, in bytes. */
+  readonly size: number
+  readonly unpackedSize: number
+}
+
+let packing: Promise<PackedPackage & { folder: string }> | undefined
+
+/** Builds and packs the package, once for all tests. */
+export function packedPackage(): Promise<PackedPackage & { folder: string }> {
+  return (packing ??= pack())
+}
+
+async function pack(): Promise<PackedPackage & { folder: string }> {
+  const folder = await mkdtemp(path.join(tmpdir(), 'named-lock-package-'))
+  await rm(path.join(root, 'dist'), { recursive: true, force: true }) // what an older build left would be packed too
+  await run(['npm', 'run', 'build'], { cwd: root })
+  const output = await run(['npm', 'pack', '--json', '--ignore-scripts', '--pack-destination', folder], { cwd: root })
+  // npm's warnings stand before the JSON, and those of some versions after it.
+  const [details] = JSON.parse(output.slice(output.indexOf('[\n'), output.lastIndexOf(']') + 1)) as [
+    PackedPackage & { filename: string },
+  ]
+  return { ...details, folder, tarball: path.join(folder, details.filename) }
+}
+
+/** A folder with the package installed as npm would, and beside it links to other packages (name → folder). */
+export async function consumer(packages: Readonly<Record<string, string>>): Promise<string> {
+  const { folder, tarball } = await packedPackage()
+  const home = await mkdtemp(path.join(folder, 'consumer-'))
+  const modules = path.join(home, 'node_modules')
+  const unpacked = path.join(modules, 'typeorm-named-lock')
+  await mkdir(unpacked, { recursive: true })
+  await run(['tar', '-xzf', tarball, '--strip-components=1', '-C', unpacked])
+  for (const [name, target] of Object.entries(packages)) {
+    await mkdir(path.dirname(path.join(modules, name)), { recursive: true })
+    await symlink(target, path.join(modules, name))
+  }
+  return home
+}
+
+/** Packages of this project's own node_modules, for `consumer`. */
+export function own(...names: readonly string[]): Record<string, string> {
+  return Object.fromEntries(names.map((name) => [name, path.join(root, 'node_modules', name)]))
+}
+
+export async function filesBelow(folder: string): Promise<string[]> {
+  const entries = await readdir(folder, { recursive: true, withFileTypes: true })
+  return entries.filter((entry) => entry.isFile()).map((entry) => path.join(entry.parentPath, entry.name))
+}
+
+// Loaded by a test file and outside of its describe, this is a hook of the whole run.
+after('remove the packed package', async () => {
+  if (packing) await rm((await packing).folder, { recursive: true, force: true })
+})
