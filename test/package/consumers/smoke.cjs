@@ -1,8 +1,11 @@
 'use strict'
 
 // What the package does for an application that requires it. Prints what came out as one line of JSON.
+const { readFileSync } = require('node:fs')
 const { DataSource } = require('typeorm')
 const { InvalidLockNameError, NamedLock, NamedLockService, WithNamedLock } = require('typeorm-named-lock')
+
+const typeormVersion = JSON.parse(readFileSync('node_modules/typeorm/package.json', 'utf8')).version
 
 async function main() {
   const dataSource = await new DataSource({ type: 'mysql', url: process.env.DATABASE_URL }).initialize()
@@ -21,6 +24,7 @@ async function main() {
 
   console.log(
     JSON.stringify({
+      versions: [process.versions.node, typeormVersion],
       decorated: await new Jobs().run(),
       freeAfter: !(await locks.isLocked('jobs')),
       several: await locks.withLock(['a', 'b'], (lock) => lock.names),
