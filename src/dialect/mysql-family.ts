@@ -18,6 +18,8 @@ const NOTE = 'typeorm-named-lock'
 
 /** A deadlock of row locks; the victim is rolled back as a whole. */
 const ER_LOCK_DEADLOCK = 1213
+/** MariaDB with innodb_snapshot_isolation, the default from 11.6.2 on: a row was changed since the snapshot. */
+const ER_CHECKREAD = 1020
 /** ER_SERVER_SHUTDOWN, ER_ERROR_DURING_COMMIT, ER_QUERY_INTERRUPTED, and MariaDB's ER_CONNECTION_KILLED and ER_STATEMENT_TIMEOUT. */
 const COMMIT_INTERRUPTED: ReadonlySet<unknown> = new Set([1053, 1180, 1317, 1927, 1969])
 
@@ -203,6 +205,7 @@ export abstract class MySqlFamily implements Dialect {
   }
 
   endsTransaction(error: unknown): boolean {
-    return (error as { errno?: unknown }).errno === ER_LOCK_DEADLOCK
+    const { errno } = error as { errno?: unknown }
+    return errno === ER_LOCK_DEADLOCK || errno === ER_CHECKREAD
   }
 }
