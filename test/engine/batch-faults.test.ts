@@ -151,6 +151,24 @@ describe('a statement with a hundred requests', () => {
       expect(interrupted, 'statements that were really interrupted').to.be.at.least(50)
     })
 
+    it('whose first callers keep the process busy for longer than the lease: the others get no lock that is none', async () => {
+      const locks = await ctx.service({ lease: '2s', timeout: '8s' })
+      await (await locks.acquire('warm')).release()
+      const wereHeld: boolean[] = []
+      const calls = names.map(async (name, i) => {
+        const lock = await locks.acquire(name)
+        // One of the crowd that is answered first is busy. None of these looks at its lock or gives it back: that would tell.
+        const end = performance.now() + (i === 5 ? 2_200 : 0)
+        while (performance.now() < end);
+        if (i > CALLERS / 2) wereHeld.push(lock.isHeld)
+        return lock
+      })
+      const held = await settlesWithin(10_000, 'a hundred callers', Promise.all(calls))
+      expect(wereHeld).to.deep.equal(wereHeld.map(() => true))
+      await Promise.all(held.map((lock) => lock.release()))
+      await expectAllFree(ctx.outsider)
+    })
+
     it('that passes turns on is killed by KILL QUERY: never two holders', async function () {
       this.timeout(60_000)
       const options = { handOver: { times: 0 } }
