@@ -206,7 +206,8 @@ export class LockEngine {
       throw error
     }
     const lock = new HeldLock(namesOf(names), claims, scope, this.#onReleased)
-    const lost = claims.find((claim) => claim.state !== 'held')
+    // Also by the clock: the last answer may have come on another session, after a time in which nothing could run here.
+    const lost = claims.find((claim) => !claim.isHeld)
     if (!lost) return lock
     void lock.release()
     throw new NamedLockLostError(`The lock '${lost.name}' was lost while the others were waited for.`)
@@ -361,7 +362,8 @@ function lostIn({ lock }: LockScope, name: string): Error {
 
 async function giveBack(claims: readonly Claim[]): Promise<void> {
   for (const claim of [...claims].reverse()) {
-    if (--claim.shares === 0) await claim.slot.release(claim)
+    // What is lost by now must not be handed over: looking at it ends it.
+    if (--claim.shares === 0 && claim.isHeld) await claim.slot.release(claim)
   }
 }
 

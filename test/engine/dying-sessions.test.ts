@@ -88,6 +88,37 @@ describe('a session that dies or is disturbed', () => {
       await ctx.expectNothingBorrowed(locks.dataSource)
     })
 
+    it('of the names before, while a call waits for a later one: it is told, and never gets a set with a lost lock', async () => {
+      const locks = await ctx.service()
+      const holder = await stranger()
+      const waiting = rejection(locks.acquire(['a', 'foreign'], { timeout: '10s' }), NamedLockLostError)
+      await blockedConnection(ctx, foreign())
+      await ctx.outsider.kill((await ctx.outsider.holderOf(`${ctx.database}.a`))!)
+      await until('the loss', async () => (await ctx.outsider.holderOf(`${ctx.database}.a`)) === null)
+      await holder.releaseLock(foreign())
+      const error = await settlesWithin(3_000, 'the caller', waiting)
+      expect(error.message).to.match(/'a' was lost while the others were waited for/)
+      await until('the locks to be free', async () => (await ctx.outsider.userLocksOf(ctx.database)).length === 0)
+      await (await locks.acquire(['a', 'foreign'], { timeout: '5s' })).release()
+    })
+
+    it('by the clock, while a call waits for a later name: the same, before any timer could run', async () => {
+      const locks = await ctx.service()
+      const holder = await stranger()
+      const realNow = Date.now
+      const waiting = rejection(locks.acquire(['a', 'foreign'], { timeout: '10s' }), NamedLockLostError)
+      await blockedConnection(ctx, foreign())
+      try {
+        // The machine was asleep; the first that comes of it is the grant.
+        locks.once('acquired', () => (Date.now = () => realNow() + 60_000))
+        await holder.releaseLock(foreign())
+        await settlesWithin(3_000, 'the caller', waiting)
+      } finally {
+        Date.now = realNow
+      }
+      await until('the locks to be free', async () => (await ctx.outsider.userLocksOf(ctx.database)).length === 0)
+    })
+
     it('while a slot polls: nobody notices but the poll', async () => {
       const locks = await polling(ctx)
       const holder = await stranger()
