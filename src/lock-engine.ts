@@ -59,7 +59,7 @@ export class LockEngine {
     this.#events = events
     logEvents(dataSource, events)
     this.#reporter = new Reporter(events)
-    this.#slots = new Slots(settings, this.#reporter)
+    this.#slots = new Slots(settings, this.#reporter, dataSource)
     this.#sessions = new Sessions(dataSource, settings, dialect, (session, error) =>
       this.#slots.sessionLost(session, error),
     )

@@ -2,7 +2,8 @@ import { isWithin, type LockScope } from '../lock-scope.js'
 import type { Claim } from './claim.js'
 
 /*
- * Deadlocks inside this process. The server can not see them: all ordinary locks are one session's there.
+ * Deadlocks inside this process, through all services of a DataSource. The server can not see them: all ordinary locks of a
+ * service are one session's there.
  *
  * A scope (withLock, transaction, a decorated method) holds its locks until its work has ended, so it waits for whatever is
  * being waited for inside it. A claim waits for the scope that holds its lock. A cycle of these never ends by itself.
@@ -26,7 +27,7 @@ export function stopWaiting(claim: Claim): void {
 function findCycle(claim: Claim, origin: LockScope): string[] | undefined {
   const seen = new Set<LockScope>()
   const visit = (waiting: Claim, path: string[]): string[] | undefined => {
-    const holder = waiting.slot.holder?.scope
+    const holder = waiting.slot.holderInProcess?.scope
     if (!holder || seen.has(holder)) return undefined
     seen.add(holder)
     if (isWithin(origin, holder)) return path

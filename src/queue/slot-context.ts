@@ -11,6 +11,8 @@ export interface SlotContext {
   retire(slot: Slot, turnStartedAt: number, grantedAt: number): void
   /** The claim could not have the lock at once. */
   waits(claim: Claim): void
+  /** Who has the lock of that key by another service of the DataSource. */
+  holderElsewhere(exclusionKey: string): Claim | undefined
   /** The error of a caller that did not want to wait for the lock and could not even ask for it. */
   unanswered(claim: Claim): Error
   /** A held lock is lost. */

@@ -68,6 +68,11 @@ export class Slot implements Asker {
     return this.#holder
   }
 
+  /** The same, by whichever service of the DataSource. */
+  get holderInProcess(): Claim | undefined {
+    return this.#holder ?? this.#context.holderElsewhere(this.exclusionKey)
+  }
+
   /** Who waits longest. */
   get head(): Claim | undefined {
     return this.#queue.head

@@ -7,6 +7,7 @@ import { AbortWatch } from './abort-watch.js'
 import type { Claim } from './claim.js'
 import { startWaiting, stopWaiting } from './deadlock.js'
 import { LatelyEnded } from './lately-ended.js'
+import { holderIn, join } from './siblings.js'
 import { Slot } from './slot.js'
 import type { SlotContext } from './slot-context.js'
 
@@ -27,6 +28,7 @@ export interface SlotsListener {
 export class Slots implements SlotContext {
   readonly settings: Settings
   readonly #listener: SlotsListener
+  readonly #dataSource: object
   readonly #slots = new Map<string, Slot>()
   readonly #turns = new LatelyEnded()
   readonly #aborts = new AbortWatch()
@@ -35,9 +37,11 @@ export class Slots implements SlotContext {
   #nextDeadline = Infinity
   #onDrained: (() => void) | undefined
 
-  constructor(settings: Settings, listener: SlotsListener) {
+  constructor(settings: Settings, listener: SlotsListener, dataSource: object) {
     this.settings = settings
     this.#listener = listener
+    this.#dataSource = dataSource
+    join(dataSource, this)
   }
 
   get sessions(): Sessions {
@@ -140,6 +144,10 @@ export class Slots implements SlotContext {
     const cycle = startWaiting(claim)
     if (cycle) claim.slot.leave(claim, this.#listener.deadlock(claim, cycle))
     else this.#listener.waiting(claim)
+  }
+
+  holderElsewhere(exclusionKey: string): Claim | undefined {
+    return holderIn(this.#dataSource, exclusionKey)
   }
 
   unanswered(claim: Claim): Error {

@@ -72,6 +72,26 @@ describe('cycles of locks inside this process', () => {
       expectOneDeadlock(results)
     })
 
+    it('are seen across the services of a DataSource, and not across their namespaces', async () => {
+      const dataSource = await ctx.dataSource()
+      const one = await ctx.service({ timeout: '20s' }, dataSource)
+      const other = await ctx.service({ timeout: '20s', maxSessions: 1 }, dataSource)
+      const both = meeting()
+      const results = await outcomes(
+        () => one.withLock('a', () => both().then(() => other.withLock('b', () => 1))),
+        () => other.withLock('b', () => both().then(() => one.withLock('a', () => 2))),
+      )
+      expectOneDeadlock(results)
+      const inThree = meeting(3)
+      const stranger = await ctx.service({ timeout: '20s', namespace: 'elsewhere' }, dataSource)
+      const others = await outcomes(
+        () => one.withLock('a', () => inThree().then(() => stranger.withLock('b', () => 1))),
+        () => other.withLock('b', () => inThree().then(() => one.withLock('a', () => 2))),
+        () => stranger.withLock('a', () => inThree()),
+      )
+      expect(others).to.deep.equal([1, 2, undefined])
+    })
+
     it('are none: several names in any order', async () => {
       const locks = await service()
       const orders = [

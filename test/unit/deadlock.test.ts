@@ -18,7 +18,7 @@ function waitFor(
   name = 'x',
   signal?: AbortSignal,
 ): Claim {
-  return { waitsIn, signal, name, slot: { holder: holder && { scope: holder } } } as unknown as Claim
+  return { waitsIn, signal, name, slot: { holderInProcess: holder && { scope: holder } } } as unknown as Claim
 }
 
 describe('deadlocks of scopes', () => {

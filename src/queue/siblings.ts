@@ -1,0 +1,27 @@
+import type { Claim } from './claim.js'
+import type { Slot } from './slot.js'
+
+/** The slots of one service, as those of another one see them. */
+interface Sibling {
+  get(exclusionKey: string): Slot | undefined
+}
+
+/** Weak: a service that nobody closes must not live as long as its DataSource. */
+const services = new WeakMap<object, Set<WeakRef<Sibling>>>()
+
+/** From now on the locks of this service are known to the others on its DataSource, which have slots of their own for the same keys. */
+export function join(dataSource: object, sibling: Sibling): void {
+  let all = services.get(dataSource)
+  if (!all) services.set(dataSource, (all = new Set()))
+  for (const other of all) if (!other.deref()) all.delete(other)
+  all.add(new WeakRef(sibling))
+}
+
+/** Who in this process holds the lock of that key, by whichever service of the DataSource. */
+export function holderIn(dataSource: object, exclusionKey: string): Claim | undefined {
+  for (const one of services.get(dataSource) ?? []) {
+    const holder = one.deref()?.get(exclusionKey)?.holder
+    if (holder) return holder
+  }
+  return undefined
+}
