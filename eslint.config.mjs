@@ -39,5 +39,17 @@ export default tseslint.config(
       globals: { module: 'writable', process: 'readonly', require: 'readonly' },
     },
   },
+  {
+    files: ['sample-app/page/**'],
+    ...tseslint.configs.disableTypeChecked,
+    languageOptions: {
+      parserOptions: { projectService: false },
+      globals: Object.fromEntries(
+        'document,window,fetch,matchMedia,getComputedStyle,requestAnimationFrame,performance,setTimeout,EventSource,HTMLElement,OffscreenCanvas,DOMMatrix'
+          .split(',')
+          .map((name) => [name, 'readonly']),
+      ),
+    },
+  },
   { files: ['**/*.cjs'], rules: { '@typescript-eslint/no-require-imports': 'off' } },
 )

@@ -1,27 +1,32 @@
 import { Command, InvalidArgumentError, Option } from 'commander'
-import { once } from 'node:events'
 import colors from 'picocolors'
+import type { DataSource } from 'typeorm'
+import { NamedLockService } from '../src/index.js'
 import { startServer } from '../dev/servers/index.js'
-import { compare } from './compare.js'
-import { openDatabase, tableNames, withTables } from './database.js'
-import { NamedLockService } from './named-lock.js'
-import { explain, UserError } from './user-error.js'
+import { runLive } from './live/live.js'
+import { compare } from './once/compare.js'
+import { openDatabase, tableNames, withoutTables } from './supervisor/database.js'
+import { Interruption, onInterrupt } from './supervisor/interruption.js'
+import { explain, UserError } from './supervisor/user-error.js'
 
 interface Options {
+  readonly once?: boolean
   readonly server: 'mysql' | 'mariadb'
   readonly url?: string
-  readonly replicas: number
+  readonly replicas?: number
   readonly orders: number
+  readonly port?: number
   readonly brokenLock?: boolean
 }
 
-const interrupted = new AbortController()
+const interrupted = onInterrupt()
 
-async function main({ server: kind, url, replicas, orders, brokenLock }: Options): Promise<void> {
+async function main(options: Options): Promise<void> {
+  const { server: kind, url } = options
   await using server = url === undefined ? await ownServer(kind) : undefined
   const databaseUrl = url ?? server!.url.replace('mysql:', `${kind}:`)
   const dataSource = await openDatabase(databaseUrl)
-  const locks = NamedLockService.for(dataSource)
+  const locks = new NamedLockService(dataSource)
   try {
     if (url !== undefined) {
       console.log(
@@ -29,10 +34,7 @@ async function main({ server: kind, url, replicas, orders, brokenLock }: Options
       )
     }
     const run = await locks.tryWithLock('named-lock-sample', () =>
-      withTables(dataSource, () => {
-        const load = { orders, replicas, databaseUrl, signal: interrupted.signal }
-        return compare(dataSource, load, brokenLock ? 'broken' : 'on')
-      }),
+      withoutTables(dataSource, () => runSample(options, dataSource, databaseUrl)),
     )
     if (!run.acquired) throw new UserError('The sample is running on this database already: wait until it has ended.')
   } finally {
@@ -41,48 +43,54 @@ async function main({ server: kind, url, replicas, orders, brokenLock }: Options
   }
 }
 
+async function runSample(options: Options, dataSource: DataSource, databaseUrl: string): Promise<void> {
+  const { once, orders, port, brokenLock } = options
+  if (once) {
+    const locks = brokenLock ? 'broken' : 'on'
+    return compare(dataSource, orders, { replicas: options.replicas ?? 2, databaseUrl, locks, signal: interrupted })
+  }
+  return runLive({ dataSource, databaseUrl, port, replicas: options.replicas ?? 3, signal: interrupted })
+}
+
 async function ownServer(kind: Options['server']) {
   try {
     const server = await Promise.race([startServer(kind), interruption()])
     console.log(`${kind} ${server.version} on ${server.host}:${server.port}`)
     return server
   } catch (error) {
+    if (error instanceof Interruption) throw error
     throw new UserError((error as Error).message)
   }
 }
 
-/** Rejects at Ctrl-C. */
-async function interruption(): Promise<never> {
-  await once(interrupted.signal, 'abort')
-  throw new Error('Interrupted')
+function interruption(): Promise<never> {
+  return new Promise((_, reject) => {
+    interrupted.addEventListener('abort', () => reject(interrupted.reason), { once: true })
+  })
 }
 
-function wholeNumber(text: string): number {
-  if (!/^[1-9]\d{0,5}$/.test(text)) throw new InvalidArgumentError('It must be a whole number from 1.')
-  return Number(text)
+function wholeNumber(most: number): (text: string) => number {
+  return (text) => {
+    if (/^\d+$/.test(text) && Number(text) >= 1 && Number(text) <= most) return Number(text)
+    throw new InvalidArgumentError(`It must be a whole number from 1 to ${most}.`)
+  }
 }
 
 const command = new Command('npm run sample --')
-  .description('A ticket shop in several processes, without and with @WithNamedLock.')
+  .description(
+    'A ticket shop in several processes, with @WithNamedLock and without: live on a page, or with --once as a table.',
+  )
+  .option('--once', 'compare the shop without and with locks, print a table, and exit')
   .addOption(new Option('--server <kind>', 'the server to bring up').choices(['mysql', 'mariadb']).default('mysql'))
   .option('--url <url>', 'a database of yours instead, such as mysql://user:password@127.0.0.1:3306/test')
-  .option('--replicas <n>', 'processes of the shop', wholeNumber, 2)
-  .option('--orders <n>', 'customers, twice as many as there are tickets', wholeNumber, 600)
+  .option('--replicas <n>', 'processes of the shop (default: 3, with --once 2)', wholeNumber(8))
+  .option('--port <n>', 'of the page (default: 4600, or a free one)', wholeNumber(65_535))
+  .option('--orders <n>', 'with --once: customers, twice as many as there are tickets', wholeNumber(999_999), 600)
   .addOption(new Option('--broken-lock', 'locks that end at the process: the run must fail').hideHelp())
   .parse()
 
-let interruptedAt = Infinity
-for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, interrupt)
-
-/** The first Ctrl-C ends the replicas and cleans up; another one ends at once, unless npm has only passed on the first again. */
-function interrupt(): void {
-  if (Date.now() - interruptedAt > 1000) process.exit(130)
-  interruptedAt = Math.min(interruptedAt, Date.now())
-  interrupted.abort()
-}
-
 main(command.opts<Options>()).catch((error: unknown) => {
-  if (interrupted.signal.aborted) {
+  if (interrupted.aborted) {
     console.error('Interrupted.')
     process.exit(130) // a server that was just starting ends with this process
   }

@@ -12,8 +12,8 @@ import { until } from '../support/until.js'
 const kind = serverKinds[0]!
 const ownKind = serverKinds.at(-1)!
 
-describe('the sample', function () {
-  this.timeout(90_000)
+describe('the sample with --once', function () {
+  this.timeout(180_000)
 
   const database = randomName('sample')
   let root: SqlClient
@@ -42,7 +42,7 @@ describe('the sample', function () {
   })
 
   function start(...args: string[]): Program {
-    program = new Program('sample-app/main.ts', args)
+    program = new Program('sample-app/main.ts', ['--once', ...args])
     return program
   }
 
@@ -134,7 +134,7 @@ describe('the sample', function () {
 
   it('cleans up after Ctrl-C', async () => {
     const sample = start('--url', url, '--orders', '1000')
-    await until('customers are served', someSeatsTaken, { within: 30_000 })
+    await until('customers are served', someSeatsTaken, { within: 90_000 })
     sample.send('SIGINT')
 
     const { code, stderr } = await sample.ended
@@ -146,7 +146,7 @@ describe('the sample', function () {
   it('fails when a replica dies', async function () {
     if (process.platform !== 'linux') this.skip()
     const sample = start('--url', url, '--orders', '1000')
-    await until('customers are served', someSeatsTaken, { within: 30_000 })
+    await until('customers are served', someSeatsTaken, { within: 90_000 })
     const [first] = sample.children()
     process.kill(first!, 'SIGKILL')
 

@@ -1,8 +1,8 @@
-import { Column, Entity, PrimaryGeneratedColumn } from 'typeorm'
+import { Column, Entity, PrimaryColumn } from 'typeorm'
 
 @Entity('named_lock_sample_event')
 export class Event {
-  @PrimaryGeneratedColumn({ type: 'int' })
+  @PrimaryColumn({ type: 'int' })
   id!: number
 
   @Column({ type: 'varchar', length: 100 })
@@ -14,4 +14,12 @@ export class Event {
   /** Tickets left: every sale reads it, checks it and writes it back. */
   @Column({ type: 'int' })
   available!: number
+
+  /** Of one ticket. */
+  @Column({ type: 'int' })
+  price!: number
+
+  /** The money in the till: every payment reads it, adds to it and writes it back. */
+  @Column({ type: 'int', default: 0 })
+  till!: number
 }

@@ -1,11 +1,16 @@
-import type { Audit, Books } from './audit.js'
-import type { SettlementRuns } from './replica.js'
-import type { Sales } from './sell.js'
+import type { Activity } from '../shop/activity.js'
+import type { SettlementRuns } from '../shop/settlement.service.js'
+import type { Audit, Books } from '../supervisor/audit.js'
+import type { Sales } from './serve.js'
 
-/** What a replica says of its work. */
-export type Account = Sales & { readonly settlement: SettlementRuns }
+/** What is known of a replica's work from outside of the database. */
+export interface Account extends Sales {
+  readonly settlement: SettlementRuns
+  /** What happened to its locks. */
+  readonly activities: readonly Activity[]
+}
 
-/** One rush for tickets: what was asked for, what the replicas say, and what the database says. */
+/** One rush for tickets: what was asked for, what customers and replicas say, and what the database says. */
 export interface Run {
   readonly label: string
   readonly orders: number
@@ -39,6 +44,8 @@ export function faults(run: Run): string[] {
     [total(run, 'duplicateSeats') > 0, `${total(run, 'duplicateSeats')} seats were sold twice`],
     [total(run, 'settledTwice') > 0, `${total(run, 'settledTwice')} orders were settled twice`],
     [audit.unsettled > 0, `${audit.unsettled} orders were not settled`],
+    [audit.unpaid > 0, `${audit.unpaid} orders were not paid`],
+    [audit.missingMoney !== 0, `€ ${audit.missingMoney} are missing in the tills`],
     [sold !== tickets, `${sold} of ${tickets} tickets were sold`],
     [sold + soldOut !== run.orders, `${sold + soldOut} of ${run.orders} orders were answered`],
     [total(run, 'orders') !== sold, `${sold} orders were confirmed, but ${total(run, 'orders')} are in the database`],

@@ -1,25 +1,28 @@
 import Table from 'cli-table3'
 import colors from 'picocolors'
-import { nothing, type Books } from './audit.js'
-import { total, type Account, type Run } from './verdict.js'
+import type { Activity } from '../shop/activity.js'
+import { nothing, type Books } from '../supervisor/audit.js'
+import { total, type Run } from './verdict.js'
 
 interface Line {
   readonly replica: string
   readonly books: Books
-  readonly account: Pick<Account, 'soldOut' | 'waited' | 'waits'>
+  readonly soldOut: number
+  readonly waited: number
+  readonly waits: readonly number[]
 }
 
 const columns: readonly (readonly [head: string, content: (line: Line) => string])[] = [
   ['replica', ({ replica }) => replica],
   ['sold', ({ books }) => String(books.orders)],
-  ['sold out', ({ account }) => String(account.soldOut)],
+  ['sold out', ({ soldOut }) => String(soldOut)],
   ['oversold', ({ books }) => bad(books.oversold)],
   ['duplicate\nseats', ({ books }) => bad(books.duplicateSeats)],
   ['settled', ({ books }) => String(books.settled)],
   ['settled\ntwice', ({ books }) => bad(books.settledTwice)],
-  ['had to\nwait', ({ account }) => String(account.waited)],
-  ['median\nwait', ({ account }) => quantile(account.waits, 0.5)],
-  ['p99\nwait', ({ account }) => quantile(account.waits, 0.99)],
+  ['had to\nwait', ({ waited }) => String(waited)],
+  ['median\nwait', ({ waits }) => quantile(waits, 0.5)],
+  ['p99\nwait', ({ waits }) => quantile(waits, 0.99)],
 ]
 
 /** The runs, replica by replica. */
@@ -45,29 +48,37 @@ export function settlementLine(run: Run): string {
 export function summary(unlocked: Run, locked: Run): string {
   return (
     `Without the lock ${total(unlocked, 'orders')} tickets of ${unlocked.audit.capacity} were sold, ` +
-    `${total(unlocked, 'duplicateSeats')} customers got a seat that was taken, and ${total(unlocked, 'settledTwice')} orders were settled twice; ` +
-    `with @WithNamedLock, in ${locked.accounts.length} processes, it was ${total(locked, 'orders')} of ${locked.audit.capacity}, every seat once, every order settled once.`
+    `${total(unlocked, 'duplicateSeats')} customers got a seat that was taken, and ${total(unlocked, 'settledTwice')} orders were settled twice, ` +
+    `and € ${unlocked.audit.missingMoney} of what they paid were in no till; ` +
+    `with @WithNamedLock, in ${locked.accounts.length} processes, it was ${total(locked, 'orders')} of ${locked.audit.capacity}, every seat once, every order settled once, every euro in its till.`
   )
 }
 
 function linesOf(run: Run): Line[] {
-  const { accounts } = run
-  const lines = accounts.map((account, index) => ({
+  const lines = run.accounts.map((account, index) => ({
     replica: String(index + 1),
     books: run.audit.replicas[index]!,
-    account,
+    soldOut: account.soldOut,
+    ...waitsFor('event:', account.activities),
   }))
   const figures = Object.keys(nothing) as (keyof Books)[]
   const all = {
     replica: 'all',
     books: Object.fromEntries(figures.map((figure) => [figure, total(run, figure)])) as unknown as Books,
-    account: {
-      soldOut: accounts.reduce((sum, { soldOut }) => sum + soldOut, 0),
-      waited: accounts.reduce((sum, { waited }) => sum + waited, 0),
-      waits: accounts.flatMap(({ waits }) => waits),
-    },
+    soldOut: lines.reduce((sum, { soldOut }) => sum + soldOut, 0),
+    waited: lines.reduce((sum, { waited }) => sum + waited, 0),
+    waits: lines.flatMap(({ waits }) => waits),
   }
   return [...lines, all]
+}
+
+/** How many callers found such a lock taken, and how long every caller waited. */
+function waitsFor(prefix: string, activities: readonly Activity[]): { waited: number; waits: number[] } {
+  const own = activities.filter(([, , lock]) => lock.startsWith(prefix))
+  return {
+    waited: own.filter(([, kind]) => kind === 'waiting').length,
+    waits: own.filter(([, kind]) => kind === 'acquired').map(([, , , ms]) => ms),
+  }
 }
 
 function bad(count: number): string {

@@ -1,17 +1,12 @@
 import { DataSource } from 'typeorm'
-import { Event } from './entities/event.js'
-import { Order } from './entities/order.js'
-import { Payout } from './entities/payout.js'
-import { Seat } from './entities/seat.js'
+import { databaseOptions, entities, migrationsTable } from '../shop/database-options.js'
+import { Event } from '../shop/entities/event.js'
 import { UserError } from './user-error.js'
-
-const entities = [Event, Seat, Order, Payout]
 
 export async function openDatabase(url: string): Promise<DataSource> {
   const address = parse(url)
-  const type = address.protocol === 'mariadb:' ? 'mariadb' : 'mysql'
   try {
-    return await new DataSource({ type, url, entities, poolSize: 10 }).initialize()
+    return await new DataSource(databaseOptions(url)).initialize()
   } catch (error) {
     const database = `${address.protocol}//${address.host}${address.pathname}`
     throw new UserError(`Can not connect to ${database}: ${reason(error)}`)
@@ -19,22 +14,34 @@ export async function openDatabase(url: string): Promise<DataSource> {
 }
 
 export function tableNames(dataSource: DataSource): string[] {
-  return dataSource.entityMetadatas.map((entity) => entity.tableName)
+  return [...dataSource.entityMetadatas.map((entity) => entity.tableName), migrationsTable]
 }
 
-/** Creates the tables of the sample for the time of `work`. */
-export async function withTables<T>(dataSource: DataSource, work: () => Promise<T>): Promise<T> {
+/** The tables are for the time of `work`; the shop's migrations create them. */
+export async function withoutTables<T>(dataSource: DataSource, work: () => Promise<T>): Promise<T> {
   await dropTables(dataSource) // what a run that was killed has left
   try {
-    await dataSource.synchronize()
     return await work()
   } finally {
     await dropTables(dataSource)
   }
 }
 
-export async function emptyTables(dataSource: DataSource): Promise<void> {
-  for (const entity of entities) await dataSource.getRepository<object>(entity).clear()
+/**
+ * Puts up new events in an empty shop. Rows are deleted, not truncated, so that no number is given twice: what a replica still
+ * writes about an old order is then not taken for one of the new sale.
+ */
+export async function putUpForSale(
+  { manager }: DataSource,
+  titles: readonly string[],
+  capacity: number,
+): Promise<Event[]> {
+  for (const entity of entities) await manager.createQueryBuilder().delete().from<object>(entity).execute()
+  const price = 25
+  return manager.save(
+    Event,
+    titles.map((title, index) => ({ id: index + 1, title, capacity, available: capacity, price, till: 0 })),
+  )
 }
 
 async function dropTables(dataSource: DataSource): Promise<void> {
@@ -53,7 +60,7 @@ function parse(url: string): URL {
 }
 
 /** A refused connection is an AggregateError without a message of its own. */
-function reason(error: unknown): string {
+export function reason(error: unknown): string {
   const { message, code } = error as Error & { code?: string }
   return message || code || String(error)
 }

@@ -19,5 +19,8 @@ export class Order {
   replica!: number
 
   @Column({ type: 'boolean', default: false })
+  paid!: boolean
+
+  @Column({ type: 'boolean', default: false })
   settled!: boolean
 }

@@ -1,7 +1,7 @@
 import type { DataSource } from 'typeorm'
-import { Event } from './entities/event.js'
-import { Order } from './entities/order.js'
-import { Payout } from './entities/payout.js'
+import { Event } from '../shop/entities/event.js'
+import { Order } from '../shop/entities/order.js'
+import { Payout } from '../shop/entities/payout.js'
 
 /** What the database says of a replica's work. Of two orders that clash, the later one counts. */
 export interface Books {
@@ -22,7 +22,12 @@ export const nothing: Readonly<Books> = { orders: 0, oversold: 0, duplicateSeats
 export interface Audit {
   /** In the order of the replicas. */
   readonly replicas: readonly Books[]
+  readonly events: readonly Event[]
+  readonly orders: readonly Order[]
   readonly unsettled: number
+  readonly unpaid: number
+  /** Money that customers paid and no till has. */
+  readonly missingMoney: number
   /** Tickets that can be sold at most. */
   readonly capacity: number
   /** Events whose number of tickets left is not what the orders left. */
@@ -31,7 +36,7 @@ export interface Audit {
 
 /** Counts what was really written, whatever the replicas say. */
 export async function audit({ manager }: DataSource, replicas: number): Promise<Audit> {
-  const events = await manager.find(Event)
+  const events = await manager.find(Event, { order: { id: 'ASC' } })
   const orders = await manager.find(Order, { order: { id: 'ASC' } })
   const payouts = await manager.find(Payout, { order: { id: 'ASC' } })
 
@@ -46,19 +51,30 @@ export async function audit({ manager }: DataSource, replicas: number): Promise<
     if (sold.add(eventId) > capacity.get(eventId)!) book.oversold++
     if (seats.add(`${eventId}/${seatNumber}`) > 1) book.duplicateSeats++
   }
+  const known = new Set(orders.map((order) => order.id))
   for (const { orderId, replica } of payouts) {
+    if (!known.has(orderId)) continue
     const book = books[replica - 1]!
     const times = paid.add(orderId)
     if (times === 1) book.settled++
     if (times === 2) book.settledTwice++
   }
 
+  const unpaid = orders.filter((order) => !order.paid).length
   return {
     replicas: books,
+    events,
+    orders,
     unsettled: orders.filter((order) => !order.settled).length,
+    unpaid,
+    missingMoney: events.reduce((sum, { id, price, till }) => sum + price * paidFor(orders, id) - till, 0),
     capacity: events.reduce((sum, event) => sum + event.capacity, 0),
     wrongStocks: events.filter((event) => event.available !== event.capacity - sold.count(event.id)).length,
   }
+}
+
+function paidFor(orders: readonly Order[], eventId: number): number {
+  return orders.filter((order) => order.paid && order.eventId === eventId).length
 }
 
 class Tally {

@@ -1,10 +1,13 @@
-import { Repository, type DataSource } from 'typeorm'
+import { Injectable } from '@nestjs/common'
+import { InjectDataSource } from '@nestjs/typeorm'
+import { DataSource, Repository } from 'typeorm'
 import { Seat } from './entities/seat.js'
 import { WithNamedLock } from './named-lock.js'
 
 /** Gives out seats. It needs no NamedLockService: the decorator finds the DataSource's own through `this.manager`. */
+@Injectable()
 export class SeatRepository extends Repository<Seat> {
-  constructor(dataSource: DataSource) {
+  constructor(@InjectDataSource() dataSource: DataSource) {
     super(Seat, dataSource.manager)
   }
 

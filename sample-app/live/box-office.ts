@@ -1,0 +1,185 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import type { DataSource } from 'typeorm'
+import { audit, nothing, type Audit, type Books } from '../supervisor/audit.js'
+import { putUpForSale, reason } from '../supervisor/database.js'
+import { Crowd, type Purchase } from './crowd.js'
+import type { Feed } from './feed.js'
+import type { Fleet } from './fleet.js'
+import { addSale, noTotals, type SaleState, type ShopState } from './shop-state.js'
+
+const titles = ['Opening night', 'Late show']
+const capacity = 60
+/** Without locks a sale may take long to end. */
+const mostOrders = 5 * capacity * titles.length
+const lookInterval = 300
+/** For the settlement to come by, and for the spectator to see how it ended. */
+const afterSale = { atLeast: 2_500, atMost: 6_000 }
+
+const noSale: SaleState = {
+  number: 0,
+  locks: true,
+  phase: 'preparing',
+  events: [],
+  sold: 0,
+  capacity: 0,
+  oversold: 0,
+  duplicateSeats: 0,
+  missingMoney: 0,
+  settledTwice: 0,
+}
+
+export interface BoxOfficeOptions {
+  readonly dataSource: DataSource
+  /** What the database calls itself. */
+  readonly database: string
+  readonly fleet: Fleet
+  readonly feed: Feed
+  readonly customers: number
+  readonly signal: AbortSignal
+}
+
+/** One sale after the other, from full houses on sale to sold out, and the books of all of them. */
+export class BoxOffice {
+  readonly #options: BoxOfficeOptions
+  readonly #crowd: Crowd
+  #locks = true
+  #sale = noSale
+  #soldBy: readonly number[] = []
+  #totals = { on: noTotals, off: noTotals }
+  #problem: string | null = null
+
+  constructor(options: BoxOfficeOptions) {
+    this.#options = options
+    this.#crowd = new Crowd(options.fleet)
+    this.#crowd.resize(options.customers)
+  }
+
+  /** Until the signal says that it is enough. */
+  async run(): Promise<void> {
+    const { signal } = this.#options
+    while (!signal.aborted) {
+      try {
+        await this.#oneSale()
+      } catch (error) {
+        if (signal.aborted) break
+        this.#problem = `The database does not answer: ${reason(error)}`
+        this.show()
+        await this.#pause(1000)
+      }
+    }
+    this.#crowd.end()
+  }
+
+  /** Takes effect with a new sale, so that what is seen is either guarded or not. */
+  switchLocks(on: boolean): void {
+    if (this.#locks === on) return
+    this.#locks = on
+    this.show()
+  }
+
+  setCustomers(count: number): void {
+    this.#crowd.resize(count)
+    this.show()
+  }
+
+  buy(eventId: number): Promise<Purchase> {
+    return this.#crowd.buy(eventId)
+  }
+
+  /** Tells all pages what there is to know. */
+  show(): void {
+    const { fleet, feed, database } = this.#options
+    const state: ShopState = {
+      database,
+      locks: this.#locks,
+      customers: this.#crowd.size,
+      sale: this.#sale,
+      replicas: fleet.replicas.map(({ number, status, process }) => ({
+        number,
+        status,
+        pid: process?.pid ?? null,
+        sold: this.#soldBy[number - 1] ?? 0,
+      })),
+      totals: this.#totals,
+      problem: this.#problem ?? noReplica(fleet),
+    }
+    feed.showShop(state)
+  }
+
+  async #oneSale(): Promise<void> {
+    const { dataSource, fleet, signal } = this.#options
+    await this.#replicasOpen()
+    const locks = this.#locks
+    if (locks !== this.#sale.locks) fleet.setLocks(locks)
+    const events = await putUpForSale(dataSource, titles, capacity)
+    this.#sale = { ...noSale, number: this.#sale.number + 1, locks, phase: 'selling' }
+    await this.#look()
+    this.#crowd.open(events.map((event) => event.id))
+
+    while (!signal.aborted && this.#locks === locks && !this.#crowd.isSoldOut && this.#sale.sold < mostOrders) {
+      await this.#pause(lookInterval)
+      await this.#look()
+    }
+    this.#sale = { ...this.#sale, phase: 'closing' }
+    this.show()
+    await this.#crowd.close()
+    await this.#settled()
+    this.#sale = { ...this.#sale, phase: 'over' }
+    const mode = locks ? 'on' : 'off'
+    this.#totals = { ...this.#totals, [mode]: addSale(this.#totals[mode], this.#sale) }
+    this.show()
+  }
+
+  /** The settlement pays for what was sold last. The spectator may want to go on at once after a switch. */
+  async #settled(): Promise<void> {
+    const { locks } = this.#sale
+    const start = performance.now()
+    for (;;) {
+      const { unsettled } = await this.#look()
+      const ms = performance.now() - start
+      const seen = ms > (this.#locks === locks ? afterSale.atLeast : 0)
+      if ((unsettled === 0 && seen) || ms > afterSale.atMost || this.#options.signal.aborted) return
+      await this.#pause(lookInterval)
+    }
+  }
+
+  async #replicasOpen(): Promise<void> {
+    while (!this.#options.signal.aborted && !this.#options.fleet.replicas.some(({ status }) => status === 'open')) {
+      await this.#pause(100)
+    }
+  }
+
+  /** Looks into the database, and tells. */
+  async #look(): Promise<Audit> {
+    const { dataSource, fleet } = this.#options
+    const found = await audit(dataSource, fleet.replicas.length)
+    const sum = (figure: keyof Books) => found.replicas.reduce((sum, books) => sum + books[figure], nothing[figure])
+    this.#problem = null
+    this.#soldBy = found.replicas.map((books) => books.orders)
+    this.#sale = {
+      ...this.#sale,
+      events: found.events.map(({ id, title, capacity, available }) => {
+        const seats = found.orders.filter((order) => order.eventId === id)
+        return { id, title, capacity, available, seats: seats.map((order) => [order.seatNumber, order.replica]) }
+      }),
+      sold: sum('orders'),
+      capacity: found.capacity,
+      oversold: sum('oversold'),
+      duplicateSeats: sum('duplicateSeats'),
+      missingMoney: found.missingMoney,
+      settledTwice: sum('settledTwice'),
+    }
+    this.show()
+    return found
+  }
+
+  async #pause(ms: number): Promise<void> {
+    await sleep(ms, undefined, { signal: this.#options.signal }).catch(() => undefined)
+  }
+}
+
+function noReplica(fleet: Fleet): string | null {
+  const states = fleet.replicas.map(({ status }) => status)
+  if (states.includes('open')) return null
+  return states.includes('starting') ? 'The replicas are starting …' : 'No replica is running. Start one.'
+}

@@ -1,0 +1,83 @@
+import type { IncomingMessage, ServerResponse } from 'node:http'
+import type { Activity } from '../shop/activity.js'
+import type { ShopState } from './shop-state.js'
+
+/** What happened to the locks of a replica; or, with `replica` 0, a mark on the timeline for all of it. */
+export type TimelineEntry =
+  readonly [replica: number, ...activity: Activity] | readonly [replica: number, at: number, mark: Mark]
+export type Mark = 'killed' | 'ended' | 'opened' | 'locksOn' | 'locksOff'
+
+/** How much of the past a page gets that is opened now, and how much of it there can be. */
+const memory = { ms: 30_000, entries: 20_000 }
+/** A page that does not read what it is sent is let go; its browser connects again. */
+const mostUnread = 4_000_000
+const heartbeat = 10_000
+
+/** Server-sent events: everything that happens, to every page that looks on. */
+export class Feed {
+  readonly #pages = new Set<ServerResponse>()
+  readonly #past: TimelineEntry[] = []
+  readonly #heartbeat: NodeJS.Timeout
+  #state = ''
+
+  constructor() {
+    this.#heartbeat = setInterval(() => this.#send(': still there\n\n'), heartbeat)
+  }
+
+  get pages(): number {
+    return this.#pages.size
+  }
+
+  connect(request: IncomingMessage, response: ServerResponse): void {
+    response.writeHead(200, { 'content-type': 'text/event-stream', 'cache-control': 'no-store' })
+    response.write('retry: 1000\n\n')
+    response.write(message('hello', { now: Date.now(), past: this.#past }))
+    if (this.#state) response.write(message('shop', this.#state))
+    this.#pages.add(response)
+    response.on('error', () => this.#forget(response))
+    request.on('close', () => this.#forget(response))
+  }
+
+  /** Nothing is sent when nothing has changed. */
+  showShop(state: ShopState): void {
+    const text = JSON.stringify(state)
+    if (text === this.#state) return
+    this.#state = text
+    this.#send(message('shop', text))
+  }
+
+  show(entries: readonly TimelineEntry[]): void {
+    if (entries.length === 0) return
+    this.#past.push(...entries)
+    this.#forgetThePast()
+    this.#send(message('locks', { now: Date.now(), entries }))
+  }
+
+  close(): void {
+    clearInterval(this.#heartbeat)
+    for (const page of this.#pages) page.end()
+  }
+
+  #send(text: string): void {
+    for (const page of this.#pages) {
+      if (page.writableLength > mostUnread) page.destroy()
+      else page.write(text)
+    }
+  }
+
+  #forget(page: ServerResponse): void {
+    this.#pages.delete(page)
+  }
+
+  #forgetThePast(): void {
+    const since = Date.now() - memory.ms
+    const isOld = ([, at]: TimelineEntry) => at < since
+    const young = this.#past.findIndex((entry) => !isOld(entry))
+    const old = Math.max(young === -1 ? this.#past.length : young, this.#past.length - memory.entries)
+    if (old > 0) this.#past.splice(0, old)
+  }
+}
+
+function message(event: string, data: object | string): string {
+  return `event: ${event}\ndata: ${typeof data === 'string' ? data : JSON.stringify(data)}\n\n`
+}

@@ -1,0 +1,117 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import type { Feed, Mark } from './feed.js'
+import { ReplicaProcess, type ReplicaSettings } from '../supervisor/replica-process.js'
+import { ShopClient } from '../supervisor/shop-client.js'
+
+/** How long a replica that is just starting may take to get there before it is ended. */
+const patience = 5_000
+
+/** One place for a replica. The processes in it come and go. */
+interface Berth {
+  readonly number: number
+  status: 'starting' | 'open' | 'stopped'
+  process: ReplicaProcess | undefined
+  shop: ShopClient | undefined
+}
+
+export interface FleetOptions extends Pick<ReplicaSettings, 'databaseUrl' | 'slowness'> {
+  readonly replicas: number
+  readonly feed: Feed
+  readonly onChange: () => void
+}
+
+/** The replicas of the live shop: started, killed and started again while it sells. */
+export class Fleet {
+  readonly #options: FleetOptions
+  readonly #berths: readonly Berth[]
+  #locks = true
+  #next = 0
+
+  constructor(options: FleetOptions) {
+    this.#options = options
+    this.#berths = Array.from({ length: options.replicas }, (_, index) => ({
+      number: index + 1,
+      status: 'stopped',
+      process: undefined,
+      shop: undefined,
+    }))
+  }
+
+  get replicas(): readonly Pick<Berth, 'number' | 'status' | 'process'>[] {
+    return this.#berths
+  }
+
+  startAll(): void {
+    for (const { number } of this.#berths) this.start(number)
+  }
+
+  /** Does nothing when it runs. */
+  start(number: number): void {
+    const berth = this.#berths[number - 1]!
+    if (berth.status !== 'stopped') return
+    const { databaseUrl, slowness, feed } = this.#options
+    const process = new ReplicaProcess(number, {
+      databaseUrl,
+      ...(slowness === undefined ? {} : { slowness }),
+      locks: this.#locks ? 'on' : 'off',
+      onActivities: (activities) => feed.show(activities.map((activity) => [number, ...activity] as const)),
+    })
+    berth.process = process
+    this.#set(berth, 'starting')
+    process.opened.then(
+      (port) => {
+        berth.shop = new ShopClient(port)
+        process.setLocks(this.#locks) // it may have been switched meanwhile
+        this.#mark(number, 'opened')
+        this.#set(berth, 'open')
+      },
+      () => undefined, // it ended
+    )
+    void process.ended.then((end) => {
+      berth.process = undefined
+      berth.shop = undefined
+      this.#mark(number, end === 'SIGKILL' ? 'killed' : 'ended')
+      this.#set(berth, 'stopped')
+    })
+  }
+
+  /** As a machine that loses its power: SIGKILL. Does nothing when it does not run. */
+  async kill(number: number): Promise<void> {
+    await this.#berths[number - 1]!.process?.kill()
+  }
+
+  setLocks(on: boolean): void {
+    this.#locks = on
+    for (const { process } of this.#berths) process?.setLocks(on)
+    this.#mark(0, on ? 'locksOn' : 'locksOff')
+  }
+
+  /** An open shop, each in its turn; undefined when there is none. */
+  nextShop(): { readonly number: number; readonly shop: ShopClient } | undefined {
+    for (let tries = 0; tries < this.#berths.length; tries++) {
+      const { number, shop } = this.#berths[this.#next++ % this.#berths.length]!
+      if (shop) return { number, shop }
+    }
+    return undefined
+  }
+
+  /** In good order. A replica that fails at it does not keep the others from it. */
+  async close(): Promise<void> {
+    const running = this.#berths.flatMap(({ process }) => process ?? [])
+    await Promise.allSettled(
+      running.map(async (process) => {
+        await Promise.race([process.opened, process.ended, sleep(patience)]).catch(() => undefined)
+        await process.close()
+      }),
+    )
+  }
+
+  #set(berth: Berth, status: Berth['status']): void {
+    berth.status = status
+    this.#options.onChange()
+  }
+
+  #mark(replica: number, mark: Mark): void {
+    this.#options.feed.show([[replica, performance.timeOrigin + performance.now(), mark]])
+  }
+}

@@ -1,0 +1,45 @@
+import type { DataSource } from 'typeorm'
+import { UserError } from '../supervisor/user-error.js'
+import { withReplicas, type ReplicasOptions } from './replicas.js'
+import { settlementLine, summary, table } from './report.js'
+import { rush, type Rush } from './rush.js'
+import { failures, faults, showsTheProblem, type Run } from './verdict.js'
+
+/** How often the shop without locks gets the chance to go wrong, each time with twice the orders. */
+const attempts = 3
+
+/** The same rush without and with the lock. Rejects unless the first went wrong and the second was exact. */
+export async function compare(dataSource: DataSource, orders: number, options: ReplicasOptions): Promise<void> {
+  const [unlocked, locked] = await withReplicas(options, async (replicas, shops, signal) => {
+    const circumstances = { dataSource, replicas, shops, signal }
+    setLocks(circumstances, false)
+    const unlocked = await unlockedRush(circumstances, orders)
+    setLocks(circumstances, true)
+    console.log(`${unlocked.orders} orders with @WithNamedLock …`)
+    return [unlocked, await rush('with lock', circumstances, unlocked.orders)] as const
+  })
+
+  console.log(`\n${table([unlocked, locked])}\n${settlementLine(locked)}\n`)
+  const wrong = [
+    ...failures(unlocked).map((failure) => `Without the lock, ${failure}.`),
+    ...faults(locked).map((fault) => `With the lock, ${fault}.`),
+  ]
+  if (!showsTheProblem(unlocked)) {
+    wrong.push('Without the lock nothing went wrong, so the comparison shows nothing: try again with more --orders.')
+  }
+  if (wrong.length > 0) throw new UserError(wrong.join('\n'))
+  console.log(summary(unlocked, locked))
+}
+
+async function unlockedRush(circumstances: Rush, atFirst: number): Promise<Run> {
+  for (let orders = atFirst, attempt = 1; ; orders *= 2, attempt++) {
+    console.log(`${orders} orders for ${circumstances.replicas.length} replicas without a lock …`)
+    const run = await rush('without lock', circumstances, orders)
+    if (showsTheProblem(run) || attempt === attempts) return run
+    console.log('By luck nothing went wrong; once more, with twice the orders.')
+  }
+}
+
+function setLocks({ replicas }: Rush, on: boolean): void {
+  for (const { process } of replicas) process.setLocks(on)
+}

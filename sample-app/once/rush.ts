@@ -1,0 +1,44 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import type { DataSource } from 'typeorm'
+import { Order } from '../shop/entities/order.js'
+import { audit } from '../supervisor/audit.js'
+import { putUpForSale } from '../supervisor/database.js'
+import type { ShopClient } from '../supervisor/shop-client.js'
+import type { WatchedReplica } from './replicas.js'
+import { serve } from './serve.js'
+import type { Account, Run } from './verdict.js'
+
+export interface Rush {
+  readonly dataSource: DataSource
+  readonly replicas: readonly WatchedReplica[]
+  readonly shops: readonly ShopClient[]
+  readonly signal: AbortSignal
+}
+
+const titles = ['Opening night', 'Matinee', 'Late show', 'Last night']
+
+/** One rush for tickets, from an empty shop to its audit. Half of the customers can have a ticket. */
+export async function rush(label: string, { dataSource, replicas, shops, signal }: Rush, orders: number): Promise<Run> {
+  const capacity = Math.max(1, Math.floor(orders / 2 / titles.length))
+  const events = await putUpForSale(dataSource, titles, capacity)
+  const sales = await serve(shops, events, orders)
+  await everyOrderSettled(dataSource, signal)
+  const accounts = replicas.map(async (replica, index): Promise<Account> => {
+    const settlement = await replica.settlementRuns(shops[index]!)
+    return { ...sales[index]!, settlement, activities: replica.takeActivities() }
+  })
+  return {
+    label,
+    orders,
+    accounts: await Promise.all(accounts),
+    audit: await audit(dataSource, replicas.length),
+  }
+}
+
+/** The schedules of the replicas do it. Gives up after half a minute: the audit then tells what is missing. */
+async function everyOrderSettled(dataSource: DataSource, signal: AbortSignal): Promise<void> {
+  for (let attempt = 0; attempt < 300; attempt++) {
+    if (!(await dataSource.manager.existsBy(Order, { settled: false }))) return
+    await sleep(100, undefined, { signal })
+  }
+}

@@ -1,0 +1,58 @@
+import { channel, subscribe } from 'node:diagnostics_channel'
+import type { NamedLockEvent, NamedLockEvents } from '../../src/index.js'
+
+/** Code that ran without the lock of this name. */
+export interface Section {
+  readonly name: string
+  readonly startedAt: number
+}
+
+export const sectionChannel = { start: channel('ticket-shop:section:start'), end: channel('ticket-shop:section:end') }
+
+/**
+ * `waiting`, `acquired` (after how many ms), `timedOut`, `lost`, `released` (held for how many ms) are the library's events;
+ * `entered` and `left` are the same for code without a lock.
+ */
+export type ActivityKind = 'waiting' | 'acquired' | 'timedOut' | 'lost' | 'released' | 'entered' | 'left'
+/** When (epoch milliseconds), what, which lock, and how long it took. */
+export type Activity = readonly [at: number, kind: ActivityKind, lock: string, ms: number]
+
+/** A line every 50 ms instead of a line for every lock. */
+const interval = 50
+
+/**
+ * Passes on what happens to the locks of this process. It listens to node:diagnostics_channel, where the events of
+ * all its NamedLockServices are; `locks.on('acquired', …)` tells the events of one.
+ */
+export function watchLocks(send: (activities: readonly Activity[]) => void): void {
+  let gathered: Activity[] = []
+  const note = (kind: ActivityKind, lock: string, ms: number) => {
+    if (gathered.length === 0) setTimeout(flush, interval).unref()
+    gathered.push([round(performance.timeOrigin + performance.now()), kind, lock, round(ms)])
+  }
+  const flush = () => {
+    const activities = gathered
+    gathered = []
+    send(activities)
+  }
+
+  for (const kind of ['waiting', 'acquired', 'timedOut', 'lost'] as const) {
+    subscribe(`typeorm-named-lock:${kind}`, (message) => {
+      const { name, waitedMs } = message as NamedLockEvent
+      note(kind, name, waitedMs)
+    })
+  }
+  subscribe('typeorm-named-lock:released', (message) => {
+    const { name, heldMs } = message as NamedLockEvents['released'][0]
+    note('released', name, heldMs)
+  })
+  subscribe('ticket-shop:section:start', (message) => note('entered', (message as Section).name, 0))
+  subscribe('ticket-shop:section:end', (message) => {
+    const { name, startedAt } = message as Section
+    note('left', name, performance.now() - startedAt)
+  })
+}
+
+function round(ms: number): number {
+  return Math.round(ms * 10) / 10
+}

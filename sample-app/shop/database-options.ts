@@ -1,0 +1,20 @@
+import type { DataSourceOptions } from 'typeorm'
+import { Event } from './entities/event.js'
+import { Order } from './entities/order.js'
+import { Payout } from './entities/payout.js'
+import { Seat } from './entities/seat.js'
+import { CreateTables1700000000000 } from './migrations/create-tables.js'
+
+export const entities = [Event, Seat, Order, Payout]
+export const migrationsTable = 'named_lock_sample_migrations'
+
+export function databaseOptions(url: string): DataSourceOptions {
+  return {
+    type: url.startsWith('mariadb:') ? 'mariadb' : 'mysql',
+    url,
+    entities,
+    migrations: [CreateTables1700000000000],
+    migrationsTableName: migrationsTable,
+    poolSize: 10,
+  }
+}

@@ -1,0 +1,52 @@
+import { Table, type MigrationInterface, type QueryRunner } from 'typeorm'
+
+const id = { name: 'id', type: 'int', isPrimary: true }
+const generatedId = { ...id, isGenerated: true, generationStrategy: 'increment' as const }
+const number = (name: string, more = {}) => ({ name, type: 'int', ...more })
+const text = (name: string) => ({ name, type: 'varchar', length: '100' })
+const flag = (name: string) => ({ name, type: 'tinyint', length: '1', default: '0' })
+
+const tables = [
+  new Table({
+    name: 'named_lock_sample_event',
+    columns: [
+      id,
+      text('title'),
+      number('capacity'),
+      number('available'),
+      number('price'),
+      number('till', { default: '0' }),
+    ],
+  }),
+  new Table({
+    name: 'named_lock_sample_seat',
+    columns: [generatedId, number('eventId'), number('number')],
+  }),
+  new Table({
+    name: 'named_lock_sample_order',
+    columns: [
+      generatedId,
+      number('eventId'),
+      text('customer'),
+      number('seatNumber'),
+      number('replica'),
+      flag('paid'),
+      flag('settled'),
+    ],
+  }),
+  new Table({
+    name: 'named_lock_sample_payout',
+    columns: [generatedId, number('orderId'), number('replica')],
+  }),
+]
+
+/** Two replicas that ran it at once would both find no table, and the second to create it would fail to start. */
+export class CreateTables1700000000000 implements MigrationInterface {
+  async up(runner: QueryRunner): Promise<void> {
+    for (const table of tables) await runner.createTable(table)
+  }
+
+  async down(runner: QueryRunner): Promise<void> {
+    for (const table of tables) await runner.dropTable(table)
+  }
+}

@@ -1,0 +1,56 @@
+import { Inject, Injectable } from '@nestjs/common'
+import { Cron, CronExpression } from '@nestjs/schedule'
+import { InjectDataSource } from '@nestjs/typeorm'
+import { DataSource, In } from 'typeorm'
+import { Order } from './entities/order.js'
+import { Payout } from './entities/payout.js'
+import { NamedLockService, WithNamedLock } from './named-lock.js'
+import { bank } from './outside.js'
+import { settings } from './settings.js'
+
+/** How often the settlement was due in this replica, and what came of it. */
+export interface SettlementRuns {
+  readonly done: number
+  readonly skipped: number
+}
+
+/** Pays the organisers for what was sold. */
+@Injectable()
+export class SettlementService {
+  readonly runs = { done: 0, skipped: 0 }
+
+  constructor(
+    @InjectDataSource() private readonly dataSource: DataSource,
+    @Inject(NamedLockService) private readonly locks: NamedLockService,
+  ) {}
+
+  /** Due in every replica at the same moment. */
+  @Cron(CronExpression.EVERY_SECOND)
+  async settleOnSchedule(): Promise<void> {
+    const settled = await this.settle()
+    this.runs[settled === undefined ? 'skipped' : 'done']++
+  }
+
+  /**
+   * Whoever comes first does the work. The others skip it, also those whose clock is a little behind: the lock is held for
+   * 200 ms at least.
+   *
+   * @returns How many orders were settled; undefined when a settlement was under way, in whatever replica.
+   */
+  @WithNamedLock('settlement', 0, { onBusy: 'skip', holdAtLeast: '200ms' })
+  async settle(): Promise<number | undefined> {
+    const orders = await this.dataSource.manager.find(Order, { where: { settled: false }, order: { id: 'ASC' } })
+    if (orders.length === 0) return 0
+
+    await bank.payOut(orders)
+    const ids = orders.map((order) => order.id)
+    await this.dataSource.transaction(async (manager) => {
+      await manager.insert(
+        Payout,
+        ids.map((orderId) => ({ orderId, replica: settings.replica })),
+      )
+      await manager.update(Order, { id: In(ids) }, { settled: true })
+    })
+    return orders.length
+  }
+}
