@@ -48,7 +48,7 @@ export function settlementLine(run: Run): string {
 export function summary(unlocked: Run, locked: Run): string {
   return (
     `Without the lock ${total(unlocked, 'orders')} tickets of ${unlocked.audit.capacity} were sold, ` +
-    `${total(unlocked, 'duplicateSeats')} customers got a seat that was taken, and ${total(unlocked, 'settledTwice')} orders were settled twice, ` +
+    `${total(unlocked, 'duplicateSeats')} customers got a seat that was taken, ${total(unlocked, 'settledTwice')} orders were settled twice, ` +
     `and € ${unlocked.audit.missingMoney} of what they paid were in no till; ` +
     `with @WithNamedLock, in ${locked.accounts.length} processes, it was ${total(locked, 'orders')} of ${locked.audit.capacity}, every seat once, every order settled once, every euro in its till.`
   )
