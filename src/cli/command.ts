@@ -1,6 +1,8 @@
 import { spawn, type ChildProcess } from 'node:child_process'
 import { constants } from 'node:os'
+import { isatty } from 'node:tty'
 import { ExitCode, ofSignal, UserError } from './exit-codes.js'
+import { printable } from './format.js'
 
 /**
  * Ends the command if this process is killed without a chance to do it: the shell reads from a pipe that is open for as
@@ -15,21 +17,20 @@ export class Command {
   readonly #child: ChildProcess
   readonly #watch: ChildProcess | undefined
   /** On a terminal the command must stay in its foreground group; elsewhere it has one of its own, which is ended as a whole. */
-  readonly #isOnTerminal = process.stdin.isTTY
+  readonly #isOnTerminal = [0, 1, 2].some((stream) => isatty(stream))
   #killing: NodeJS.Timeout | undefined
 
   constructor([file, ...args]: readonly string[], variables: NodeJS.ProcessEnv) {
-    const child = spawn(file as string, args, {
-      stdio: 'inherit',
-      detached: this.#ownsGroup,
-      env: { ...process.env, ...variables },
-    })
+    let child: ChildProcess
+    try {
+      const env = { ...process.env, ...variables }
+      child = spawn(file as string, args, { stdio: 'inherit', detached: this.#ownsGroup, env })
+    } catch (error) {
+      throw notStarted(file as string, error as Error)
+    }
     this.#child = child
     this.ended = new Promise((resolve, reject) => {
-      child.once('error', (error: NodeJS.ErrnoException) => {
-        const code = error.code === 'ENOENT' ? ExitCode.notFound : ExitCode.notExecutable
-        reject(new UserError(`${file} could not be started: ${error.message}`, code, { cause: error }))
-      })
+      child.once('error', (error) => reject(notStarted(file as string, error)))
       child.once('exit', (code, signal) => {
         clearTimeout(this.#killing)
         this.#watch?.stdin?.end('done\n')
@@ -68,6 +69,18 @@ export class Command {
       // it has just ended
     }
   }
+}
+
+function notStarted(file: string, cause: NodeJS.ErrnoException): UserError {
+  const isMissing = cause.code === 'ENOENT'
+  const reasons: Record<string, string> = {
+    ENOENT: 'there is no such command (or not what its first line names)',
+    EACCES: 'it is not executable',
+    E2BIG: 'its arguments and environment are too long',
+  }
+  const reason = reasons[cause.code ?? ''] ?? cause.message
+  const code = isMissing ? ExitCode.notFound : ExitCode.notExecutable
+  return new UserError(`'${printable(file)}' could not be started: ${reason}.`, code, { cause })
 }
 
 function watch(target: number): ChildProcess {

@@ -1,16 +1,18 @@
-import { existsSync } from 'node:fs'
-import { createRequire } from 'node:module'
+import { statSync } from 'node:fs'
 import path from 'node:path'
-import { pathToFileURL } from 'node:url'
 import type { DataSource } from 'typeorm'
 import { ExitCode, UserError } from './exit-codes.js'
+import { loadModule } from './load-module.js'
 
 export interface ConnectionFlags {
   readonly dataSource?: string
   readonly url?: string
 }
 
-/** The DataSource that the flags name, not initialised. */
+/** As TypeORM's own command line finds a file whose ending is left out. */
+const ENDINGS = ['', '.js', '.cjs', '.mjs', '.ts', '.cts', '.mts', '/index.js', '/index.ts']
+
+/** The DataSource that the flags name, initialised or not. */
 export async function findDataSource({ dataSource, url }: ConnectionFlags): Promise<DataSource> {
   const address = url ?? (dataSource === undefined ? process.env.NAMED_LOCK_URL : undefined)
   if (dataSource !== undefined && url !== undefined) {
@@ -32,69 +34,46 @@ async function fromUrl(text: string): Promise<DataSource> {
   return new DataSource({ type: scheme, url: text })
 }
 
-async function exportedBy(file: string): Promise<DataSource> {
-  if (!existsSync(file)) throw new UserError(`--dataSource: there is no file ${file}.`)
-  const found = new Set<DataSource>()
-  for (const exported of Object.values(await load(file))) {
-    const value = await exported
-    if (isDataSource(value)) found.add(value)
-    // A CommonJS module that was compiled from ESM has its default inside of the default.
-    const inner = (value as { default?: unknown } | undefined)?.default
-    if (isDataSource(inner)) found.add(inner)
+async function exportedBy(given: string): Promise<DataSource> {
+  const file = ENDINGS.map((ending) => given + ending).find(isFile)
+  if (file === undefined) throw new UserError(`--dataSource: there is no file ${given}.`)
+  const found = new Map<DataSource, string>()
+  try {
+    for (const [name, value] of await exportsOf(await loadModule(file))) {
+      if (isDataSource(value) && !found.has(value)) found.set(value, name)
+    }
+  } catch (error) {
+    if (error instanceof UserError) throw error
+    const reason = error instanceof Error ? error.message : String(error)
+    throw new UserError(`--dataSource: ${file} could not be loaded: ${reason}`, ExitCode.usage, { cause: error })
   }
-  const [one, another] = found
+  const [one, another] = found.keys()
   if (one && !another) return one
   throw new UserError(
     one
-      ? `--dataSource: ${file} exports several DataSources. Give a file that exports one.`
-      : `--dataSource: ${file} exports no DataSource. It should: export default new DataSource({ … }).`,
+      ? `--dataSource: ${file} exports several DataSources (${[...found.values()].join(', ')}). Give a file that exports one.`
+      : `--dataSource: ${file} exports no DataSource. It should: export default new DataSource({ … }), or a promise of one.`,
   )
 }
 
-async function load(file: string): Promise<object> {
-  const url = pathToFileURL(file).href
-  try {
-    return (await import(url)) as object
-  } catch (error) {
-    if (!/\.[cm]?tsx?$/.test(file)) throw broken(file, error)
-    const isForeign = (error as { code?: string }).code === 'ERR_UNKNOWN_FILE_EXTENSION' || error instanceof SyntaxError
-    if (!isForeign) throw broken(file, error)
-    if (!learnTypeScript(file)) {
-      throw new UserError(
-        `--dataSource: this Node.js does not read ${path.basename(file)}, and neither tsx nor ts-node is installed beside it. Install one, or give the compiled file.`,
-        ExitCode.usage,
-        { cause: error },
-      )
-    }
-    try {
-      return (await createRequire(file)(file)) as object
-    } catch (failure) {
-      throw broken(file, failure)
-    }
+/** What a module exports, promises fulfilled; of a CommonJS module also what stands in its `module.exports`. */
+async function exportsOf(module: object): Promise<[name: string, value: unknown][]> {
+  const all: [string, unknown][] = []
+  for (const [name, exported] of Object.entries(module)) {
+    const value: unknown = await exported
+    all.push([name, value])
+    const isCommonJs = name === 'default' && typeof value === 'object' && value !== null && !isDataSource(value)
+    if (isCommonJs) all.push(...(await exportsOf(value)))
   }
-}
-
-/** With what the project itself uses. */
-function learnTypeScript(file: string): boolean {
-  const resolve = createRequire(file)
-  for (const hook of ['tsx/cjs', 'ts-node/register/transpile-only']) {
-    try {
-      resolve(hook)
-      return true
-    } catch {
-      // not installed: the next
-    }
-  }
-  return false
-}
-
-function broken(file: string, error: unknown): UserError {
-  const reason = error instanceof Error ? error.message : String(error)
-  return new UserError(`--dataSource: ${file} could not be loaded: ${reason}`, ExitCode.usage, { cause: error })
+  return all
 }
 
 /** Of whichever copy and major of TypeORM. */
 function isDataSource(value: unknown): value is DataSource {
   const { createQueryRunner, setOptions } = (value ?? {}) as Partial<DataSource>
   return typeof createQueryRunner === 'function' && typeof setOptions === 'function'
+}
+
+function isFile(file: string): boolean {
+  return statSync(file, { throwIfNoEntry: false })?.isFile() ?? false
 }

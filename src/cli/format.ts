@@ -1,4 +1,4 @@
-import type { Finding, LockHolder, LockInfo } from '../options.js'
+import type { Finding, LockHolder, LockInfo, LockList } from '../options.js'
 
 /** `3m 20s` */
 export function age(since: Date | undefined, now = Date.now()): string {
@@ -40,22 +40,53 @@ export function describeHolder({ connectionId, process, user, host }: LockHolder
   return printable(process === undefined ? details : `${process} (${details})`)
 }
 
+/** How many columns of a terminal the text takes: signs of East Asia and emoji take two, combining marks none. */
+export function widthOf(text: string): number {
+  let width = 0
+  for (const char of text) width += /\p{Mark}/u.test(char) ? 0 : WIDE.test(char) ? 2 : 1
+  return width
+}
+
+const WIDE =
+  /\p{Script=Han}|\p{Script=Hiragana}|\p{Script=Katakana}|\p{Script=Hangul}|\p{Emoji_Presentation}|[\u3000-\u303f\uff01-\uff60\uffe0-\uffe6]/u
+
+/** Its beginning, if it does not fit. */
+export function fitted(text: string, width: number): string {
+  if (widthOf(text) <= width) return text
+  let beginning = ''
+  let left = width - 1
+  for (const char of text) {
+    left -= widthOf(char)
+    if (left < 0) break
+    beginning += char
+  }
+  return `${beginning}…`
+}
+
+/** What a name may take of a line, at least: the rest of the line says who has it. */
+const LEAST_NAME = 16
+/** How far one long name may push the others' lines. */
+const MOST_NAME = 64
+
+/** Where it is too wide the first column gives way, then the end of the lines. Without a width everything is shown. */
 export function table(rows: readonly (readonly string[])[], width = Infinity): string {
-  const widths = (rows[0] ?? []).map((_, column) => Math.max(...rows.map((row) => [...(row[column] ?? '')].length)))
+  const widths = (rows[0] ?? []).map((_, column) => Math.max(...rows.map((row) => widthOf(row[column] ?? ''))))
+  const [first = 0, ...others] = widths
+  const left = width - others.reduce((sum, one) => sum + one + 2, 0)
+  widths[0] = Math.min(first, width === Infinity ? MOST_NAME : Math.max(left, LEAST_NAME))
   return rows
     .map((row) => {
-      const line = row
-        .map((cell, i) => cell + ' '.repeat((widths[i] ?? 0) - [...cell].length))
-        .join('  ')
-        .trimEnd()
-      const chars = [...line]
-      return chars.length > width ? `${chars.slice(0, width - 1).join('')}…` : line
+      const cells = row.map((cell, at) => {
+        const text = at === 0 && width < Infinity ? fitted(cell, widths[0] as number) : cell
+        return text + ' '.repeat(Math.max(0, (widths[at] ?? 0) - widthOf(text)))
+      })
+      return fitted(cells.join('  ').trimEnd(), width)
     })
     .join('\n')
 }
 
-export function lockTable(locks: readonly LockInfo[], width?: number): string {
-  if (locks.length === 0) return 'No locks are held.'
+export function lockTable(locks: LockList, width?: number): string {
+  if (locks.length === 0) return locks.note === undefined ? 'No locks are held.' : 'No locks are known of.'
   const rows = locks.map((lock) => {
     const { holder, waiters } = lock
     const longest = waiters.map(({ since }) => since).find((since) => since !== undefined)

@@ -1,10 +1,14 @@
 #!/usr/bin/env node
+import { argumentsOf } from './arguments.js'
 import { ExitCode } from './exit-codes.js'
+import { exit, watchOutput } from './output.js'
 import { createProgram, isSaid } from './program.js'
 import { exitCodeOf, reasonOf } from './with-service.js'
 
-createProgram()
-  .parseAsync()
+watchOutput()
+const program = createProgram()
+program
+  .parseAsync(argumentsOf(program, process.argv.slice(2)), { from: 'user' })
   .catch((error: unknown) => {
     if (isSaid(error)) {
       process.exitCode = error.exitCode === 0 ? ExitCode.ok : ExitCode.usage
@@ -15,4 +19,4 @@ createProgram()
     if (process.env.NAMED_LOCK_DEBUG) console.error(error)
   })
   // Whatever an application's DataSource file leaves running.
-  .finally(() => setImmediate(() => process.exit()))
+  .finally(() => setImmediate(() => void exit()))

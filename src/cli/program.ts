@@ -58,7 +58,7 @@ export function createProgram(): Command {
       await withService(flags, async (locks) => {
         if (watch) return watchList(locks, filter, interval, asJson)
         const list = await locks.list(filter)
-        console.log(asJson ? JSON.stringify(list, undefined, 2) : lockTable(list))
+        console.log(asJson ? JSON.stringify(list, undefined, 2) : lockTable(list, process.stdout.columns))
         if (list.note !== undefined) console.error(list.note)
       })
     })
@@ -138,6 +138,10 @@ function command(program: Command, called: string, description: string): Command
 }
 
 function duration(text: string): number {
+  // Seconds to flock(1) and sleep(1), milliseconds to JavaScript: neither is guessed.
+  if (Number(text) > 0 && text !== 'Infinity') {
+    throw new InvalidArgumentError(`It needs a unit: ${text}s, or ${text}ms?`)
+  }
   try {
     return parseDuration(text)
   } catch (error) {

@@ -69,6 +69,7 @@ async function isAgreed(name: string, holder: LockHolder): Promise<boolean> {
   try {
     return /^y(es)?$/i.test((await prompt.question(question)).trim())
   } catch {
+    process.stderr.write('\n')
     return false // Ctrl-C, or the end of the input
   } finally {
     prompt.close()

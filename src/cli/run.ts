@@ -6,7 +6,7 @@ import type { NamedLockService } from '../named-lock-service.js'
 import { Command } from './command.js'
 import { ExitCode, ofSignal, UserError } from './exit-codes.js'
 import { age, describeHolder, printable } from './format.js'
-import { FORWARDED, Interrupted, onSignals } from './signals.js'
+import { ENDING, FORWARDED, Interrupted, onSignals } from './signals.js'
 import { StatusLine } from './terminal.js'
 
 export interface RunFlags {
@@ -27,6 +27,7 @@ export async function run(
   command: readonly string[],
   flags: RunFlags,
 ): Promise<number> {
+  if (command[0] === '') throw new UserError('The command is empty.')
   let lock: NamedLock
   try {
     lock = await acquire(locks, name, flags)
@@ -45,7 +46,7 @@ export async function run(
 
 async function acquire(locks: NamedLockService, name: string, flags: RunFlags): Promise<NamedLock> {
   const ending = new AbortController()
-  const forget = onSignals(['SIGINT', 'SIGTERM', 'SIGHUP'], (signal) => ending.abort(new Interrupted(signal)))
+  const forget = onSignals(ENDING, (signal) => ending.abort(new Interrupted(signal)))
   const status = new StatusLine(process.stderr)
   const { exactName, timeout } = flags
   const told = new AbortController()
@@ -75,8 +76,8 @@ async function tell(
   for (; !until.aborted; await pause()) {
     const holder = await locks.holder(name, { exactName }).catch(() => null)
     if (until.aborted) return
-    const since = holder?.since ? `, for ${age(holder.since)}` : ''
-    const who = holder ? `held by ${describeHolder(holder)}${since}` : 'it is just changing hands'
+    const since = holder?.since ? `for ${age(holder.since)} ` : ''
+    const who = holder ? `held ${since}by ${describeHolder(holder)}` : 'it is just changing hands'
     status.show(`Waiting for '${printable(name)}' since ${age(startedAt)}: ${who}`)
   }
 }
@@ -87,7 +88,11 @@ async function runUnder(lock: NamedLock, words: readonly string[], flags: RunFla
   // Before there is a command: it may have been started before this process hears of it.
   const early: NodeJS.Signals[] = []
   let forward = (signal: NodeJS.Signals): unknown => early.push(signal)
-  const forget = onSignals(FORWARDED, (signal) => forward(signal))
+  let isToldToEnd = false
+  const forget = onSignals(FORWARDED, (signal) => {
+    isToldToEnd ||= ENDING.includes(signal)
+    forward(signal)
+  })
   const command = new Command(words, {
     NAMED_LOCK_NAME: lock.name,
     NAMED_LOCK_KEY: lock.key,
@@ -109,14 +114,14 @@ async function runUnder(lock: NamedLock, words: readonly string[], flags: RunFla
     lock.signal.removeEventListener('abort', onLost)
   }
   if (!lock.isHeld) return ExitCode.lost
-  await holdUntil(endOfHold, lock.signal)
+  if (!isToldToEnd) await holdUntil(endOfHold, lock.signal)
   return code
 }
 
 /** So that machines whose clocks differ do not run a job one after the other. Who is told to end does so at once. */
 async function holdUntil(end: number, lost: AbortSignal): Promise<void> {
   const ending = new AbortController()
-  const forget = onSignals(['SIGINT', 'SIGTERM', 'SIGHUP'], () => ending.abort())
+  const forget = onSignals(ENDING, () => ending.abort())
   const signal = AbortSignal.any([ending.signal, lost])
   await sleep(Math.max(0, end - performance.now()), undefined, { signal }).catch(() => undefined)
   forget()

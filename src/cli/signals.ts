@@ -1,5 +1,8 @@
-/** Those by which somebody outside ends a program, or talks to it. */
-export const FORWARDED = ['SIGINT', 'SIGTERM', 'SIGHUP', 'SIGQUIT', 'SIGUSR1', 'SIGUSR2'] as const
+/** Those by which somebody outside ends a program. */
+export const ENDING: readonly NodeJS.Signals[] = ['SIGINT', 'SIGTERM', 'SIGHUP']
+
+/** Those that are the command's business, too. */
+export const FORWARDED: readonly NodeJS.Signals[] = [...ENDING, 'SIGQUIT', 'SIGUSR1', 'SIGUSR2']
 
 /** Calls `listener` for each of these signals instead of what they do by themselves; the result undoes it. */
 export function onSignals(signals: readonly NodeJS.Signals[], listener: (signal: NodeJS.Signals) => void): () => void {

@@ -1,4 +1,5 @@
 import type { WriteStream } from 'node:tty'
+import { fitted } from './format.js'
 
 const HIDE = '\x1b[?25l'
 const SHOW = '\x1b[?25h'
@@ -18,10 +19,8 @@ export class StatusLine {
 
   show(text: string): void {
     if (!this.isUseful) return
-    const chars = [...text]
-    const most = (this.#stream.columns || 80) - 1
     this.#isShown = true
-    this.#stream.write(`\r\x1b[K${chars.length > most ? `${chars.slice(0, most - 1).join('')}…` : text}`)
+    this.#stream.write(`\r\x1b[K${fitted(text, (this.#stream.columns || 80) - 1)}`)
   }
 
   clear(): void {

@@ -2,8 +2,12 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import type { NamedLockService } from '../named-lock-service.js'
 import type { ListOptions } from '../options.js'
 import { lockTable } from './format.js'
-import { onSignals } from './signals.js'
+import { outputFailed } from './output.js'
+import { ENDING, onSignals } from './signals.js'
 import { Screen } from './terminal.js'
+
+/** `--interval 0` would keep the server busy with nothing else. */
+const SHORTEST = 100
 
 /** The list, again and again, until the program is told to end: in place on a terminal, else one after the other. */
 export async function watchList(
@@ -13,10 +17,11 @@ export async function watchList(
   asJson: boolean,
 ): Promise<void> {
   const ending = new AbortController()
-  const forget = onSignals(['SIGINT', 'SIGTERM', 'SIGHUP'], () => ending.abort())
+  const ended = AbortSignal.any([ending.signal, outputFailed])
+  const forget = onSignals(ENDING, () => ending.abort())
   const screen = process.stdout.isTTY && !asJson ? new Screen(process.stdout) : undefined
   try {
-    while (!ending.signal.aborted) {
+    while (!ended.aborted) {
       const list = await locks.list(filter)
       if (screen) {
         const head = `Every ${interval / 1000} s, last at ${new Date().toLocaleTimeString()}; Ctrl-C ends it`
@@ -25,7 +30,7 @@ export async function watchList(
       } else {
         process.stdout.write(asJson ? `${JSON.stringify(list)}\n` : `${lockTable(list)}\n\n`)
       }
-      await sleep(interval, undefined, { signal: ending.signal }).catch(() => undefined)
+      await sleep(Math.max(interval, SHORTEST), undefined, { signal: ended }).catch(() => undefined)
     }
   } finally {
     screen?.close()

@@ -3,6 +3,7 @@ import { NamedLockError } from '../errors.js'
 import { NamedLockService } from '../named-lock-service.js'
 import { findDataSource, type ConnectionFlags } from './data-source-file.js'
 import { ExitCode, UserError } from './exit-codes.js'
+import { withOutputOnStderr } from './output.js'
 
 export interface ServiceFlags extends ConnectionFlags {
   /** False for `--no-namespace`. */
@@ -18,19 +19,24 @@ export async function withService<T>(
   work: (locks: NamedLockService, dataSource: DataSource) => Promise<T>,
   purpose: 'locks' | 'check' | 'migrations' = 'locks',
 ): Promise<T> {
-  const dataSource = await findDataSource(flags)
+  const dataSource = await withOutputOnStderr(() => findDataSource(flags))
   if (!dataSource.isInitialized) {
     // As TypeORM's own command line does: asking about locks must not change a schema.
     dataSource.setOptions({
       synchronize: false,
       migrationsRun: false,
       dropSchema: false,
-      logging: purpose === 'migrations' ? ['query', 'error', 'schema'] : false,
+      // `false` would leave the logger that it has.
+      ...(purpose === 'migrations'
+        ? { logging: ['query', 'error', 'schema'] }
+        : { logging: [], logger: 'simple-console' }),
       // What is checked is the application's pool.
       ...{ subscribers: [], ...(purpose !== 'check' && { poolSize: POOL_SIZE }) },
     })
     await dataSource.initialize().catch((error: unknown) => {
-      throw new UserError(`The database can not be reached: ${reasonOf(error)}`, ExitCode.unavailable, { cause: error })
+      throw new UserError(`Could not connect to the database: ${reasonOf(error)}`, ExitCode.unavailable, {
+        cause: error,
+      })
     })
   }
   try {

@@ -1,4 +1,5 @@
 import { hostname } from 'node:os'
+import type { Claim } from '../queue/claim.js'
 import type { Slots } from '../queue/slots.js'
 import { outside } from '../session/outside.js'
 
@@ -84,25 +85,36 @@ export class LockNotes {
     const held: Noted[] = []
     const waited: Record<string, string> = {}
     let count = 0
-    for (const { holder, head } of this.#slots.all()) {
-      if (count >= MOST) break
-      if (holder?.isHeld && now - holder.grantedAt >= LOOK_EVERY) {
-        const { key, name } = holder.target
-        held.push({
-          key,
-          connectionId: holder.session?.connectionId ?? '',
-          since: Math.round(performance.timeOrigin + holder.grantedAt), // the same at every look
-          ...(!key.endsWith(name) && { name }),
-        })
-        count++
-      } else if (head && now - head.startedAt >= LOOK_EVERY && !head.target.key.endsWith(head.name)) {
-        waited[head.target.key] = head.name
-        count++
+    const note = (mustHaveName: boolean): void => {
+      for (const { holder, head } of this.#slots.all()) {
+        if (count >= MOST) return
+        const claim = holder ?? head
+        if (!claim || isTold(claim) === mustHaveName) continue
+        if (holder?.isHeld && now - holder.grantedAt >= LOOK_EVERY) {
+          held.push({
+            key: holder.target.key,
+            connectionId: holder.session?.connectionId ?? '',
+            since: Math.round(performance.timeOrigin + holder.grantedAt), // the same at every look
+            ...(mustHaveName && { name: holder.name }),
+          })
+          count++
+        } else if (mustHaveName && head && now - head.startedAt >= LOOK_EVERY) {
+          waited[head.target.key] = head.name
+          count++
+        }
       }
     }
+    // Where there are too many: what nobody else can tell comes first.
+    note(true)
+    note(false)
     if (count === 0) return ''
     return JSON.stringify({ process: THIS_PROCESS, held, waited } satisfies Note)
   }
+}
+
+/** The key itself tells the name. */
+function isTold({ target }: Claim): boolean {
+  return target.key.endsWith(target.name)
 }
 
 /** Puts the notes together. They are written by whoever is on the server: what does not look like one is left out. */

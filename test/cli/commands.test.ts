@@ -124,8 +124,9 @@ describe('named-lock', function () {
       [['list', '--url', 'http://x'], 64, /should look like/],
       [['list', '-d', 'nowhere.js'], 64, /there is no file/],
       [['list', '-d', 'package.json'], 64, /could not be loaded|exports no DataSource/],
-      [['list', '--url', 'mysql://a:b@127.0.0.1:1/c'], 69, /can not be reached/],
+      [['list', '--url', 'mysql://a:b@127.0.0.1:1/c'], 69, /Could not connect to the database/],
       [['run', 'x', '--timeout', 'soon', '--url', 'mysql://a:b@127.0.0.1:1/c', '--', 'true'], 64, /duration/],
+      [['run', 'x', '--timeout', '5', '--url', 'mysql://a:b@127.0.0.1:1/c', '--', 'true'], 64, /5s, or 5ms/],
       [['run', 'x', '--url', 'mysql://a:b@127.0.0.1:1/c'], 64, /missing required argument/],
     ]
     for (const [args, code, pattern] of wrong) {

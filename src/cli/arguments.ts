@@ -1,0 +1,27 @@
+import type { Command } from 'commander'
+
+/**
+ * Puts `--` before the command of `run` where it was left out: from its first word on, everything is the command's own, as with
+ * flock(1), nice(1) and sudo(8). Else `run job psql -d app` would take the `-d` for its own.
+ */
+export function argumentsOf(program: Command, words: readonly string[]): string[] {
+  const run = program.commands.find((one) => one.name() === words[0])
+  if (run?.name() !== 'run') return [...words]
+  let operands = 0
+  for (let at = 1; at < words.length; at++) {
+    const word = words[at] as string
+    if (word === '--') return withoutSecondMark(words, at, operands)
+    const option = run.options.find(({ short, long }) => short === word || long === word)
+    if (option) at += option.required ? 1 : 0
+    else if (word === '-' || !word.startsWith('-')) {
+      if (++operands === 2) return [...words.slice(0, at), '--', ...words.slice(at)]
+    }
+  }
+  return [...words]
+}
+
+/** `run -- -name -- command` */
+function withoutSecondMark(words: readonly string[], at: number, operands: number): string[] {
+  const isSecond = operands === 0 && words[at + 2] === '--'
+  return isSecond ? [...words.slice(0, at + 2), ...words.slice(at + 3)] : [...words]
+}
