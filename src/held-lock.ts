@@ -4,6 +4,7 @@ import type { LockScope } from './lock-scope.js'
 import type { Claim } from './queue/claim.js'
 import { databaseError } from './session/database-error.js'
 import type { Request } from './session/place.js'
+import type { AcquireTrace } from './tracing.js'
 
 /** The handle: one claim for each name. Handles of a re-entrant scope share their claims. */
 export class HeldLock extends NamedLock<any> {
@@ -14,6 +15,8 @@ export class HeldLock extends NamedLock<any> {
   readonly scope: LockScope | undefined
   /** It can not be given back before its transaction has ended. */
   lasts = false
+  /** How it was got, where somebody traces that. */
+  trace: AcquireTrace | undefined
   readonly #onReleased: (claim: Claim) => void
   /** The server's answer to the release was that the lock had not been held any more: nobody knows since when. */
   foundLost: Error | undefined

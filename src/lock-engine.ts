@@ -21,7 +21,7 @@ import { reentrancyRefused, refuseInsideTransaction } from './transaction/checks
 import { watchTransactions } from './transaction/foreign-transactions.js'
 import { Transactions, type TransactionsHost, type TransactionWork } from './transaction/transactions.js'
 import { timeoutError } from './timeout-error.js'
-import { isTraced, traced } from './tracing.js'
+import { callUnder, isTraced, traced } from './tracing.js'
 import { logEvents } from './typeorm-logger.js'
 
 type AnyWork = (lock: any) => unknown
@@ -111,7 +111,8 @@ export class LockEngine {
 
   async lockTransaction(manager: unknown, names: LockNames, call: CallSettings): Promise<void> {
     this.#closing.check()
-    return this.#transactions.lock(manager, names, call)
+    const lock = (): Promise<readonly string[]> => this.#transactions.lock(manager, names, call)
+    await (isTraced() ? traced(this.#events.owner, names, call.timeout, lock) : lock())
   }
 
   async runMigrations(options: unknown): Promise<unknown> {
@@ -263,7 +264,8 @@ export class LockEngine {
     scope.lock = lock
     let result: unknown
     try {
-      result = await runInScope(scope, work, lock)
+      // Whoever traces wants the work inside of a span of its own.
+      result = await (lock.trace ? callUnder(lock, () => runInScope(scope, work, lock)) : runInScope(scope, work, lock))
     } catch (error) {
       scope.open = false
       await lock.release()

@@ -27,8 +27,10 @@ const FOR_ESM: Readonly<Record<Tool, { readonly hooks?: string; readonly importe
  * nothing, by Node.js itself, which knows neither decorators nor imports without an ending.
  */
 export async function loadModule(file: string): Promise<object> {
-  if (!/\.[cm]?ts$/.test(file) || isTaught()) return importFile(file)
+  if (!/\.[cm]?ts$/.test(file)) return importFile(file)
   const isEsm = isEsModule(file)
+  // What was taught by `node --require` knows only that.
+  if (isTaught()) return isEsm ? importFile(file) : (createRequire(file)(file) as object)
   const tool = TOOLS.find((one) => isInstalled(one, file))
   if (tool && isEsm) await teachEsm(tool, file)
   else if (tool) createRequire(file)(FOR_COMMONJS[tool])

@@ -7,6 +7,7 @@ import { ExitCode } from './exit-codes.js'
 import { age, describeHolder, findingsText, lockTable, printable } from './format.js'
 import { release, type ReleaseFlags } from './release.js'
 import { run, type RunFlags } from './run.js'
+import { widthOfOutput } from './terminal.js'
 import { watchList } from './watch-list.js'
 import { withService, type ServiceFlags } from './with-service.js'
 
@@ -58,7 +59,7 @@ export function createProgram(): Command {
       await withService(flags, async (locks) => {
         if (watch) return watchList(locks, filter, interval, asJson)
         const list = await locks.list(filter)
-        console.log(asJson ? JSON.stringify(list, undefined, 2) : lockTable(list, process.stdout.columns))
+        console.log(asJson ? JSON.stringify(list, undefined, 2) : lockTable(list, widthOfOutput()))
         if (list.note !== undefined) console.error(list.note)
       })
     })

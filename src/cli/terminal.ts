@@ -4,6 +4,11 @@ import { fitted } from './format.js'
 const HIDE = '\x1b[?25l'
 const SHOW = '\x1b[?25h'
 
+/** Columns of the terminal; undefined where there is none, or none that tells. */
+export function widthOfOutput(): number | undefined {
+  return process.stdout.columns || undefined
+}
+
 /** One line of a terminal that is written again and again. Elsewhere nothing is written at all. */
 export class StatusLine {
   readonly #stream: WriteStream

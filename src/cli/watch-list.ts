@@ -4,7 +4,7 @@ import type { ListOptions } from '../options.js'
 import { lockTable } from './format.js'
 import { outputFailed } from './output.js'
 import { ENDING, onSignals } from './signals.js'
-import { Screen } from './terminal.js'
+import { Screen, widthOfOutput } from './terminal.js'
 
 /** `--interval 0` would keep the server busy with nothing else. */
 const SHORTEST = 100
@@ -26,7 +26,7 @@ export async function watchList(
       if (screen) {
         const head = `Every ${interval / 1000} s, last at ${new Date().toLocaleTimeString()}; Ctrl-C ends it`
         const note = list.note === undefined ? '' : `\n\n${list.note}`
-        screen.draw(`${head}\n\n${lockTable(list, process.stdout.columns)}${note}`)
+        screen.draw(`${head}\n\n${lockTable(list, widthOfOutput())}${note}`)
       } else {
         process.stdout.write(asJson ? `${JSON.stringify(list)}\n` : `${lockTable(list)}\n\n`)
       }

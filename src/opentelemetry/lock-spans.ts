@@ -2,6 +2,7 @@ import {
   context,
   SpanKind,
   SpanStatusCode,
+  trace,
   type Attributes,
   type Context,
   type Span,
@@ -10,15 +11,26 @@ import {
 import type { NamedLockEvents } from '../events.js'
 import type { NamedLockService } from '../named-lock-service.js'
 import { acquireChannel, type AcquireTrace } from '../tracing.js'
+import { harmless } from './harmless.js'
 
-/** One span from the call to the lock, and one from the lock to its release: siblings below the caller's. */
+/** The span of held locks that were taken by one call. */
+interface Hold {
+  readonly span: Span
+  /** Those that are still held. */
+  readonly keys: Set<string>
+}
+
+/**
+ * One span from the call to the lock, and one from the lock to its release: siblings below the caller's. The second is the active
+ * one in the work of a scoped call, so that whatever the work does is below it.
+ */
 export class LockSpans {
   readonly #locks: NamedLockService<any>
   readonly #tracer: Tracer
   readonly #attributes: Attributes
   readonly #waits = new WeakMap<AcquireTrace, { span: Span; parent: Context }>()
   /** By key: a process holds it once at a time, however often the scope is re-entered. */
-  readonly #holds = new Map<string, Span>()
+  readonly #holds = new Map<string, Hold>()
 
   constructor(locks: NamedLockService<any>, tracer: Tracer, attributes: Attributes) {
     this.#locks = locks
@@ -35,62 +47,70 @@ export class LockSpans {
     this.#locks.off('lost', this.#lost)
   }
 
-  readonly #subscribers = {
-    start: (trace: AcquireTrace): void => {
-      if (trace.service !== this.#locks) return
+  readonly #subscribers = harmless<AcquireTrace>({
+    start: (acquire) => {
+      if (acquire.service !== this.#locks) return
       const parent = context.active()
       const attributes = {
         ...this.#attributes,
         'db.operation.name': 'GET_LOCK',
-        'named_lock.name': trace.names.join(', '),
-        ...(trace.timeout < Infinity && { 'named_lock.timeout': trace.timeout / 1000 }),
+        'named_lock.name': acquire.names.join(', '),
+        ...(acquire.timeout < Infinity && { 'named_lock.timeout': acquire.timeout / 1000 }),
       }
       const span = this.#tracer.startSpan('named_lock.acquire', { kind: SpanKind.CLIENT, attributes }, parent)
-      this.#waits.set(trace, { span, parent })
+      this.#waits.set(acquire, { span, parent })
     },
-    end: (): void => {},
-    asyncStart: (): void => {},
-    asyncEnd: (trace: AcquireTrace): void => {
-      const wait = this.#waits.get(trace)
-      if (!wait) return
-      this.#waits.delete(trace)
-      this.#endWait(wait.span, trace)
-      if (trace.lock) this.#startHolds(trace.lock.keys, trace.names, wait.parent)
+    asyncEnd: (acquire) => {
+      const wait = this.#endWait(acquire)
+      if (wait && acquire.keys) this.#startHold(acquire, acquire.keys, wait.parent)
     },
-    error: (trace: AcquireTrace): void => {
-      const wait = this.#waits.get(trace)
-      if (!wait) return
-      this.#waits.delete(trace)
-      this.#endWait(wait.span, trace)
-    },
-  }
+    error: (acquire) => void this.#endWait(acquire),
+  })
 
-  #endWait(span: Span, { lock, error }: AcquireTrace): void {
-    span.setAttribute('named_lock.acquired', lock !== undefined)
+  #endWait(acquire: AcquireTrace): { readonly parent: Context } | undefined {
+    const wait = this.#waits.get(acquire)
+    if (!wait) return undefined
+    this.#waits.delete(acquire)
+    const { span } = wait
+    const { keys, error } = acquire
+    span.setAttribute('named_lock.acquired', keys !== undefined)
     if (error !== undefined) fail(span, error)
-    else if (!lock) span.setAttribute('error.type', 'TIMEOUT')
+    else if (!keys) span.setAttribute('error.type', 'TIMEOUT')
     span.end()
+    return wait
   }
 
-  #startHolds(keys: readonly string[], names: readonly string[], parent: Context): void {
-    keys.forEach((key, at) => {
-      if (this.#holds.has(key)) return
-      const attributes = { ...this.#attributes, 'named_lock.name': names[at] ?? '', 'named_lock.key': key }
-      this.#holds.set(key, this.#tracer.startSpan('named_lock.hold', { attributes }, parent))
-    })
+  #startHold(acquire: AcquireTrace, all: readonly string[], parent: Context): void {
+    const keys = all.filter((key) => !this.#holds.has(key))
+    const isLostAlready = acquire.lock?.isHeld === false
+    if (keys.length === 0 || isLostAlready) return
+    const attributes = {
+      ...this.#attributes,
+      'named_lock.name': acquire.names.filter((_, at) => keys.includes(all[at] ?? '')).join(', '),
+      'named_lock.key': keys.join(', '),
+    }
+    const span = this.#tracer.startSpan('named_lock.hold', { attributes }, parent)
+    const hold = { span, keys: new Set(keys) }
+    for (const key of keys) this.#holds.set(key, hold)
+    const { around } = acquire
+    acquire.around = (work) => {
+      context.with(trace.setSpan(parent, span), () => (around ? around(work) : work()))
+    }
   }
 
   readonly #released = ({ key }: NamedLockEvents['released'][0]): void => this.#endHold(key)
 
   readonly #lost = ({ key, error }: NamedLockEvents['lost'][0]): void => {
-    const span = this.#holds.get(key)
-    if (span) fail(span, error)
+    const hold = this.#holds.get(key)
+    if (hold) fail(hold.span, error)
     this.#endHold(key)
   }
 
   #endHold(key: string): void {
-    this.#holds.get(key)?.end()
+    const hold = this.#holds.get(key)
     this.#holds.delete(key)
+    hold?.keys.delete(key)
+    if (hold?.keys.size === 0) hold.span.end()
   }
 }
 

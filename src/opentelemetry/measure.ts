@@ -2,6 +2,7 @@ import type { Attributes, Meter } from '@opentelemetry/api'
 import type { NamedLockEvents } from '../events.js'
 import type { NamedLockService } from '../named-lock-service.js'
 import { acquireChannel, type AcquireTrace } from '../tracing.js'
+import { harmless } from './harmless.js'
 
 /** Metrics of one service; the result stops them. */
 export function measure(
@@ -58,17 +59,15 @@ export function measure(
     if (trace.service === locks) pending.add(by, of(trace.names[0] ?? ''))
   }
   const counted = new WeakSet<AcquireTrace>()
-  const subscribers = {
-    start: (trace: AcquireTrace): void => {
-      counted.add(trace)
+  const subscribers = harmless<AcquireTrace>({
+    start: (trace) => {
       change(trace, 1)
+      counted.add(trace)
     },
-    end: (): void => {},
-    asyncStart: (): void => {},
     // A call that fails before it waits has no asyncEnd, one that fails later has both.
-    error: (trace: AcquireTrace): void => void (counted.delete(trace) && change(trace, -1)),
-    asyncEnd: (trace: AcquireTrace): void => void (counted.delete(trace) && change(trace, -1)),
-  }
+    error: (trace) => void (counted.delete(trace) && change(trace, -1)),
+    asyncEnd: (trace) => void (counted.delete(trace) && change(trace, -1)),
+  })
 
   acquireChannel.subscribe(subscribers)
   locks.on('acquired', listeners.acquired)

@@ -9,6 +9,7 @@ import type { Session } from '../session/session.js'
 import type { Sessions } from '../session/sessions.js'
 import type { CallSettings } from '../settings.js'
 import { namesOf, type Target } from '../targets.js'
+import { callUnder } from '../tracing.js'
 import { adoptTransaction } from './adopted-transaction.js'
 import type { WorkRunner } from './bound-runner.js'
 import { nestedIsolation, noLongerActive, reentrancyRefused, runnerOf } from './checks.js'
@@ -65,13 +66,14 @@ export class Transactions {
     return held ? this.#runNested(level, held, names, call, work) : this.#runOutermost(names, call, work)
   }
 
-  /** `lockTransaction` */
-  async lock(manager: unknown, names: LockNames, call: CallSettings): Promise<void> {
+  /** `lockTransaction`; resolves to the keys. */
+  async lock(manager: unknown, names: LockNames, call: CallSettings): Promise<readonly string[]> {
     const startedAt = performance.now()
     const targets = await this.#host.targets(names, call)
     const { locks } = (await this.#levelOf(runnerOf(manager, this.#host.dataSource))).transaction
     locks.watchFor((session, error) => this.#host.sessionLost(session, error))
     await locks.turns.take(() => this.#lockAll(locks, targets, call, startedAt))
+    return targets.map(({ key }) => key)
   }
 
   async #runOutermost(names: LockNames, call: CallSettings, work: TransactionWork): Promise<unknown> {
@@ -95,7 +97,8 @@ export class Transactions {
     scope.transaction = level
     lock.lasts = true
     try {
-      return await transaction.run(lock, () => runInScope(scope, () => work(runner.manager, lock)))
+      const inScope = (): unknown => runInScope(scope, () => work(runner.manager, lock))
+      return await callUnder(lock, () => transaction.run(lock, inScope))
     } finally {
       scope.open = false
       lock.lasts = false

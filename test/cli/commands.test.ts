@@ -7,7 +7,7 @@ import { forEachServer } from '../support/conformance.js'
 import { until } from '../support/until.js'
 
 describe('named-lock', function () {
-  this.timeout(60_000)
+  this.timeout(180_000)
 
   afterEach(() => endClis())
 
@@ -32,6 +32,24 @@ describe('named-lock', function () {
       await ctx.outsider.releaseLock(key('foreign'))
     })
 
+    it('prints all of a long list, to whoever reads slowly', async () => {
+      const locks = await ctx.service()
+      const names = Array.from({ length: 1_500 }, (_, i) => `order:${i}`)
+      const held = await locks.acquire(names)
+      const { stdout, code } = await cli('list', '--json', '--url', url())
+      expect(code).to.equal(0)
+      expect((JSON.parse(stdout) as { name: string }[]).map(({ name }) => name)).to.have.members(names)
+      await held.release()
+    })
+
+    it('ends without a word when nobody reads on', async () => {
+      const watch = new Cli(['list', '--watch', '--interval', '100ms', '--url', url()])
+      await watch.printed(/No locks are held/)
+      watch.closeOutput()
+      const { code, stderr } = await watch.ended
+      expect([code, stderr]).to.deep.equal([141, ''])
+    })
+
     it('refreshes the list in place on a terminal, and leaves it as it was', async () => {
       const watch = new Cli(['list', '--watch', '--interval', '100ms', '--url', url()], { terminal: true })
       await watch.printed(/No locks are held/)
@@ -39,7 +57,8 @@ describe('named-lock', function () {
       // eslint-disable-next-line no-control-regex
       await watch.printed(/\x1b\[H[^]*new +connection/)
       await ctx.outsider.releaseLock(key('new'))
-      await until('the lock gone', () => watch.stdout.lastIndexOf('No locks') > watch.stdout.lastIndexOf('connection'))
+      const isGone = () => watch.stdout.lastIndexOf('No locks') > watch.stdout.lastIndexOf('connection')
+      await until('the lock gone', isGone, { within: 60_000 })
       watch.type('\u0003')
       const { code, stdout } = await watch.ended
       expect(code).to.equal(0)

@@ -7,7 +7,7 @@ import { forEachServer } from '../support/conformance.js'
 import { until } from '../support/until.js'
 
 describe('named-lock run', function () {
-  this.timeout(60_000)
+  this.timeout(180_000)
 
   forEachServer((ctx) => {
     let folder: string
@@ -67,7 +67,7 @@ describe('named-lock run', function () {
       first.send('SIGKILL')
       const { code, stdout } = await next.ended
       expect([code, stdout]).to.deep.equal([0, 'next\n'])
-      await until('the end of the command', async () => (await lines('log'))[0] === 'ended')
+      await until('the end of the command', async () => (await lines('log'))[0] === 'ended', { within: 60_000 })
     })
 
     it('passes SIGINT on to the command, and gives the lock back', async () => {
@@ -86,7 +86,8 @@ describe('named-lock run', function () {
     it('stops waiting when it is told to', async () => {
       await ctx.outsider.getLock(key('waited'))
       const run = start('waited', 'true', '--timeout', 'Infinity')
-      await until('the waiter', async () => (await ctx.outsider.userLocksOf(ctx.database)).length > 0)
+      const isWaiting = async () => (await ctx.outsider.userLocksOf(ctx.database)).length > 0
+      await until('the waiter', isWaiting, { within: 60_000 })
       run.send('SIGTERM')
       expect((await run.ended).code).to.equal(143)
       await ctx.outsider.releaseLock(key('waited'))
@@ -97,7 +98,8 @@ describe('named-lock run', function () {
       const run = start('lost', script)
       await run.printed(/in/)
       await ctx.outsider.kill((await ctx.outsider.holderOf(key('lost'))) as string)
-      await run.printed(/told/, 1_000)
+      // At once: the next sign of life would be due in ten seconds.
+      await run.printed(/told/, 8_000)
       const { code, stderr } = await run.ended
       expect(code).to.equal(79)
       expect(stderr).to.match(/^named-lock: The lock 'lost' was lost: .*\n/)
@@ -110,20 +112,50 @@ describe('named-lock run', function () {
       expect((await run.ended).code).to.equal(79)
     })
 
-    it('keeps the lock for as long as it is told, at least', async () => {
-      const run = start('short', `echo done; echo done > ${file('log')}`, '--hold-at-least', '1500ms')
+    it('keeps the lock for as long as it is told, at least, or until it is told to end', async () => {
+      const run = start('short', `echo done`, '--hold-at-least', '1h')
       await run.printed(/done/)
-      const doneAt = performance.now()
+      // Longer than the end of the command can take.
       const other = await start('short', 'true', '--timeout', '0').ended
-      if (performance.now() - doneAt < 1_200) expect(other.code).to.equal(75)
+      expect(other.code).to.equal(75)
+      run.send('SIGTERM')
       expect((await run.ended).code).to.equal(0)
-      expect(performance.now() - doneAt).to.be.greaterThan(1_200)
+      expect(await ctx.outsider.holderOf(key('short'))).to.equal(null)
+      const startedAt = performance.now()
+      expect((await start('short', 'true', '--hold-at-least', '3s').ended).code).to.equal(0)
+      expect(performance.now() - startedAt).to.be.greaterThan(3_000)
+    })
+
+    it('keeps no lock for a command that was told to end', async () => {
+      const script = `trap 'exit 3' TERM; echo in; while :; do sleep 0.1; done`
+      const run = start('ended', script, '--hold-at-least', '1h')
+      await run.printed(/in/)
+      run.send('SIGTERM')
+      expect((await run.ended).code).to.equal(3)
+    })
+
+    it('leaves Ctrl-C on a terminal to the command, and gives the lock back', async () => {
+      const script = `trap 'echo stopped; exit 9' INT; echo in; while :; do sleep 0.1; done`
+      const run = new Cli(['run', 'keyed', '--url', url(), 'sh', '-c', script], { terminal: true })
+      await run.printed(/in\r\n/)
+      run.type('\u0003')
+      const { code, stdout } = await run.ended
+      expect(code).to.equal(9)
+      expect(stdout.match(/stopped/g)).to.have.length(1)
+      expect(await ctx.outsider.holderOf(key('keyed'))).to.equal(null)
     })
 
     it('says what can not be started', async () => {
-      const end = await cli('run', 'none', '--url', url(), '--', 'no-such-command')
-      expect(end.code).to.equal(127)
-      expect(end.stderr).to.match(/^named-lock: no-such-command could not be started.*\n$/)
+      const wrong: [string, number, RegExp][] = [
+        ['no-such-command', 127, /^named-lock: 'no-such-command' could not be started: there is no such command.*\n$/],
+        [folder, 126, /^named-lock: .* could not be started: it is not executable\.\n$/],
+        ['', 64, /^named-lock: The command is empty\.\n$/],
+      ]
+      for (const [command, code, pattern] of wrong) {
+        const end = await cli('run', 'none', '--url', url(), '--', command)
+        expect(end.code).to.equal(code)
+        expect(end.stderr).to.match(pattern)
+      }
     })
 
     it('shows on a terminal who holds the lock that it waits for', async () => {

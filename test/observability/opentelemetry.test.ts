@@ -1,4 +1,5 @@
 import { expect } from 'chai'
+import type { ChannelListener } from 'node:diagnostics_channel'
 import { context, SpanStatusCode, trace } from '@opentelemetry/api'
 import { AsyncLocalStorageContextManager } from '@opentelemetry/context-async-hooks'
 import {
@@ -8,9 +9,16 @@ import {
   PeriodicExportingMetricReader,
 } from '@opentelemetry/sdk-metrics'
 import { BasicTracerProvider, InMemorySpanExporter, SimpleSpanProcessor } from '@opentelemetry/sdk-trace-base'
-import { NamedLockClosedError, NamedLockLostError, NamedLockTimeoutError } from '../../src/index.js'
+import { DataSource } from 'typeorm'
+import {
+  NamedLockClosedError,
+  NamedLockLostError,
+  NamedLockTimeoutError,
+  WithNamedLock,
+  type NamedLockService,
+} from '../../src/index.js'
 import { instrumentNamedLocks } from '../../src/opentelemetry/index.js'
-import { acquireChannel } from '../../src/tracing.js'
+import { acquireChannel, type AcquireTrace } from '../../src/tracing.js'
 import { InMemoryNamedLockService } from '../../src/testing/index.js'
 import { rejection } from '../support/rejection.js'
 import { until } from '../support/until.js'
@@ -78,10 +86,82 @@ describe('instrumentNamedLocks', () => {
       'named_lock.timeout': 10,
       'named_lock.acquired': true,
     })
-    const holds = spansOf('named_lock.hold')
-    expect(holds.map((span) => span.attributes['named_lock.name'])).to.have.members(['order:1', 'order:2'])
-    for (const hold of holds) expect(hold.parentSpanContext?.spanId).to.equal(caller.spanContext().spanId)
+    const [hold, ...others] = spansOf('named_lock.hold')
+    expect(others).to.deep.equal([])
+    expect(hold!.attributes).to.include({ 'named_lock.name': 'order:1, order:2' })
+    expect(hold!.parentSpanContext?.spanId).to.equal(caller.spanContext().spanId)
     expect(acquireChannel.start.hasSubscribers).to.equal(true)
+  })
+
+  it('makes the span of the hold the active one in the work', async () => {
+    const tracer = tracerProvider.getTracer('test')
+    const statement = async () => tracer.startSpan('statement').end()
+    const parents = () => spansOf('statement').map((span) => span.parentSpanContext?.spanId)
+    const holds = () => spansOf('named_lock.hold').map((span) => span.spanContext().spanId)
+    class Orders {
+      constructor(readonly locks: NamedLockService) {}
+      @WithNamedLock('order:4')
+      async pay(): Promise<void> {
+        await statement()
+      }
+    }
+    await locks.withLock('order:1', async () => {
+      await statement()
+      // Re-entered, it is the same hold still.
+      await locks.withLock('order:1', { reentrant: true }, statement)
+    })
+    expect(parents()).to.deep.equal([holds()[0], holds()[0]])
+    await locks.tryWithLock('order:2', statement)
+    await locks.transaction('order:3', statement)
+    await new Orders(locks).pay()
+    expect(parents().slice(2)).to.deep.equal(holds().slice(1))
+    expect(holds()).to.have.length(4)
+    expect(trace.getSpan(context.active())).to.equal(undefined)
+    const failing = locks.withLock('order:1', () => {
+      throw new RangeError('mine')
+    })
+    await rejection(failing, RangeError)
+    expect(await locks.withLock('order:1', () => 'a value')).to.equal('a value')
+  })
+
+  it('makes spans of locks that last as long as a transaction', async () => {
+    const dataSource = await new DataSource({ type: 'sqljs' }).initialize()
+    await using sqlLocks = new InMemoryNamedLockService(dataSource)
+    const stopThem = instrumentNamedLocks(sqlLocks, { tracerProvider, meterProvider })
+    await dataSource.transaction(async (manager) => {
+      await sqlLocks.lockTransaction(manager, 'stock')
+      expect(spansOf('named_lock.acquire')).to.have.length(1)
+      expect(spansOf('named_lock.hold')).to.have.length(0)
+    })
+    await until('the release', () => spansOf('named_lock.hold').length === 1)
+    expect(spansOf('named_lock.acquire')[0]!.attributes).to.include({ 'named_lock.acquired': true })
+    expect(spansOf('named_lock.hold')[0]!.attributes).to.include({ 'named_lock.name': 'stock' })
+    stopThem()
+    await dataSource.destroy()
+  })
+
+  it('harms nobody when it fails', async () => {
+    const warnings: string[] = []
+    const { emitWarning } = process
+    process.emitWarning = (warning: string | Error) => void warnings.push(String(warning))
+    const no = () => {
+      throw new Error('no telemetry')
+    }
+    const stopIt = instrumentNamedLocks(locks, {
+      meterProvider,
+      metricName: no,
+      tracerProvider: { getTracer: () => ({ startSpan: no, startActiveSpan: no }) },
+    })
+    const breakWork = (acquire: AcquireTrace) => (acquire.around = no)
+    acquireChannel.asyncEnd.subscribe(breakWork as ChannelListener)
+    try {
+      expect(await locks.withLock('a', () => 'a value')).to.equal('a value')
+      expect(warnings.filter((warning) => warning.includes('no telemetry'))).to.have.length.greaterThan(2)
+    } finally {
+      stopIt()
+      acquireChannel.asyncEnd.unsubscribe(breakWork as ChannelListener)
+      process.emitWarning = emitWarning
+    }
   })
 
   it('tells waits that failed and locks that were lost', async () => {

@@ -51,10 +51,15 @@ export class Cli {
   }
 
   /** Waits until something has been printed. */
-  async printed(pattern: RegExp, within = 15_000): Promise<void> {
+  async printed(pattern: RegExp, within = 60_000): Promise<void> {
     const seen = () => pattern.test(this.stdout) || this.#hasEnded
     await until(`${String(pattern)} from named-lock`, seen, { within })
     if (!pattern.test(this.stdout)) throw new Error(`named-lock ended without it: ${this.stdout}${this.stderr}`)
+  }
+
+  /** Nobody reads on: what it prints from then on can not be written. */
+  closeOutput(): void {
+    this.#process.stdout?.destroy()
   }
 
   type(text: string): void {

@@ -11,7 +11,7 @@ export interface UntilOptions {
 export async function until<T>(
   description: string,
   condition: () => T | Promise<T>,
-  { within = 5_000, every = 10 }: UntilOptions = {},
+  { within = 15_000, every = 10 }: UntilOptions = {},
 ): Promise<NonNullable<T>> {
   const end = performance.now() + within
   let last: unknown
