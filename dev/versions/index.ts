@@ -7,12 +7,12 @@ import { run } from '../servers/run.js'
 
 const files = ['package.json', 'package-lock.json', '.npmrc'] as const
 
-/** What package.json of this folder lists, in a folder of the cache: some 500 MB, fetched once. */
-async function installed(): Promise<string> {
-  const lock = await readFile(path.join(__dirname, 'package-lock.json'))
+/** What the package.json there lists, in a folder of the cache (some 500 MB for that of this folder), fetched once. */
+async function installed(from = __dirname): Promise<string> {
+  const lock = await readFile(path.join(from, 'package-lock.json'))
   const hash = createHash('sha256').update(lock).digest('hex').slice(0, 12)
   const folder = await cachedFolder(`versions-${process.platform}-${process.arch}-${hash}`, async (unfinished) => {
-    for (const file of files) await cp(path.join(__dirname, file), path.join(unfinished, file))
+    for (const file of files) await cp(path.join(from, file), path.join(unfinished, file))
     await run(['npm', 'ci', '--no-audit', '--no-fund'], { cwd: unfinished })
   })
   return path.join(folder, 'node_modules')
@@ -28,4 +28,9 @@ export async function otherNode(major: number): Promise<string | undefined> {
   const folder = await otherVersion(`node-${major}-${process.platform}-${process.arch}`)
   const file = path.join(folder, 'bin/node')
   return existsSync(file) ? file : undefined
+}
+
+/** The node_modules with another NestJS, and the TypeORM that goes with it. */
+export function otherNest(major: 10 | 12): Promise<string> {
+  return installed(path.join(__dirname, `nest-${major}`))
 }
