@@ -13,7 +13,6 @@ import { Slots } from './queue/slots.js'
 import { migrationsLock, readMigrationOptions } from './migrations/run-migrations.js'
 import { Reporter } from './reporter.js'
 import { DedicatedSource } from './session/dedicated-source.js'
-import { poolSizeOf } from './session/driver.js'
 import { Sessions } from './session/sessions.js'
 import { defaultCall, readCallOptions, readServiceOptions, type CallSettings, type Settings } from './settings.js'
 import { namesOf, Targets, type Target } from './targets.js'
@@ -67,7 +66,7 @@ export class LockEngine {
     this.#targets = new Targets(dataSource, settings, this.#sessions)
     this.#notes = new LockNotes(this.#slots)
     this.#closing = new Closing(this.#slots, this.#sessions, settings.closeTimeout)
-    this.inspector = new Inspector(this.#slots, this.#targets, this.#closing, () => poolSizeOf(dataSource))
+    this.inspector = new Inspector(this.#slots, this.#targets, this.#closing, () => dialect.pool.size(dataSource))
     this.#defaultCall = defaultCall(settings.timeout)
     this.#defaultTry = defaultCall(0)
     this.#sessions.onSilence = (session) => this.#slots.checkOwner(session)

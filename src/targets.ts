@@ -1,6 +1,6 @@
 import type { DataSourceLike } from './data-source-like.js'
 import { InvalidLockNameError } from './errors.js'
-import { checkName, keyFor } from './lock-name.js'
+import { checkName } from './lock-name.js'
 import type { LockName, LockNames } from './options.js'
 import { databaseOf } from './session/driver.js'
 import type { Sessions } from './session/sessions.js'
@@ -47,7 +47,7 @@ export class Targets {
     }
     const recent = this.#recent.get(name)
     if (recent) return recent
-    const key = keyFor(this.#space(), name)
+    const key = dialect.keyFor(this.#space(), name)
     const target = {
       name: typeof name === 'string' ? name : String(name),
       key,

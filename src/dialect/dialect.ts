@@ -1,5 +1,6 @@
-import type { Finding } from '../options.js'
-import type { RawConnection } from '../session/connection.js'
+import type { DataSourceLike } from '../data-source-like.js'
+import type { Finding, LockName } from '../options.js'
+import type { RawConnection, RunnerLike } from '../session/connection.js'
 import type { LockTable } from './lock-table.js'
 
 /** Which server a session found at the other end. */
@@ -23,6 +24,9 @@ export interface ServerFacts {
 /** Sends one statement and resolves to its rows. */
 export type Ask = (sql: string) => Promise<unknown>
 
+/** What a session is for: locks alone, locks and the application's work, or locks inside a transaction that runs already. */
+export type SessionUse = 'locks' | 'work' | 'transaction'
+
 /** How a wait ended by an error of the server: somebody cancelled it, the server saw a deadlock, or a limit ran out. */
 export type WaitFailure = 'cancelled' | 'slice' | 'deadlock' | 'other'
 
@@ -31,9 +35,10 @@ export interface CounterStatements {
   readonly create: string
   /** Makes the counter of that key at least one more than it is, and more than `floor`. */
   raise(key: string, floor: bigint): string
-  /** What the last `raise` of the connection made of it. */
-  readonly last: string
-  readonly commit: string
+  /** What the last `raise` of the connection made of it; left out where `raise` answers that itself. */
+  readonly last?: string | undefined
+  /** Left out where every statement is committed by itself. */
+  readonly commit?: string | undefined
   /** The error says that there is no such table. */
   isMissing(error: unknown): boolean
 }
@@ -44,6 +49,29 @@ export interface PreparedRequests {
   readonly give: string
   /** The parameter for a literal; undefined for one that can only be written out. */
   parameter(literal: string): string | undefined
+}
+
+/** A DataSource's pool, as far as it lets itself be watched. TypeORM and the drivers promise none of it. */
+export interface PoolWatch {
+  /** True once the pool is being closed: `DataSource.destroy()` waits for its connections then. */
+  readonly isClosing: boolean
+  /** Somebody waits for a connection right now. */
+  readonly hasWaiters: boolean
+  stop(): void
+}
+
+/** What is to be known about the pool of a driver. */
+export interface PoolDriver {
+  /** How many connections the DataSource's pool may open. */
+  size(dataSource: DataSourceLike): number
+  /** Calls `onWaiter` when somebody has to wait for a connection. */
+  watch(dataSource: DataSourceLike, onWaiter: () => void): PoolWatch
+  /** Calls `listener` when the pool of a pinned connection is closed, and lets that not wait for the connection. Returns how to undo it. */
+  onEnd(connection: object, runner: RunnerLike, listener: () => void): () => void
+  /** What it returns ends those connections of the DataSource that are still there then, without a word to the server. */
+  ending(dataSource: DataSourceLike): () => void
+  /** The `extra` (and more) of a DataSource like the given one, with a small pool of its own. */
+  ownOptions(options: { readonly extra?: object }, size: number): object
 }
 
 /**
@@ -58,6 +86,18 @@ export interface Dialect {
   readonly isCertain?: boolean | undefined
   /** Reader locks. */
   readonly hasSharedLocks: boolean
+  readonly pool: PoolDriver
+  /** The driver's connection as sessions use it; the same for the same connection. */
+  wire(connection: RawConnection): RawConnection
+  /** Why the server keeps no lease, and what follows from that. */
+  readonly noLease: string
+
+  /** The key of a name in a namespace. */
+  keyFor(namespace: string | false, name: LockName): string
+  /** Whether keys begin with their namespace and the name, as far as `keyFor` of lock-name.ts does that. */
+  readonly hasReadableKeys: boolean
+  /** The literal of the polling mark of whatever has that exclusion key. */
+  markLiteral(exclusionKey: string): string
 
   /** A key as it stands in SQL. */
   literal(key: string): string
@@ -87,9 +127,9 @@ export interface Dialect {
   counter?(table: string): CounterStatements
   /** The most expressions of one statement. */
   readonly batchLimit: number
-  /** One statement that evaluates expressions (joined by commas) from left to right, each exactly once. */
-  batch(expressions: string): string
-  /** The same for a single expression, which costs the server less. */
+  /** One statement that evaluates so many expressions (joined by commas) from left to right, each exactly once. For sessions with the use `locks`. */
+  batch(expressions: string, count: number): string
+  /** The same for a single expression, on any session. */
   single(expression: string): string
   /** `single(take(…))` and `single(give(…))` with a parameter for the literal, where a prepared statement is faster. */
   readonly prepared?: PreparedRequests | undefined
@@ -97,7 +137,9 @@ export interface Dialect {
   readBatch(rows: unknown): (string | undefined)[]
 
   /** Waits up to `milliseconds` for the lock, unless `mark` is taken: answers 1, 0 or -1 in its first column. */
-  wait(literal: string, mark: string, milliseconds: number): string
+  wait(literal: string, mark: string, milliseconds: number, inTransaction: boolean): string
+  /** What makes a transaction usable again in which a wait has failed; left out where a wait's error does it no harm. */
+  readonly afterFailedWait?: string | undefined
   waitFailure(error: unknown): WaitFailure
   /** Ends whatever statement that connection runs. */
   cancel(connectionId: string): string
@@ -111,7 +153,7 @@ export interface Dialect {
   /** Every lock of the server, as far as it can be seen; an error that names the grant where only a right is missing. */
   readLocks(ask: Ask): Promise<LockTable>
   /** Leaves a note on a session that whoever may see the server's locks can read. It costs the server next to nothing. */
-  leaveNote(text: string): string
+  leaveNote?(text: string): string
   /** The notes of all sessions. */
   readNotes(ask: Ask): Promise<readonly string[]>
 
@@ -121,8 +163,10 @@ export interface Dialect {
   /**
    * Sets the lease and whatever else a lock's session needs, and finds out who the server is. Where the application's work runs on
    * it, too, its limits for statements stay.
+   *
+   * @throws UnsupportedDriverError when the server turns out to be another one, without locks.
    */
-  open(ask: Ask, leaseMs: number, isForWork: boolean): Promise<ServerFacts>
+  open(ask: Ask, leaseMs: number, use: SessionUse): Promise<ServerFacts>
   /** Ends the connection at once, without an answer from the server. */
   destroy(connection: RawConnection): void
   /** False for an error of the connection itself; an error that the server sent is a sign of life like any answer. */
@@ -133,4 +177,8 @@ export interface Dialect {
   endsTransaction(error: unknown): boolean
   /** True when the driver has given up on a statement that the server may still be running. */
   isAbandoned(error: unknown): boolean
+  /** True for an error that only repeats that the transaction failed before. */
+  isAftermath(error: unknown): boolean
+  /** True when that answer to a COMMIT says that the server has rolled the transaction back instead. */
+  isRolledBack(result: unknown): boolean
 }

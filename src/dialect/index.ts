@@ -3,19 +3,21 @@ import { UnsupportedDriverError } from '../errors.js'
 import type { Dialect } from './dialect.js'
 import { MariaDbDialect } from './mariadb.js'
 import { MySqlDialect } from './mysql.js'
+import { PostgresDialect } from './postgres.js'
 
 /** A DataSource may bring its dialect: the one for locks in memory does. */
 export const OWN_DIALECT = Symbol('typeorm-named-lock.dialect')
 
 const mysql = new MySqlDialect()
 const mariadb = new MariaDbDialect()
+const postgres = new PostgresDialect()
 
 /** Why there are no locks with a driver, for those people ask about. */
 const REASONS: Readonly<Record<string, string>> = {
   'aurora-mysql':
     'its HTTP API gives every statement another connection, and named locks belong to a connection. Use the mysql driver',
-  'aurora-postgres': 'its HTTP API gives every statement another connection, and locks belong to a connection',
-  postgres: 'PostgreSQL is not supported yet',
+  'aurora-postgres':
+    'its HTTP API gives every statement another connection, and locks belong to a connection. Use the postgres driver',
   cockroachdb: 'its advisory lock functions are stubs that lock nothing',
   sqlite: 'SQLite is a file of one machine and has no named locks',
   'better-sqlite3': 'SQLite is a file of one machine and has no named locks',
@@ -33,9 +35,10 @@ export function dialectFor(dataSource: DataSourceLike): Dialect {
   const driverType: unknown = dataSource.options.type
   if (driverType === 'mysql') return mysql
   if (driverType === 'mariadb') return mariadb
+  if (driverType === 'postgres') return postgres
   const reason = REASONS[String(driverType)] ?? 'this library knows no named locks for it'
   throw new UnsupportedDriverError(
-    `The driver '${String(driverType)}' can not be used for named locks: ${reason}. Supported are 'mysql' and 'mariadb'.`,
+    `The driver '${String(driverType)}' can not be used for named locks: ${reason}. Supported are 'mysql', 'mariadb' and 'postgres'.`,
   )
 }
 

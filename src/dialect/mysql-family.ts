@@ -1,7 +1,18 @@
 import type { Finding } from '../options.js'
+import { keyFor } from '../lock-name.js'
 import { singleRow, singleValue, type RawConnection } from '../session/connection.js'
-import type { Ask, CounterStatements, Dialect, PreparedRequests, ServerFacts, WaitFailure } from './dialect.js'
+import type {
+  Ask,
+  CounterStatements,
+  Dialect,
+  PreparedRequests,
+  ServerFacts,
+  SessionUse,
+  WaitFailure,
+} from './dialect.js'
 import { readUserVariable, type LockTable } from './lock-table.js'
+import { MARKS } from './marks.js'
+import { MYSQL2_POOL } from './mysql2-pool.js'
 import { checkServer } from './server-check.js'
 import { asciiParameter, hexLiteral } from './sql-literal.js'
 
@@ -30,6 +41,12 @@ const COMMIT_INTERRUPTED: ReadonlySet<unknown> = new Set([1053, 1180, 1317, 1927
 export abstract class MySqlFamily implements Dialect {
   abstract readonly server: string
   readonly hasSharedLocks = false
+  readonly hasReadableKeys = true
+  readonly pool = MYSQL2_POOL
+  readonly keyFor = keyFor
+  readonly noLease =
+    'The server did not take the lease (SET SESSION wait_timeout was ignored, as some proxies do): it would keep the locks ' +
+    'of a vanished client for hours. Connect past the proxy, or accept that with allowNoLease: true.'
   readonly keepAlive = 'SELECT 1'
   readonly batchLimit = 400
   readonly prepared: PreparedRequests | undefined = {
@@ -48,8 +65,17 @@ export abstract class MySqlFamily implements Dialect {
   /** An expression that names the server. */
   protected abstract readonly identity: string
 
+  /** mysql2's own shape is what sessions use. */
+  wire(connection: RawConnection): RawConnection {
+    return connection
+  }
+
   literal(key: string): string {
     return hexLiteral(key)
+  }
+
+  markLiteral(exclusionKey: string): string {
+    return hexLiteral(keyFor(MARKS, exclusionKey))
   }
 
   take(literal: string): string {
@@ -103,8 +129,8 @@ export abstract class MySqlFamily implements Dialect {
    * sizes instead of one for each. The arguments are evaluated from left to right, each once (a test holds on to that).
    * CONCAT_WS leaves NULLs out: a batch with too few answers counts as failed and is looked into.
    */
-  batch(expressions: string): string {
-    return `SELECT CONCAT_WS(',',${expressions}) AS r`
+  batch(expressions: string, count: number): string {
+    return count === 1 ? this.single(expressions) : `SELECT CONCAT_WS(',',${expressions}) AS r`
   }
 
   single(expression: string): string {
@@ -152,7 +178,8 @@ export abstract class MySqlFamily implements Dialect {
     return checkServer(ask, this, leaseMs)
   }
 
-  async open(ask: Ask, leaseMs: number, isForWork: boolean): Promise<ServerFacts> {
+  async open(ask: Ask, leaseMs: number, use: SessionUse): Promise<ServerFacts> {
+    const isForWork = use !== 'locks'
     const before = singleRow(await ask(`SELECT @@SESSION.wait_timeout AS w,@@SESSION.${this.timeLimit} AS t`))
     const seconds = Math.ceil((leaseMs + Math.max(SERVER_GRACE.least, leaseMs * SERVER_GRACE.part)) / 1000)
     await ask(`SET SESSION wait_timeout=${seconds}${isForWork ? '' : `,SESSION ${this.timeLimit}=0`}`)
@@ -198,6 +225,15 @@ export abstract class MySqlFamily implements Dialect {
   /** mysql2's `timeout` of a query, which TypeORM sets with `enableQueryTimeout`. */
   isAbandoned(error: unknown): boolean {
     return (error as { code?: unknown }).code === 'PROTOCOL_SEQUENCE_TIMEOUT'
+  }
+
+  isAftermath(): boolean {
+    return false
+  }
+
+  /** A COMMIT commits, or fails. */
+  isRolledBack(): boolean {
+    return false
   }
 
   leavesCommitOpen(error: unknown): boolean {

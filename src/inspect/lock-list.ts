@@ -2,7 +2,7 @@ import type { LockRow, LockTable } from '../dialect/lock-table.js'
 import { keyFor, keyPrefix, mayBeginWith, nameOf } from '../lock-name.js'
 import type { LockHolder, LockInfo, LockList, LockWaiter } from '../options.js'
 import type { Claim } from '../queue/claim.js'
-import { MARKS } from '../queue/marks.js'
+import { MARKS } from '../dialect/marks.js'
 import type { Slot } from '../queue/slot.js'
 import type { Slots } from '../queue/slots.js'
 import type { Targets } from '../targets.js'
@@ -56,7 +56,7 @@ export class LockLister {
     for (let i = 0; i < keys.length; i += dialect.batchLimit) {
       const some = keys.slice(i, i + dialect.batchLimit)
       const questions = some.map((key) => dialect.holderId(dialect.literal(key)))
-      const answers = dialect.readBatch(await ask(dialect.batch(questions.join(','))))
+      const answers = dialect.readBatch(await ask(dialect.batch(questions.join(','), questions.length)))
       some.forEach((key, at) => {
         const connectionId = answers[at]
         if (connectionId) rows.push({ key, isGranted: true, connectionId })

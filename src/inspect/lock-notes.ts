@@ -70,7 +70,7 @@ export class LockNotes {
     if (!session || session.lostError || this.#on !== session) this.#written = ''
     this.#on = session
     const text = this.#text()
-    if (session && !session.lostError && text !== this.#written) {
+    if (dialect.leaveNote && session && !session.lostError && text !== this.#written) {
       this.#written = text
       const used = session.lastUsed
       // A note that could not be left is worth nothing to anybody: the lock does not depend on it.

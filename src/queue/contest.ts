@@ -5,7 +5,6 @@ import {
   NamedLockDeadlockError,
   NamedLockLostError,
 } from '../errors.js'
-import { keyFor } from '../lock-name.js'
 import { singleValue } from '../session/connection.js'
 import { databaseError } from '../session/database-error.js'
 import { DirectPlace } from '../session/direct-place.js'
@@ -14,7 +13,6 @@ import type { Place, Request } from '../session/place.js'
 import type { Session } from '../session/session.js'
 import type { ClaimQueue } from './claim-queue.js'
 import type { Claim, SessionSource } from './claim.js'
-import { MARKS } from './marks.js'
 import type { SlotContext } from './slot-context.js'
 import type { Slot } from './slot.js'
 
@@ -74,7 +72,7 @@ export class Contest {
 
   /** The polling mark's literal. */
   get mark(): string {
-    return (this.#mark ??= this.#context.sessions.dialect.literal(keyFor(MARKS, this.#slot.exclusionKey)))
+    return (this.#mark ??= this.#context.sessions.dialect.markLiteral(this.#slot.exclusionKey))
   }
 
   /** `isKnownBusy`: the server has said so; otherwise what goes wrong at once is the callers' to know. */
@@ -191,9 +189,11 @@ export class Contest {
     // Work that waits for its connection must have it back in time, even where waits can not be cancelled.
     const most = alone?.isInUse ? alone.claim.deadline - sentAt : Infinity
     const slice = Math.max(1, Math.min(settings.lease / 3, most))
+    const isInTransaction = place.source?.inTransaction === true
     this.#blocked = session
     try {
-      const ended = await this.#waitEnd(place, dialect.wait(this.#slot.literal, this.mark, slice), sentAt)
+      const statement = dialect.wait(this.#slot.literal, this.mark, slice, isInTransaction)
+      const ended = await this.#waitEnd(place, statement, sentAt)
       if (ended === WON) return 'won'
       answer = ended
     } catch (error) {
@@ -207,6 +207,7 @@ export class Contest {
     await this.#unblocked()
     const failed = failure !== undefined && failure !== 'slice'
     try {
+      if (failure && isInTransaction && dialect.afterFailedWait) await session.ask(dialect.afterFailedWait)
       // Cancelled, or ended in a way that does not tell: the grant may have come just before.
       if (answer === undefined) answer = await this.#ask(place, 'owns', this.#slot.literal)
       // The answer may be old: the lease is counted from when the question was sent.

@@ -77,7 +77,7 @@ export class Batch {
     this.#flying = entries
     const [first] = entries as [Entry]
     if (expressions !== undefined && entries.length > 1) {
-      this.#session.send(this.#dialect.batch(expressions), this.#landed)
+      this.#session.send(this.#dialect.batch(expressions, entries.length), this.#landed)
     } else if (first.request === 'take' || first.request === 'give') {
       this.#session.sendLone(first.request, first.literal, this.#landed)
     } else {
@@ -138,7 +138,7 @@ export class Batch {
   #reconcile(flown: Entry[], cause: Error): void {
     const literals = [...new Set(flown.map((entry) => entry.literal))]
     this.#session.send(
-      this.#dialect.batch(literals.map((literal) => this.#dialect.owns(literal)).join(',')),
+      this.#dialect.batch(literals.map((literal) => this.#dialect.owns(literal)).join(','), literals.length),
       (error, rows) => {
         const answers = error ? [] : this.#dialect.readBatch(rows)
         if (answers.length !== literals.length) {

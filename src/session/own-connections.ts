@@ -1,5 +1,5 @@
 import type { DataSourceLike } from '../data-source-like.js'
-import { connectionsOf } from './driver.js'
+import type { PoolDriver } from '../dialect/dialect.js'
 
 type OwnDataSource = DataSourceLike & { initialize(): Promise<unknown>; destroy(): Promise<void> }
 type DataSourceConstructor = new (options: object) => OwnDataSource
@@ -13,11 +13,13 @@ const PATIENCE = 1_000
  */
 export class OwnConnections {
   readonly #application: DataSourceLike
+  readonly #pool: PoolDriver
   readonly #size: number
   #source: Promise<OwnDataSource> | undefined
 
-  constructor(application: DataSourceLike, size: number) {
+  constructor(application: DataSourceLike, pool: PoolDriver, size: number) {
     this.#application = application
+    this.#pool = pool
     this.#size = size
   }
 
@@ -37,7 +39,10 @@ export class OwnConnections {
 
   /** Ends them all. Never rejects, and waits neither for a network that swallows everything nor for a connection on its way. */
   async close(): Promise<void> {
-    const ended = this.#source?.then(end, () => {})
+    const ended = this.#source?.then(
+      (source) => end(source, this.#pool),
+      () => {},
+    )
     this.#source = undefined
     if (!ended) return
     let late: NodeJS.Timeout | undefined
@@ -47,7 +52,7 @@ export class OwnConnections {
 
   async #initialize(): Promise<OwnDataSource> {
     const Constructor = baseConstructor(this.#application)
-    const options = this.#application.options as { type: string; extra?: { connectAttributes?: object } }
+    const options = this.#application.options as { type: string; extra?: object }
     const source = new Constructor({
       ...options,
       name: undefined,
@@ -59,21 +64,16 @@ export class OwnConnections {
       migrationsRun: false,
       cache: false,
       logging: false,
-      poolSize: this.#size,
-      extra: {
-        ...options.extra,
-        connectionLimit: this.#size,
-        connectAttributes: { ...options.extra?.connectAttributes, program_name: 'typeorm-named-lock' },
-      },
+      ...this.#pool.ownOptions(options, this.#size),
     })
     await source.initialize()
     return source
   }
 }
 
-async function end(source: OwnDataSource): Promise<void> {
+async function end(source: OwnDataSource, pool: PoolDriver): Promise<void> {
   // A connection whose farewell nobody hears would keep the process alive.
-  setTimeout(connectionsOf(source), PATIENCE).unref()
+  setTimeout(pool.ending(source), PATIENCE).unref()
   // What one of them says that has just died is no news: it was to end.
   await source.destroy().catch(() => {})
 }

@@ -1,7 +1,6 @@
-import type { Dialect, ServerFacts } from '../dialect/dialect.js'
+import type { Dialect, ServerFacts, SessionUse } from '../dialect/dialect.js'
 import { NamedLockLostError } from '../errors.js'
 import type { RawCallback, RawConnection, RunnerLike } from './connection.js'
-import { onPoolEnd } from './driver.js'
 import { outside } from './outside.js'
 import { Prepared } from './prepared.js'
 import { queryWithin } from './query-within.js'
@@ -26,6 +25,8 @@ export class Session {
 
   readonly #runner: RunnerLike
   readonly #connection: RawConnection
+  /** The connection as statements are sent on it. */
+  readonly #wire: RawConnection
   readonly #dialect: Dialect
   readonly #lease: number
   readonly #keepAlive: number
@@ -54,14 +55,17 @@ export class Session {
   ) {
     this.#runner = runner
     this.#connection = connection
+    this.#wire = dialect.wire(connection)
     this.#dialect = dialect
-    this.#prepared = new Prepared(connection, dialect.prepared)
+    this.#prepared = new Prepared(this.#wire, dialect.prepared)
     this.#lease = lease.lease
     this.#keepAlive = lease.keepAlive
     this.facts = facts
     this.#aliveAt = openedAt.monotonic
     this.#aliveAtWall = openedAt.wall
-    this.#letPoolEnd = onPoolEnd(connection, () => this.lose(new Error('the DataSource was destroyed')))
+    this.#letPoolEnd = dialect.pool.onEnd(connection, runner, () =>
+      this.lose(new Error('the DataSource was destroyed')),
+    )
     connection.on('end', this.#ended)
     connection.on('error', this.#failed)
     this.#arm()
@@ -71,7 +75,6 @@ export class Session {
    * Prepares the connection of a runner that is already connected. On failure the connection is the caller's to destroy.
    *
    * @param patience How long each answer may take, in milliseconds.
-   * @param isForWork Whether the application's own statements run on it, too.
    */
   static async prepare(
     runner: RunnerLike,
@@ -79,7 +82,7 @@ export class Session {
     dialect: Dialect,
     lease: Lease,
     patience: number,
-    isForWork: boolean,
+    use: SessionUse,
   ): Promise<Session> {
     const ignore = (): void => {}
     connection.on('error', ignore) // without a listener of ours a second 'error' would end the process
@@ -88,9 +91,9 @@ export class Session {
       const ask = (sql: string): Promise<unknown> => {
         openedAt.monotonic = performance.now()
         openedAt.wall = Date.now()
-        return queryWithin(connection, sql, patience)
+        return queryWithin(dialect.wire(connection), sql, patience)
       }
-      const facts = await dialect.open(ask, lease.lease, isForWork)
+      const facts = await dialect.open(ask, lease.lease, use)
       return new Session(runner, connection, dialect, lease, facts, openedAt)
     } finally {
       // The session has a listener of its own by now, or the connection is about to be destroyed and may emit once more.
@@ -142,14 +145,14 @@ export class Session {
   /** Sends a statement of one column; the callback is called exactly once, also when the session dies meanwhile. */
   send(sql: string, callback: RawCallback): void {
     const answered = this.#sending(callback)
-    if (answered) this.#connection.query(sql, answered)
+    if (answered) this.#wire.query(sql, answered)
   }
 
   /** The same for `single(take(literal))` or `single(give(literal))`, which come again and again. */
   sendLone(request: 'take' | 'give', literal: string, callback: RawCallback): void {
     const answered = this.#sending(callback)
     if (!answered || this.#prepared.send(request, literal, answered)) return
-    this.#connection.query(this.#dialect.single(this.#dialect[request](literal)), answered)
+    this.#wire.query(this.#dialect.single(this.#dialect[request](literal)), answered)
   }
 
   /** What is to be called with the answer to a statement that is sent now; undefined when the session is dead, and that was told. */
@@ -202,7 +205,7 @@ export class Session {
       return
     }
     const askedAt = { monotonic: performance.now(), wall: Date.now() }
-    this.#connection.query(this.#dialect.keepAlive, (failure) => {
+    this.#wire.query(this.#dialect.keepAlive, (failure) => {
       this.#working--
       if (!failure || this.#dialect.isAnswer(failure)) this.#isAliveAt(askedAt.monotonic, askedAt.wall)
       else this.lose(failure)
@@ -214,7 +217,7 @@ export class Session {
   ask(sql: string): Promise<unknown> {
     return new Promise((resolve, reject) => {
       const answered = this.#sending((error, rows) => (error ? reject(error) : resolve(rows)))
-      if (answered) this.#connection.query({ sql, rowsAsArray: true }, answered)
+      if (answered) this.#wire.query({ sql, rowsAsArray: true }, answered)
     })
   }
 

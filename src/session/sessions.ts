@@ -1,12 +1,11 @@
 import type { DataSourceLike } from '../data-source-like.js'
 import { dialectOfServer } from '../dialect/index.js'
-import type { Dialect } from '../dialect/dialect.js'
+import type { Dialect, PoolWatch, SessionUse } from '../dialect/dialect.js'
 import { NamedLockClosedError, NamedLockConfigurationError, type NamedLockLostError } from '../errors.js'
 import type { Settings } from '../settings.js'
 import { singleValue, type RawConnection, type RunnerLike } from './connection.js'
 import { Backoff } from './backoff.js'
 import { databaseError } from './database-error.js'
-import { poolSizeOf, watchPool, type PoolWatch } from './driver.js'
 import { FencingTable } from './fencing-table.js'
 import { outside } from './outside.js'
 import { OwnConnections } from './own-connections.js'
@@ -75,9 +74,9 @@ export class Sessions {
     this.#onLost = onLost
     this.fencing = settings.fencing && new FencingTable(settings.fencing.table, settings.timeout, this)
     let most = settings.maxSessions
-    const poolSize = poolSizeOf(dataSource)
+    const poolSize = dialect.pool.size(dataSource)
     if (settings.connections === 'own') {
-      this.#own = new OwnConnections(dataSource, most + 2)
+      this.#own = new OwnConnections(dataSource, dialect.pool, most + 2)
     } else {
       if (poolSize < 2) {
         throw new NamedLockConfigurationError(
@@ -119,7 +118,7 @@ export class Sessions {
     if (this.#trouble) return `no connection to the database could be had (${this.#trouble.message})`
     return this.#own
       ? 'no connection to the database could be opened in that time'
-      : `no connection came free in the DataSource's pool of ${poolSizeOf(this.#dataSource)} in that time`
+      : `no connection came free in the DataSource's pool of ${this.#dialect.pool.size(this.#dataSource)} in that time`
   }
 
   /**
@@ -210,7 +209,7 @@ export class Sessions {
       }
       const [runner, connection] = await this.#connect(await this.#source())
       try {
-        return await work((sql) => queryWithin(connection, sql, this.#mostPatience))
+        return await work((sql) => queryWithin(this.#dialect.wire(connection), sql, this.#mostPatience))
       } catch (error) {
         if (error instanceof SilentConnectionError) this.#dialect.destroy(connection)
         throw error
@@ -290,8 +289,7 @@ export class Sessions {
     let session: Session
     try {
       if (!this.#isDialectSure) await this.#findDialect(connection, patience)
-      const isForWork = kind === 'work' || kind === 'adopted'
-      session = await Session.prepare(runner, connection, this.#dialect, this.#settings, patience, isForWork)
+      session = await Session.prepare(runner, connection, this.#dialect, this.#settings, patience, USES[kind])
     } catch (error) {
       this.#dialect.destroy(connection)
       await runner.release().catch(() => {})
@@ -343,10 +341,7 @@ export class Sessions {
   /** Why a session can not be used here. */
   async #refusal({ facts }: Session): Promise<Error | undefined> {
     if (facts.lease === undefined && !this.#settings.allowNoLease) {
-      return new NamedLockConfigurationError(
-        'The server did not take the lease (SET SESSION wait_timeout was ignored, as some proxies do): it would keep the locks ' +
-          'of a vanished client for hours. Connect past the proxy, or accept that with allowNoLease: true.',
-      )
+      return new NamedLockConfigurationError(this.#dialect.noLease)
     }
     for (const sibling of this.#open.keys()) {
       if (sibling.facts.identity === facts.identity || !(await this.#stillAnswers(sibling))) continue
@@ -400,7 +395,7 @@ export class Sessions {
     outside(() => {
       this.#lookAfter = setInterval(() => this.#returnIdleInTime(), LOOK_AFTER)
       this.#lookAfter.unref()
-      this.#pool = watchPool(this.#dataSource, () => this.#returnIdle(0, 0))
+      this.#pool = this.#dialect.pool.watch(this.#dataSource, () => this.#returnIdle(0, 0))
     })
   }
 
@@ -437,3 +432,10 @@ export class Sessions {
 const unanswered = (): Error => new Error('the server did not answer')
 
 type Kind = 'shared' | 'waiting' | 'work' | 'adopted'
+
+const USES: Readonly<Record<Kind, SessionUse>> = {
+  shared: 'locks',
+  waiting: 'locks',
+  work: 'work',
+  adopted: 'transaction',
+}

@@ -78,7 +78,7 @@ export class SharedPlace implements Place {
     const batch = this.#batch
     if (!batch) return
     await new Promise<void>((resolve) => {
-      batch.ask('isFree', this.#dialect().literal('settled'), { answered: () => resolve() })
+      batch.ask('isFree', this.#dialect().markLiteral('settled'), { answered: () => resolve() })
     })
   }
 

@@ -24,6 +24,9 @@ export class WorkConnection implements ProxyHandler<Driver> {
   #failures: WeakSet<object> | undefined
   #state: 'open' | 'closed' | 'detached' = 'open'
   #isCommitInDoubt = false
+  /** The last error of a statement that was one of its own, and whether the COMMIT was answered by a ROLLBACK. */
+  #lastError: Error | undefined
+  #isRolledBack = false
   /** The error with which the server has rolled the transaction back. */
   #rolledBackBy: Error | undefined
 
@@ -66,6 +69,11 @@ export class WorkConnection implements ProxyHandler<Driver> {
     return this.#isCommitInDoubt
   }
 
+  /** The COMMIT has rolled back, as PostgreSQL does it without an error when a statement before it failed: that statement's error. */
+  get commitRefusedBy(): Error | undefined {
+    return this.#isRolledBack ? (this.#lastError ?? new Error('a statement in it had failed')) : undefined
+  }
+
   /** Whether that error says that the connection failed under a statement of the work; TypeORM's wrapping does not hide it. */
   isFailure(error: unknown): boolean {
     if (typeof error !== 'object' || error === null) return false
@@ -93,21 +101,30 @@ export class WorkConnection implements ProxyHandler<Driver> {
     const isCommit = text === 'COMMIT'
     if (isCommit) this.#isCommitInDoubt = true
     const sentAt = this.#session.workBegins()
-    const answered = (error: Error | null | undefined, tell: () => void): void => {
+    const answered = (error: Error | null | undefined, tell: () => void, result?: unknown): void => {
       const { dialect } = this.#session
       if (error && !dialect.isAnswer(error)) (this.#failures ??= new WeakSet()).add(error)
       else if (isCommit) this.#isCommitInDoubt = error ? dialect.leavesCommitOpen(error) : false
+      if (error && !dialect.isAftermath(error)) this.#lastError = error
+      else if (isCommit) this.#isRolledBack = dialect.isRolledBack(result)
       if (error && this.#runner?.isTransactionActive && dialect.endsTransaction(error)) this.#rolledBackBy = error
       this.#session.workEnds(sentAt, error, tell)
     }
     if (typeof callback === 'function') {
       args[args.length - 1] = (error: Error | null, ...results: unknown[]) =>
-        answered(error, () => void (callback as AnyFunction)(error, ...results))
+        answered(error, () => void (callback as AnyFunction)(error, ...results), results[0])
     }
     try {
       const command: unknown = method.apply(this.#raw, args)
+      if (typeof callback === 'function') return command
+      if (isPromise(command)) return settled(command, answered)
       // A stream, or events: they end with 'end', also after an error; and when they do not, the connection has.
-      if (typeof callback !== 'function') (command as EventEmitter).once('end', () => answered(undefined, () => {}))
+      let isOver = false
+      const over = (): void => {
+        if (!isOver) answered(undefined, () => {})
+        isOver = true
+      }
+      ;(command as EventEmitter).once('end', over).once('close', over)
       return command
     } catch (error) {
       answered(error as Error, () => {}) // the driver refused it, and nothing was sent
@@ -122,8 +139,27 @@ export class WorkConnection implements ProxyHandler<Driver> {
   }
 }
 
+function isPromise(value: unknown): value is Promise<unknown> {
+  return typeof (value as { then?: unknown } | undefined)?.then === 'function'
+}
+
+/** The same outcome, handed on when the session says so. */
+function settled(
+  answer: Promise<unknown>,
+  answered: (error: Error | undefined, tell: () => void, result?: unknown) => void,
+): Promise<unknown> {
+  return new Promise((resolve, reject) => {
+    answer.then(
+      (result) => answered(undefined, () => resolve(result), result),
+      (error: Error) => answered(error, () => reject(error)),
+    )
+  })
+}
+
 function textOf(statement: unknown): unknown {
-  return typeof statement === 'string' ? statement : (statement as { sql?: unknown } | undefined)?.sql
+  return typeof statement === 'string'
+    ? statement
+    : ((statement as { sql?: unknown } | undefined)?.sql ?? (statement as { text?: unknown } | undefined)?.text)
 }
 
 function usedTooLate(): Error {
@@ -134,6 +170,7 @@ function usedTooLate(): Error {
 }
 
 function refuseStatement(callback: unknown, error: Error): undefined {
+  // mysql2 throws, pg rejects: whoever awaits sees no difference.
   if (typeof callback !== 'function') throw error
   queueMicrotask(() => void (callback as AnyFunction)(error))
   return undefined

@@ -1,6 +1,7 @@
-import type { Ask, Dialect, ServerFacts, WaitFailure } from '../dialect/dialect.js'
+import type { Ask, Dialect, PoolDriver, ServerFacts, WaitFailure } from '../dialect/dialect.js'
 import type { LockTable } from '../dialect/lock-table.js'
-import { checkName } from '../lock-name.js'
+import { MARKS } from '../dialect/marks.js'
+import { checkName, keyFor } from '../lock-name.js'
 import type { Finding } from '../options.js'
 import type { RawConnection } from '../session/connection.js'
 import { ServerError, type MemoryConnection } from './memory-connection.js'
@@ -11,6 +12,10 @@ export class MemoryDialect implements Dialect {
   readonly server = 'The locks in memory'
   readonly isCertain = true
   readonly hasSharedLocks = false
+  readonly hasReadableKeys = true
+  readonly keyFor = keyFor
+  readonly pool = MEMORY_POOL
+  readonly noLease = 'Locks in memory always have a lease.'
   readonly keepAlive = 'ping'
   readonly batchLimit = 400
   readonly #server: MemoryServer
@@ -30,6 +35,14 @@ export class MemoryDialect implements Dialect {
 
   exactKey(name: string | bigint): string {
     return checkName(name)
+  }
+
+  wire(connection: RawConnection): RawConnection {
+    return connection
+  }
+
+  markLiteral(exclusionKey: string): string {
+    return this.literal(keyFor(MARKS, exclusionKey))
   }
 
   take = (literal: string): string => `take ${literal}`
@@ -110,4 +123,21 @@ export class MemoryDialect implements Dialect {
   endsTransaction(): boolean {
     return false
   }
+
+  isAftermath(): boolean {
+    return false
+  }
+
+  isRolledBack(): boolean {
+    return false
+  }
+}
+
+/** There is no pool: every connection is there at once, and gone when it is given back. */
+const MEMORY_POOL: PoolDriver = {
+  size: () => 1_000,
+  watch: () => ({ isClosing: false, hasWaiters: false, stop: () => {} }),
+  onEnd: () => () => {},
+  ending: () => () => {},
+  ownOptions: () => ({}),
 }

@@ -1,4 +1,4 @@
-import { NamedLockConfigurationError, NamedLockLostError } from '../errors.js'
+import { NamedLockConfigurationError, NamedLockError, NamedLockLostError } from '../errors.js'
 import type { HeldLock } from '../held-lock.js'
 import type { TransactionOptions } from '../options.js'
 import type { TransactionLocks } from './transaction-locks.js'
@@ -70,6 +70,14 @@ export class LockedTransaction {
       }
       await this.#rollBack()
       throw this.#explain(lock, error)
+    }
+    const refusedBy = work.commitRefusedBy
+    if (refusedBy) {
+      throw new NamedLockError(
+        `The transaction under the lock '${lock.name}' was rolled back, although its work returned: a statement in it had failed ` +
+          `(${refusedBy.message}), and the work has not let that error through.`,
+        { cause: refusedBy },
+      )
     }
     if (!runner.isTransactionActive) return
     await this.#rollBack()

@@ -177,7 +177,7 @@ describe('a connection', () => {
       const service = await ctx.service({ lease: '3s' }, dataSource)
       await (await service.acquire('mine')).release()
       config.connectionConfig.user = `${ctx.database}_waiter`
-      const foreign = `${ctx.database}.foreign`
+      const foreign = ctx.keyOf('foreign')
       await ctx.outsider.getLock(foreign)
       const controller = ctx.abortController()
       const waiting = reasonOf(service.acquire('foreign', { signal: controller.signal }))

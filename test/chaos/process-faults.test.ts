@@ -106,7 +106,7 @@ describe('a process', () => {
 
     it('whose DataSource is destroyed has lost its locks, and waits no more', async () => {
       const scene = await Scene.set(ctx, 'destroyed', { lease: '30s' })
-      const foreign = `${ctx.database}.foreign`
+      const foreign = ctx.keyOf('foreign')
       await ctx.outsider.getLock(foreign)
       const work = rejection(
         scene.service.withLock('own', (lock) => until('the loss', () => !lock.isHeld)),

@@ -13,7 +13,7 @@ describe('named-lock', function () {
 
   forEachServer((ctx) => {
     const url = () => ctx.server.url.replace(/[^/]*$/, ctx.database)
-    const key = (name: string) => `${ctx.database}.${name}`
+    const key = (name: string) => ctx.keyOf(name)
 
     it('lists locks as a table and as JSON', async () => {
       const locks = await ctx.service()

@@ -12,7 +12,7 @@ describe('named-lock run', function () {
   forEachServer((ctx) => {
     let folder: string
     const url = () => ctx.server.url.replace(/[^/]*$/, ctx.database)
-    const key = (name: string) => `${ctx.database}.${name}`
+    const key = (name: string) => ctx.keyOf(name)
     const file = (name: string) => path.join(folder, name)
     const lines = async (name: string) => (await readFile(file(name), 'utf8').catch(() => '')).trim().split('\n')
     const start = (name: string, script: string, ...flags: string[]) =>

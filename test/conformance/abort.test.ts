@@ -7,7 +7,7 @@ import { until } from '../support/until.js'
 
 describe('abort', () => {
   forEachServerAndTypeorm((ctx) => {
-    const foreign = () => `${ctx.database}.foreign`
+    const foreign = () => ctx.keyOf('foreign')
     const listeners = (signal: AbortSignal) => getEventListeners(signal, 'abort').length
 
     it('before the call rejects with the reason, before any SQL', async () => {

@@ -25,7 +25,7 @@ class Stock {
 
 describe('@WithNamedLock with transaction', () => {
   forEachServerAndTypeorm((ctx) => {
-    const key = () => `${ctx.database}.stock`
+    const key = () => ctx.keyOf('stock')
     const taken = async () => Number(await ctx.outsider.value(`SELECT COUNT(*) FROM ${ctx.database}.taken`))
 
     beforeEach(async () => {

@@ -127,7 +127,7 @@ class ByDataSource {
 
 describe('@WithNamedLock', () => {
   forEachServerAndTypeorm((ctx) => {
-    const keyOf = (name: string) => `${ctx.database}.${name}`
+    const keyOf = (name: string) => ctx.keyOf(name)
 
     afterEach(() => {
       NamedLockService.setDefault(undefined)

@@ -64,7 +64,7 @@ describe('events', () => {
     it('tell of a lock that another process had', async () => {
       const locks = await ctx.service()
       const events = record(locks)
-      const foreign = `${ctx.database}.foreign`
+      const foreign = ctx.keyOf('foreign')
       await ctx.outsider.getLock(foreign)
       const waiting = locks.acquire('foreign')
       await until('the wait', () => events.some(({ event }) => event === 'waiting'))
@@ -76,7 +76,7 @@ describe('events', () => {
     it('tell of a time-out', async () => {
       const locks = await ctx.service()
       const events = record(locks)
-      const foreign = `${ctx.database}.foreign`
+      const foreign = ctx.keyOf('foreign')
       await ctx.outsider.getLock(foreign)
       await locks.acquire('foreign', { timeout: 120 }).catch(() => undefined)
       expect(short(events)).to.deep.equal(['waiting foreign', 'timedOut foreign'])

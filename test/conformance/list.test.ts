@@ -50,7 +50,7 @@ describe('list', () => {
     it('tells who waits, in order: others, and the callers of this process behind one connection', async () => {
       const locks = await ctx.service()
       const [first, second] = [await ctx.connectOutsider(), await ctx.connectOutsider()]
-      const key = `${ctx.database}.queue`
+      const key = ctx.keyOf('queue')
       await ctx.outsider.getLock(key)
       const early = first.getLock(key, 20)
       await waitsFor(locks, 1)
@@ -78,7 +78,7 @@ describe('list', () => {
 
     it('never takes a waiter for a holder, and leaves out its own polling marks', async () => {
       const one = await ctx.service({ maxSessions: 1, namespace: false })
-      const key = `${ctx.database}.polled`
+      const key = ctx.keyOf('polled')
       await ctx.outsider.getLock(key)
       const mine = one.acquire(key)
       const list = () => one.list({ prefix: ctx.database })

@@ -67,7 +67,7 @@ describe('mutual exclusion', () => {
         }),
       )
       await until('the callers to be at it', () => rounds > 4)
-      const key = `${ctx.database}.counter`
+      const key = ctx.keyOf('counter')
       const got = await other.getLock(key, 5)
       const roundsBefore = rounds
       if (got) await other.releaseLock(key)

@@ -56,7 +56,7 @@ describe('re-entrance', () => {
       const dataSource = await ctx.dataSource()
       const locks = await ctx.service({}, dataSource)
       const other = await ctx.service({}, dataSource)
-      const key = `${ctx.database}.a`
+      const key = ctx.keyOf('a')
       const reentrant = { reentrant: true } as const
       const free = () => ctx.outsider.holderOf(key).then((holder) => holder === null)
       await locks.withLock('a', async () => {
@@ -82,7 +82,7 @@ describe('re-entrance', () => {
 
     it('is counted for several names, of which some are new', async () => {
       const locks = await ctx.service()
-      const key = (name: string) => `${ctx.database}.${name}`
+      const key = (name: string) => ctx.keyOf(name)
       await locks.withLock('b', async () => {
         await locks.withLock(['a', 'b', 'c'], { reentrant: true }, async (lock) => {
           expect(lock.names).to.deep.equal(['a', 'b', 'c'])

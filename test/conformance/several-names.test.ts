@@ -7,7 +7,7 @@ import { settlesWithin } from '../support/until.js'
 
 describe('several names', () => {
   forEachServerAndTypeorm((ctx) => {
-    const keyOf = (name: string) => `${ctx.database}.${name}`
+    const keyOf = (name: string) => ctx.keyOf(name)
 
     async function held(...names: string[]): Promise<string[]> {
       const holders = await Promise.all(names.map((name) => ctx.outsider.holderOf(keyOf(name))))

@@ -14,7 +14,7 @@ describe('NamedLockTimeoutError.holder', () => {
 
     it('is the connection outside of this process that holds the lock', async () => {
       const locks = await ctx.service()
-      const foreign = `${ctx.database}.foreign`
+      const foreign = ctx.keyOf('foreign')
       await ctx.outsider.getLock(foreign)
       for (const timeout of [0, 100]) {
         const error = await told(() => locks.acquire('foreign', { timeout }))
@@ -39,7 +39,7 @@ describe('NamedLockTimeoutError.holder', () => {
 
     it('is the one at the end, not the one at the beginning', async () => {
       const locks = await ctx.service()
-      const foreign = `${ctx.database}.foreign`
+      const foreign = ctx.keyOf('foreign')
       const second = await ctx.connectOutsider()
       await ctx.outsider.getLock(foreign)
       const queued = second.getLock(foreign, 5)

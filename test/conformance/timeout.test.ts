@@ -12,7 +12,7 @@ describe('timeout', () => {
     it('ends a wait on time: never early, and not late', async () => {
       const locks = await ctx.service()
       const mine = await locks.acquire('mine')
-      const foreign = `${ctx.database}.foreign`
+      const foreign = ctx.keyOf('foreign')
       await ctx.outsider.getLock(foreign)
       const measure = async (name: string, timeout: number): Promise<number> => {
         const start = performance.now()
@@ -42,7 +42,7 @@ describe('timeout', () => {
 
     it('is never early, whatever the number', async () => {
       const locks = await ctx.service()
-      const foreign = `${ctx.database}.foreign`
+      const foreign = ctx.keyOf('foreign')
       await ctx.outsider.getLock(foreign)
       const waits = Array.from({ length: 60 }, async (_, i) => {
         const timeout = 150 + i * 3.3
@@ -57,7 +57,7 @@ describe('timeout', () => {
     it('never comes for Infinity and for times that no timer can count', async () => {
       const locks = await ctx.service()
       const mine = await locks.acquire('mine')
-      const foreign = `${ctx.database}.foreign`
+      const foreign = ctx.keyOf('foreign')
       await ctx.outsider.getLock(foreign)
       const forEver: Duration[] = [Infinity, '1000h', 2 ** 31, 2 ** 32 + 50]
       let settled = 0
@@ -97,7 +97,7 @@ describe('timeout', () => {
 
     it('counts for the try calls when they are given one', async () => {
       const locks = await ctx.service()
-      const foreign = `${ctx.database}.foreign`
+      const foreign = ctx.keyOf('foreign')
       await ctx.outsider.getLock(foreign)
       const start = performance.now()
       const [lock, result] = await Promise.all([
@@ -114,7 +114,7 @@ describe('timeout', () => {
 
     it('of one caller does not disturb another who waits for the same lock', async () => {
       const locks = await ctx.service()
-      const foreign = `${ctx.database}.foreign`
+      const foreign = ctx.keyOf('foreign')
       await ctx.outsider.getLock(foreign)
       const impatient = rejection(locks.acquire('foreign', { timeout: 100 }), NamedLockTimeoutError)
       const patient = locks.acquire('foreign', { timeout: '10s' })
@@ -125,7 +125,7 @@ describe('timeout', () => {
 
     it('leaves nothing of the wait behind on the server', async () => {
       const locks = await ctx.service()
-      const foreign = `${ctx.database}.foreign`
+      const foreign = ctx.keyOf('foreign')
       await ctx.outsider.getLock(foreign)
       await rejection(locks.acquire('foreign', { timeout: 300 }), NamedLockTimeoutError)
       const other = await ctx.connectOutsider()

@@ -34,7 +34,7 @@ describe('withLock and tryWithLock', () => {
 
     it('do not run the work without the lock', async () => {
       const locks = await ctx.service()
-      const key = `${ctx.database}.report`
+      const key = ctx.keyOf('report')
       await ctx.outsider.getLock(key)
       const work = () => expect.fail('the work ran')
       expect(await locks.tryWithLock('report', work)).to.deep.equal({ acquired: false })

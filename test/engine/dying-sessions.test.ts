@@ -33,7 +33,7 @@ function onlyDatabaseErrors(error: unknown): null {
 
 describe('a session that dies or is disturbed', () => {
   forEachServer((ctx) => {
-    const foreign = () => `${ctx.database}.foreign`
+    const foreign = () => ctx.keyOf('foreign')
 
     /** An outsider that holds the lock 'foreign'. */
     async function stranger(): Promise<SqlClient> {

@@ -44,7 +44,7 @@ describe('the moment of grant', () => {
       leaving: Leaving,
       session: 'shared' | 'dedicated',
     ): Promise<'granted' | 'left'> {
-      const key = `${ctx.database}.${name}`
+      const key = ctx.keyOf(name)
       expect(await stranger.getLock(key, 2), `'${name}' within 2 s: whoever left has given it back`).to.equal(true)
       const controller = ctx.abortController()
       const patience = 8 + Math.random() * 8
@@ -105,7 +105,7 @@ describe('the moment of grant', () => {
           const hook = hookStatements(dataSource)
           const locks = await ctx.service({}, dataSource)
           const stranger = await ctx.connectOutsider()
-          const key = `${ctx.database}.spoilt`
+          const key = ctx.keyOf('spoilt')
           await stranger.getLock(key)
           const controller = ctx.abortController()
           let spoilt = 0
@@ -169,7 +169,7 @@ describe('the moment of grant', () => {
       const dataSource = await ctx.dataSource({ poolSize: POOL_SIZE })
       const locks = await ctx.service({}, dataSource)
       const stranger = await ctx.connectOutsider()
-      const key = `${ctx.database}.late`
+      const key = ctx.keyOf('late')
       const cancels = failStatements(dataSource, /^KILL/)
       await stranger.getLock(key)
       const controller = ctx.abortController()
@@ -195,7 +195,7 @@ describe('the moment of grant', () => {
       const dataSource = await ctx.dataSource({ poolSize: POOL_SIZE })
       const locks = await ctx.service({}, dataSource)
       const stranger = await ctx.connectOutsider()
-      const key = `${ctx.database}.next`
+      const key = ctx.keyOf('next')
       for (let i = 0; i < 60; i++) {
         await until('the lock for the stranger', () => stranger.getLock(key))
         const controller = ctx.abortController()

@@ -36,7 +36,7 @@ describe('pools of two', () => {
       const dataSource = await ctx.dataSource({ poolSize: 2 })
       const locks = await ctx.service({}, dataSource)
       const stranger = await ctx.connectOutsider()
-      const key = `${ctx.database}.head`
+      const key = ctx.keyOf('head')
       await stranger.getLock(key)
       const head = locks.transaction('head', { timeout: 600 }, () => undefined).catch((error: unknown) => error)
       const behind = locks.acquire('head', { timeout: '10s' })

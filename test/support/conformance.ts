@@ -1,4 +1,5 @@
 import { after, afterEach, before, beforeEach, describe } from 'mocha'
+import { keyFor, postgresKeyFor } from '../../src/lock-name.js'
 import { NamedLockService, type NamedLockServiceOptions } from '../../src/index.js'
 import type { RunningServer } from '../../dev/servers/index.js'
 import { finishChildren, startChild, type Child } from './child.js'
@@ -18,10 +19,18 @@ import { borrowedConnections, makeDataSource, typeorms } from './typeorms.js'
 import type { DataSource, TestDataSourceOptions, Typeorm } from './typeorms.js'
 import { settlesWithin, until } from './until.js'
 
-/** Registers the tests once for every server and every major of TypeORM. */
-export function forEachServerAndTypeorm(define: (ctx: Conformance) => void, majors = typeorms): void {
+/**
+ * Registers the tests once for every server and every major of TypeORM.
+ *
+ * On PostgreSQL only those that touch what differs between the majors (`isCore`: pools, runners, transactions) run with both.
+ */
+export function forEachServerAndTypeorm(
+  define: (ctx: Conformance) => void,
+  majors = typeorms,
+  isCore: 'core' | undefined = undefined,
+): void {
   for (const kind of serverKinds) {
-    for (const typeorm of majors) {
+    for (const typeorm of kind === 'postgres' && !isCore ? majors.slice(0, 1) : majors) {
       describe(`${kind}, ${typeorm.name}`, () => {
         const ctx = new Conformance(kind, typeorm)
         register(ctx)
@@ -113,6 +122,11 @@ export class Conformance {
     return { kind, host, port, username, password, database: this.database }
   }
 
+  /** What the server knows the lock of that name as. */
+  keyOf(name: string, namespace: string | false = this.database): string {
+    return this.kind === 'postgres' ? postgresKeyFor(namespace, name).toString() : keyFor(namespace, name)
+  }
+
   /** An initialised DataSource; destroyed after the test. */
   async dataSource(
     options: TestDataSourceOptions & Partial<SqlAddress> & { database?: string } = {},
@@ -148,7 +162,7 @@ export class Conformance {
 
   /** One more outsider; ended after the test. */
   async connectOutsider(): Promise<SqlClient> {
-    const client = await SqlClient.connect(this.server)
+    const client = await SqlClient.connect(this.server, this.#outsiders)
     this.#clients.add(client)
     return client
   }
@@ -175,14 +189,30 @@ export class Conformance {
 
   async open(): Promise<void> {
     this.#server = await this.startServer()
+    const databases = [this.database, this.otherDatabase]
+    if (this.kind !== 'postgres') await this.reconnectOutsider()
+    const creator = this.kind === 'postgres' ? await SqlClient.connect(this.server) : this.outsider
+    for (const name of databases) await creator.query(`CREATE DATABASE ${name}`)
+    if (this.kind !== 'postgres') return
+    // Tables are named with their database on MySQL: a schema of that name stands for it.
+    for (const name of databases) await creator.query(`ALTER DATABASE ${name} SET search_path = ${name}`)
+    await creator.end()
     await this.reconnectOutsider()
-    for (const name of [this.database, this.otherDatabase]) await this.outsider.query(`CREATE DATABASE ${name}`)
+    for (const name of databases) await this.outsider.query(`CREATE SCHEMA ${name}`)
+    const other = await SqlClient.connect(this.server, this.otherDatabase)
+    await other.query(`CREATE SCHEMA ${this.otherDatabase}`)
+    await other.end()
+  }
+
+  /** Where outsiders are connected: locks are those of one database on PostgreSQL, and of the whole server elsewhere. */
+  get #outsiders(): string | undefined {
+    return this.kind === 'postgres' ? this.database : undefined
   }
 
   /** After a fault that ended all connections. */
   async reconnectOutsider(): Promise<void> {
     await this.#outsider?.end()
-    this.#outsider = await SqlClient.connect(this.server)
+    this.#outsider = await SqlClient.connect(this.server, this.#outsiders)
   }
 
   async beginTest(): Promise<void> {
@@ -229,7 +259,14 @@ export class Conformance {
   }
 
   async close(): Promise<void> {
-    for (const name of [this.database, this.otherDatabase]) await this.outsider.query(`DROP DATABASE IF EXISTS ${name}`)
+    const isPostgres = this.kind === 'postgres'
+    if (isPostgres) {
+      await this.outsider.end()
+      this.#outsider = await SqlClient.connect(this.server)
+    }
+    for (const name of [this.database, this.otherDatabase]) {
+      await this.outsider.query(`DROP DATABASE IF EXISTS ${name}${isPostgres ? ' WITH (FORCE)' : ''}`)
+    }
     await this.outsider.end()
   }
 

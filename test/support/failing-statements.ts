@@ -1,4 +1,4 @@
-import { connectionsIn, poolOf, type DataSource, type RawConnection } from './typeorms.js'
+import { connectionsIn, onNewConnection, type DataSource, type RawConnection } from './typeorms.js'
 
 export interface FailingStatements {
   begin(): void
@@ -14,7 +14,7 @@ export function failStatements(dataSource: DataSource, pattern: RegExp): Failing
   const patch = (connection: RawConnection) => {
     const original = connection.query.bind(connection)
     connection.query = (...args: any[]) => {
-      const sql: unknown = typeof args[0] === 'string' ? args[0] : args[0]?.sql
+      const sql: unknown = typeof args[0] === 'string' ? args[0] : (args[0]?.sql ?? args[0]?.text)
       const callback: unknown = args.at(-1)
       if (!failing || typeof sql !== 'string' || !pattern.test(sql) || typeof callback !== 'function') {
         return original(...args)
@@ -23,6 +23,7 @@ export function failStatements(dataSource: DataSource, pattern: RegExp): Failing
       const error = Object.assign(new Error('This statement fails in this test.'), {
         code: 'ER_TEST',
         errno: 1105,
+        severity: 'ERROR',
         sql,
       })
       setImmediate(() => callback(error))
@@ -30,7 +31,7 @@ export function failStatements(dataSource: DataSource, pattern: RegExp): Failing
     }
   }
   for (const connection of connectionsIn(dataSource)) patch(connection)
-  poolOf(dataSource).on('connection', patch)
+  onNewConnection(dataSource, patch)
   return {
     begin: () => (failing = true),
     end: () => (failing = false),

@@ -1,5 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { NamedLockServiceOptions } from '../../src/index.js'
+import { keyFor } from '../../src/lock-name.js'
 import { InMemoryNamedLockService, MemoryServer } from '../../src/testing/index.js'
 import { MemoryDataSource } from '../../src/testing/memory-data-source.js'
 import type { MemoryConnection } from '../../src/testing/memory-connection.js'
@@ -24,6 +25,10 @@ export function memoryConformance(Base: typeof Conformance): Conformance {
     constructor() {
       super('memory' as 'mysql', typeorms[0]!, () => Promise.reject(new Error('There is no server here.')))
       Object.defineProperty(this, 'kind', { get: () => this.#needsServer('its kind') })
+    }
+
+    override keyOf(name: string, namespace: string | false = this.database): string {
+      return keyFor(namespace, name)
     }
 
     override get server(): never {

@@ -2,9 +2,9 @@ import { after } from 'mocha'
 import { startServer, type RunningServer } from '../../dev/servers/index.js'
 import { SqlClient } from './sql-client.js'
 
-export type ServerKind = 'mysql' | 'mariadb'
+export type ServerKind = 'mysql' | 'mariadb' | 'postgres'
 
-/** The kinds that this run is about: NAMED_LOCK_TEST_SERVERS=mysql,mariadb,memory, or fewer. */
+/** The kinds that this run is about: NAMED_LOCK_TEST_SERVERS=mysql,mariadb,postgres,memory, or fewer. */
 const wanted = (process.env.NAMED_LOCK_TEST_SERVERS ?? 'mysql,mariadb,memory').split(',').map((kind) => kind.trim())
 
 export const serverKinds: readonly ServerKind[] = parseKinds(wanted.filter((kind) => kind !== 'memory'))
@@ -15,6 +15,7 @@ export const isMemoryWanted = wanted.includes('memory')
 /** MariaDB does not look at itself unless told to; the leak check of the tests needs it. */
 const extraArgs: Record<ServerKind, readonly string[]> = {
   mysql: [],
+  postgres: [],
   mariadb: ['--performance-schema=ON', '--performance-schema-instrument=wait/lock/metadata/sql/mdl=ON'],
 }
 
@@ -52,9 +53,9 @@ if (process.env.MOCHA_WORKER_ID === undefined) {
 
 function parseKinds(kinds: readonly string[]): ServerKind[] {
   return kinds.map((kind) => {
-    if (kind !== 'mysql' && kind !== 'mariadb') {
+    if (kind !== 'mysql' && kind !== 'mariadb' && kind !== 'postgres') {
       throw new Error(
-        `NAMED_LOCK_TEST_SERVERS: '${kind}' is no kind of server; use mysql, mariadb, memory or several of them.`,
+        `NAMED_LOCK_TEST_SERVERS: '${kind}' is no kind of server; use mysql, mariadb, postgres, memory or several of them.`,
       )
     }
     return kind

@@ -1,10 +1,14 @@
 import { createConnection, type Connection } from 'mysql2/promise'
+import { PgClient } from './pg-client.js'
 
 export interface SqlAddress {
   readonly host: string
   readonly port: number
   readonly username: string
   readonly password: string
+  /** The kind of server; MySQL's protocol unless it says otherwise. */
+  readonly kind?: string
+  readonly database?: string
 }
 
 export interface ProcessRow {
@@ -33,6 +37,10 @@ export class SqlClient {
   }
 
   static async connect(address: SqlAddress, database?: string): Promise<SqlClient> {
+    if (address.kind === 'postgres') {
+      // The same for those who use it; locks are those of one database there.
+      return (await PgClient.connect(address, database ?? address.database ?? '')) as unknown as SqlClient
+    }
     const connection = await createConnection({
       host: address.host,
       port: address.port,

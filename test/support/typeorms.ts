@@ -32,7 +32,7 @@ export function makeDataSource(
   { poolSize, extra, entities = [] }: TestDataSourceOptions = {},
 ): DataSource {
   return new typeorm.module.DataSource({
-    type: address.kind as 'mysql' | 'mariadb',
+    type: address.kind as 'mysql' | 'mariadb' | 'postgres',
     host: address.host,
     port: address.port,
     username: address.username,
@@ -52,7 +52,9 @@ export interface RawPool {
 }
 
 export interface RawConnection {
-  readonly threadId: number
+  /** The server's id of the connection, as mysql2 and as pg call it. */
+  readonly threadId?: number
+  readonly processID?: number
   query: (...args: any[]) => unknown
   listenerCount(event: string): number
 }
@@ -62,13 +64,40 @@ export function poolOf(dataSource: DataSource): RawPool {
   return (dataSource.driver as unknown as { pool: RawPool }).pool
 }
 
+/** pg's, where the DataSource has one. */
+interface PgPool {
+  on(event: 'connect', listener: (connection: RawConnection) => void): void
+  readonly totalCount: number
+  readonly idleCount: number
+  readonly _clients: readonly RawConnection[]
+}
+
+function pgPoolOf(dataSource: DataSource): PgPool | undefined {
+  return (dataSource.driver as unknown as { master?: PgPool } | undefined)?.master
+}
+
+/** Calls `listener` with every connection that the pool opens from now on. */
+export function onNewConnection(dataSource: DataSource, listener: (connection: RawConnection) => void): void {
+  const pg = pgPoolOf(dataSource)
+  if (pg) pg.on('connect', listener)
+  else poolOf(dataSource).on('connection', listener)
+}
+
 /** Connections that somebody has taken from the pool and not given back. */
 export function borrowedConnections(dataSource: DataSource): number {
+  const pg = pgPoolOf(dataSource)
+  if (pg) return pg.totalCount - pg.idleCount
   const pool = poolOf(dataSource)
   return pool._allConnections.length - pool._freeConnections.length
 }
 
 export function connectionsIn(dataSource: DataSource): RawConnection[] {
+  const pg = pgPoolOf(dataSource)
+  if (pg) return [...pg._clients]
   const { _allConnections: all } = poolOf(dataSource)
   return Array.from({ length: all.length }, (_, index) => all.get(index)).filter((one) => one !== undefined)
+}
+
+export function idOf({ threadId, processID }: RawConnection): string {
+  return String(threadId ?? processID)
 }

@@ -21,7 +21,7 @@ const NOISE = 5_000
 describe('the lease of a transaction', () => {
   forEachDatabase((ctx) => {
     const stock = new Stock(ctx)
-    const keyOf = (name: string) => `${ctx.database}.${name}`
+    const keyOf = (name: string) => ctx.keyOf(name)
 
     beforeEach(() => stock.fill(3))
 

@@ -16,7 +16,7 @@ import { Stock } from './support/stock.js'
 describe('lockTransaction', () => {
   forEachDatabase((ctx) => {
     const stock = new Stock(ctx)
-    const keyOf = (name: string) => `${ctx.database}.${name}`
+    const keyOf = (name: string) => ctx.keyOf(name)
     const holderOf = (name: string) => ctx.outsider.holderOf(keyOf(name))
 
     beforeEach(() => stock.fill(2))

@@ -35,7 +35,7 @@ type Migrations = (new () => MigrationInterface)[]
 
 describe('runMigrations', () => {
   forEachDatabase((ctx) => {
-    const key = () => `${ctx.database}.migrations:migrations`
+    const key = () => ctx.keyOf('migrations:migrations')
 
     beforeEach(async () => {
       await ctx.outsider.query(`DROP DATABASE ${ctx.database}`)

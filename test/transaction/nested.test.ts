@@ -13,7 +13,7 @@ import { Stock } from './support/stock.js'
 describe('transaction inside transaction', () => {
   forEachDatabase((ctx) => {
     const stock = new Stock(ctx)
-    const key = () => `${ctx.database}.a`
+    const key = () => ctx.keyOf('a')
 
     beforeEach(() => stock.fill(2))
 

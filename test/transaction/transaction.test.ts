@@ -20,7 +20,7 @@ const ER_CHECKREAD = 1020
 describe('transaction', () => {
   forEachDatabase((ctx) => {
     const stock = new Stock(ctx)
-    const key = () => `${ctx.database}.a`
+    const key = () => ctx.keyOf('a')
 
     beforeEach(() => stock.fill(2))
 

@@ -10,7 +10,7 @@ import { Stock } from './support/stock.js'
 describe('callers of transaction that wait', () => {
   forEachDatabase((ctx) => {
     const stock = new Stock(ctx)
-    const keyOf = (name: string) => `${ctx.database}.${name}`
+    const keyOf = (name: string) => ctx.keyOf(name)
 
     beforeEach(() => stock.fill(2))
 

@@ -1,0 +1,117 @@
+import { connect } from 'node:net'
+import type { PreparedStatement, RawCallback, RawConnection } from '../session/connection.js'
+
+/** What is used of pg's Client. */
+export interface PgClient {
+  query(statement: string | object, callback: (error: Error | null, result?: unknown) => void): unknown
+  on(event: 'end' | 'error', listener: (error?: unknown) => void): unknown
+  removeListener(event: 'end' | 'error', listener: (error?: unknown) => void): unknown
+  end(): Promise<void>
+  /** False while a statement is under way. */
+  readonly readyForQuery?: boolean | null
+  readonly host?: string
+  readonly port?: number
+  /** What a cancel of the protocol is addressed to. A pooler makes them up. */
+  readonly processID?: number | null
+  readonly secretKey?: unknown
+  readonly connectionParameters?: { readonly query_timeout?: unknown }
+  readonly connection?: { readonly stream?: { destroy(): void } }
+}
+
+interface PgResult {
+  readonly rows: unknown
+  readonly fields?: readonly unknown[]
+}
+
+type Statement = string | { sql: string; rowsAsArray: true }
+
+/** setTimeout's longest delay: pg takes it instead of its own limit, and 0 not. */
+const NEVER = 2_147_483_647
+
+/**
+ * pg's Client in the shape in which sessions use connections. One statement at a time: pg has its own queue, but warns of whoever
+ * uses it. A time limit of the driver does not count here: it would leave the statement running, and its lock to nobody.
+ */
+export class PgWire implements RawConnection {
+  readonly #client: PgClient
+  readonly #waiting: [Statement, RawCallback][] = []
+  readonly #hasLimit: boolean
+  #isBusy = false
+  #prepared = 0
+
+  constructor(client: PgClient) {
+    this.#client = client
+    this.#hasLimit = Boolean(client.connectionParameters?.query_timeout)
+  }
+
+  query(statement: Statement, callback: RawCallback): void {
+    if (this.#isBusy) this.#waiting.push([statement, callback])
+    else this.#send(statement, callback)
+  }
+
+  on(event: 'end' | 'error', listener: (error?: unknown) => void): void {
+    this.#client.on(event, listener)
+  }
+
+  removeListener(event: 'end' | 'error', listener: (error?: unknown) => void): void {
+    this.#client.removeListener(event, listener)
+  }
+
+  /** By SQL: what pg prepares itself it takes for prepared for ever. */
+  prepare(sql: string, callback: (error: Error | null, statement?: PreparedStatement) => void): void {
+    const name = `typeorm_named_lock_${++this.#prepared}`
+    this.query(`PREPARE ${name} AS ${sql}`, (error) => {
+      if (error) {
+        callback(error)
+        return
+      }
+      callback(null, {
+        execute: ([parameter], answered) => this.query(`EXECUTE ${name}('${String(parameter)}')`, answered),
+        close: () => this.query(`DEALLOCATE ${name}`, () => {}),
+      })
+    })
+  }
+
+  #send(statement: Statement, callback: RawCallback): void {
+    this.#isBusy = true
+    this.#client.query(this.#config(statement), (error, result) => {
+      this.#isBusy = false
+      const next = this.#waiting.shift()
+      if (next) this.#send(...next)
+      callback(error ?? null, error ? undefined : rowsOf(result as PgResult | PgResult[]))
+    })
+  }
+
+  #config(statement: Statement): string | object {
+    const limit = this.#hasLimit ? { query_timeout: NEVER } : undefined
+    if (typeof statement === 'string') return limit ? { text: statement, ...limit } : statement
+    return { text: statement.sql, rowMode: 'array', ...limit }
+  }
+}
+
+/** Of several statements sent as one, those of the last that has any. */
+function rowsOf(result: PgResult | PgResult[]): unknown {
+  if (!Array.isArray(result)) return result.rows
+  return result.findLast(({ fields }) => fields && fields.length > 0)?.rows ?? []
+}
+
+/** How long a cancel may take to get through. */
+const CANCEL_PATIENCE = 1_000
+
+/**
+ * Ends what the backend of that client is doing, by a connection of its own: a backend that waits for a lock does not notice that
+ * its client has gone. https://www.postgresql.org/docs/current/protocol-flow.html#PROTOCOL-FLOW-CANCELING-REQUESTS
+ */
+export function cancelBackend({ host, port, processID, secretKey }: PgClient): void {
+  if (typeof processID !== 'number' || typeof secretKey !== 'number' || host === undefined) return
+  const request = Buffer.alloc(16)
+  request.writeInt32BE(16, 0)
+  request.writeInt32BE(80877102, 4)
+  request.writeInt32BE(processID, 8)
+  request.writeInt32BE(secretKey, 12)
+  const socket = host.startsWith('/') ? connect(`${host}/.s.PGSQL.${port}`) : connect(port ?? 5432, host)
+  socket.on('error', () => {}) // the server may be what has gone
+  socket.setTimeout(CANCEL_PATIENCE, () => socket.destroy())
+  socket.unref()
+  socket.end(request)
+}

@@ -1,0 +1,97 @@
+import type { Finding } from '../options.js'
+import { singleRow, singleValue } from '../session/connection.js'
+import type { Ask } from './dialect.js'
+
+type Check = Finding | undefined
+
+/** What is wrong with the PostgreSQL behind `ask`, where it is the home of named locks. */
+export async function checkPostgres(ask: Ask, lease: number): Promise<Finding[]> {
+  const findings = [
+    await checkOneConnection(ask),
+    await checkStandby(ask),
+    await checkLease(ask, lease),
+    await checkLockTable(ask),
+    await checkSignals(ask),
+  ]
+  return findings.filter((finding) => finding !== undefined)
+}
+
+async function checkOneConnection(ask: Ask): Promise<Check> {
+  const ids = new Set<string | undefined>()
+  for (let i = 0; i < 4; i++) ids.add(singleValue(await ask('SELECT pg_backend_pid()')))
+  if (ids.size === 1) return undefined
+  return {
+    code: 'PROXY_MULTIPLEXES',
+    severity: 'error',
+    message: `Statements of one session arrived on different connections of the server (${[...ids].join(', ')}): a pooler in between multiplexes, and a lock would belong to whoever uses its connection next.`,
+    remedy:
+      "Connect past the pooler, use session pooling, or take transaction-scoped locks only, with pooling: 'transaction'.",
+  }
+}
+
+async function checkStandby(ask: Ask): Promise<Check> {
+  if (singleValue(await ask('SELECT pg_is_in_recovery()::int')) !== '1') return undefined
+  return {
+    code: 'SERVER_READ_ONLY',
+    severity: 'error',
+    message:
+      'The server is a hot standby. Advisory locks are not replicated: whoever asks the primary is not excluded by locks here.',
+    remedy: "Point the DataSource (with replication: its master) at the primary's address.",
+  }
+}
+
+/** Sets the timeout that makes the lease, and looks whether the server has it. */
+async function checkLease(ask: Ask, lease: number): Promise<Check> {
+  const [before] = singleRow(await ask("SELECT current_setting('idle_session_timeout',true)"))
+  const wanted = String(Math.ceil(lease / 1000) * 1000 + 1)
+  let after: string | undefined
+  if (before !== undefined) {
+    await ask(`SET idle_session_timeout=${wanted}`)
+    after = singleValue(await ask("SELECT setting FROM pg_settings WHERE name='idle_session_timeout'"))
+    await ask(`SET idle_session_timeout='${before}'`)
+  }
+  if (after === wanted) return undefined
+  return {
+    code: 'LEASE_NOT_KEPT',
+    severity: 'error',
+    message:
+      before === undefined
+        ? 'The server has no idle_session_timeout (PostgreSQL before 14): it keeps the locks of a vanished client until TCP keepalive gives the connection up, 2 hours by default.'
+        : `SET idle_session_timeout had no effect (${wanted} was set, ${after} is in force): a pooler may have swallowed it. The server would keep the locks of a vanished client.`,
+    remedy:
+      'Use PostgreSQL 14 or later and connect past the pooler; or lower tcp_keepalives_idle on the server to what your locks can bear, and accept that with allowNoLease: true.',
+  }
+}
+
+/** The table is of fixed size and everybody's: row locks of tables are in it, too. */
+async function checkLockTable(ask: Ask): Promise<Check> {
+  const [perTransaction, connections, prepared] = singleRow(
+    await ask(
+      "SELECT current_setting('max_locks_per_transaction'),current_setting('max_connections'),current_setting('max_prepared_transactions')",
+    ),
+  ).map(Number)
+  const size = (perTransaction ?? 0) * ((connections ?? 0) + (prepared ?? 0))
+  if (size >= 4_000) return undefined
+  return {
+    code: 'LOCK_TABLE_SMALL',
+    severity: 'warning',
+    message: `The server's lock table has room for about ${size} locks, of all applications and tables together. When it is full, everybody's statements fail (error 53200).`,
+    remedy: 'Raise max_locks_per_transaction (it needs a restart), or lower maxLocks of this service.',
+  }
+}
+
+/** Waits of the same role can always be cancelled; other roles' connections need a right. */
+async function checkSignals(ask: Ask): Promise<Check> {
+  const [may, user] = singleRow(
+    await ask(
+      "SELECT (pg_has_role(current_user,'pg_signal_backend','MEMBER') OR (SELECT rolsuper FROM pg_roles WHERE rolname=current_user))::int,current_user::text",
+    ),
+  )
+  if (may === '1') return undefined
+  return {
+    code: 'MISSING_GRANT_KILL',
+    severity: 'info',
+    message: `The role "${user}" can end its own connections only: \`named-lock release --kill-holder\` will not work for locks of others, and they are shown without host.`,
+    remedy: `For an operator's account: GRANT pg_signal_backend, pg_read_all_stats TO … The application does not need it.`,
+  }
+}

@@ -1,0 +1,128 @@
+/*
+ * What is asked about a lock, as a code of one letter and a literal: `t42` takes the lock 42. Literals are the key's number;
+ * with `s` before it, the lock is taken for readers; with `m`, it is a polling mark, which is a pair of integers.
+ *
+ *     t take   g give   p pass turn (`p42;m7`)   f is free   o owns   h holder   x fencing token   w wait (in `wait` only)
+ */
+
+/** The name of the prepared statement that takes and gives back. */
+export const PREPARED = 'typeorm_named_lock'
+
+const OPERATIONS: Readonly<Record<string, number>> = { t: 0, g: 1, ts: 2, gs: 3, tm: 4, gm: 5 }
+
+/** Every row is evaluated once, in the order of the arrays: what is given back first is free for who takes it after. */
+export const BATCH_STATEMENT =
+  `PREPARE ${PREPARED}(int2[],int8[]) AS SELECT string_agg(CASE WHEN CASE o ` +
+  'WHEN 0 THEN pg_try_advisory_lock(k) WHEN 1 THEN pg_advisory_unlock(k) ' +
+  'WHEN 2 THEN pg_try_advisory_lock_shared(k) WHEN 3 THEN pg_advisory_unlock_shared(k) ' +
+  'WHEN 4 THEN pg_try_advisory_lock((k>>32)::int4,((k<<32)>>32)::int4) ' +
+  'WHEN 5 THEN pg_advisory_unlock((k>>32)::int4,((k<<32)>>32)::int4) END ' +
+  `THEN '1' ELSE '0' END,',') AS r FROM unnest($1,$2) AS q(o,k)`
+
+/** One statement for many. A session's locks outlive a statement that fails half-way, as on every server. */
+export function batchText(codes: readonly string[]): string {
+  let operations = ''
+  let keys = ''
+  for (const code of codes) {
+    const kind = isDigit(code, 1) ? (code[0] as string) : code.slice(0, 2)
+    const operation = OPERATIONS[kind]
+    if (operation === undefined) return mixedText(codes)
+    operations += operations === '' ? operation : `,${operation}`
+    keys += (keys === '' ? '' : ',') + code.slice(kind.length)
+  }
+  return `EXECUTE ${PREPARED}('{${operations}}','{${keys}}')`
+}
+
+/** The elements of an array are evaluated in order, too. One look at the server's table is enough for many questions. */
+function mixedText(codes: readonly string[]): string {
+  const looks = codes.filter((code) => 'foh'.includes(code[0] as string)).length
+  const from = looks > MOST_LOOKS ? 'l' : LOCKS
+  const table = looks > MOST_LOOKS ? `WITH l AS MATERIALIZED (SELECT * FROM ${LOCKS}) ` : ''
+  return `${table}SELECT array_to_string(ARRAY[${codes.map((code) => sqlOf(code, false, from)).join(',')}],',') AS r`
+}
+
+const MOST_LOOKS = 4
+
+/** The advisory locks of this database. pg_locks shows those of all of them. */
+const LOCKS =
+  "(SELECT * FROM pg_locks WHERE locktype='advisory' AND granted AND " +
+  'database=(SELECT oid FROM pg_database WHERE datname=current_database())) AS l'
+
+function isDigit(text: string, at: number): boolean {
+  const unit = text.charCodeAt(at)
+  return unit <= 57 // a digit, or the minus before them
+}
+
+/** A code as an SQL expression: a text, or a truth value or whatever is behind it where that is asked for. */
+export function sqlOf(code: string, isRaw = false, from = LOCKS): string {
+  const operation = code[0] as string
+  const [literal = '', mark = ''] = code.slice(1).split(';')
+  const lock = lockOf(literal)
+  switch (operation) {
+    case 't':
+      return truth(`pg_try_advisory_lock${lock.suffix}(${lock.key})`, isRaw)
+    case 'g':
+      return truth(`pg_advisory_unlock${lock.suffix}(${lock.key})`, isRaw)
+    case 'w':
+      return `pg_advisory_lock${lock.suffix}(${lock.key})::text`
+    case 'p':
+      return (
+        `(CASE WHEN ${sqlOf(`g${literal}`, true)} THEN '1/' ELSE '0/' END||` +
+        `CASE WHEN NOT ${sqlOf(`f${mark}`, true)} THEN '-1' WHEN ${sqlOf(`t${literal}`, true)} THEN '1' ELSE '0' END)`
+      )
+    case 'f':
+      if (lock.isMark) return truth(markIsFree(lock.key), isRaw)
+      return truth(`NOT EXISTS(SELECT FROM ${from} WHERE ${lock.where}${lock.isShared ? EXCLUSIVE : ''})`, isRaw)
+    case 'o':
+      return truth(
+        `EXISTS(SELECT FROM ${from} WHERE ${lock.where}${lock.isShared ? SHARED : EXCLUSIVE} AND pid=pg_backend_pid())`,
+        isRaw,
+      )
+    case 'h':
+      return `coalesce((SELECT string_agg(pid::text,' ') FROM ${from} WHERE ${lock.where}),'')`
+    case 'x':
+      return `CASE WHEN ${sqlOf(`o${literal}`, true, from)} THEN txid_current()::text ELSE '' END`
+    default:
+      throw new Error(`There is no request '${operation}'.`)
+  }
+}
+
+const EXCLUSIVE = " AND mode='ExclusiveLock'"
+const SHARED = " AND mode='ShareLock'"
+
+/**
+ * Marks are looked at often and by many, and pg_locks is not made for that: whoever can share one for a moment knows that nobody
+ * has it. Those who look do not get into each other's way.
+ */
+function markIsFree(key: string): string {
+  return `CASE WHEN pg_try_advisory_lock_shared(${key}) THEN pg_advisory_unlock_shared(${key}) ELSE false END`
+}
+
+function truth(sql: string, isRaw: boolean): string {
+  return isRaw ? `(${sql})` : `CASE WHEN ${sql} THEN '1' ELSE '0' END`
+}
+
+interface Lock {
+  /** As arguments of the advisory lock functions. */
+  readonly key: string
+  /** As a condition on pg_locks. */
+  readonly where: string
+  readonly suffix: '' | '_shared'
+  readonly isShared: boolean
+  readonly isMark: boolean
+}
+
+function lockOf(literal: string): Lock {
+  const isMark = literal.startsWith('m')
+  const isShared = literal.startsWith('s')
+  const key = BigInt(isMark || isShared ? literal.slice(1) : literal)
+  const high = BigInt.asUintN(32, key >> 32n)
+  const low = BigInt.asUintN(32, key)
+  return {
+    key: isMark ? `${BigInt.asIntN(32, high)},${BigInt.asIntN(32, low)}` : `${key}`,
+    where: `classid=${high} AND objid=${low} AND objsubid=${isMark ? 2 : 1}`,
+    suffix: isShared ? '_shared' : '',
+    isShared,
+    isMark,
+  }
+}

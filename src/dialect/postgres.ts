@@ -1,0 +1,295 @@
+import { UnsupportedDriverError } from '../errors.js'
+import { postgresKeyFor } from '../lock-name.js'
+import type { Finding, LockName } from '../options.js'
+import { singleRow, singleValue, type RawConnection } from '../session/connection.js'
+import type { Ask, CounterStatements, Dialect, ServerFacts, SessionUse, WaitFailure } from './dialect.js'
+import { postgresExactKey } from './exact-names.js'
+import type { LockTable } from './lock-table.js'
+import { MARKS } from './marks.js'
+import { PG_POOL } from './pg-pool.js'
+import { cancelBackend, PgWire, type PgClient } from './pg-wire.js'
+import { checkPostgres } from './postgres-check.js'
+import { BATCH_STATEMENT, batchText, PREPARED, sqlOf } from './postgres-expressions.js'
+import { readPgLocks } from './postgres-locks.js'
+
+/** As for MySQL: the client gives its locks up at least this much earlier than the server does. */
+const SERVER_GRACE = { least: 500, part: 1 / 1000 }
+
+/** A waiting backend keeps vacuum from what has died since: no wait is longer. */
+const LONGEST_SLICE = 10_000
+
+const SAVEPOINT = 'typeorm_named_lock'
+
+/** Errors with which the server ends the connection: shutdowns, pg_terminate_backend, and the timeouts that make the lease. */
+const LAST_WORDS: ReadonlySet<unknown> = new Set(['57P01', '57P02', '57P03', '57P04', '57P05', '25P03', '25P04'])
+
+const UNDEFINED_TABLE = '42P01'
+const QUERY_CANCELED = '57014'
+const LOCK_NOT_AVAILABLE = '55P03'
+const IN_FAILED_TRANSACTION = '25P02'
+const DEADLOCK_DETECTED = '40P01'
+/** statement_completion_unknown, transaction_resolution_unknown */
+const COMMIT_UNKNOWN: ReadonlySet<unknown> = new Set(['40003', '08007'])
+
+const wires = new WeakMap<object, PgWire>()
+
+/**
+ * PostgreSQL: session advisory locks, one 64-bit number each, of one database.
+ * https://www.postgresql.org/docs/current/explicit-locking.html#ADVISORY-LOCKS
+ *
+ * An expression is a code of one letter and a literal (postgres-expressions.ts), not SQL: what comes in great numbers, taking and
+ * giving back, is two arrays for one prepared statement.
+ */
+export class PostgresDialect implements Dialect {
+  readonly server = 'PostgreSQL'
+  readonly isCertain = true
+  readonly hasSharedLocks = false
+  readonly hasReadableKeys = false
+  readonly pool = PG_POOL
+  readonly keepAlive = 'SELECT 1'
+  readonly batchLimit = 400
+  readonly prepared = {
+    take: "SELECT CASE WHEN pg_try_advisory_lock($1::int8) THEN '1' ELSE '0' END AS r",
+    give: "SELECT CASE WHEN pg_advisory_unlock($1::int8) THEN '1' ELSE '0' END AS r",
+    parameter: (literal: string): string | undefined => (/^-?\d/.test(literal) ? literal : undefined),
+  }
+  readonly noLease =
+    'The server keeps no lease: it has no idle_session_timeout (PostgreSQL before 14), or ignored it (a pooler in between). It would ' +
+    "keep the locks of a vanished client until the operating system's TCP keepalive gives the connection up, 2 hours by default. " +
+    'Use PostgreSQL 14 or later and connect past the pooler, or accept that with allowNoLease: true.'
+  readonly afterFailedWait = `ROLLBACK TO SAVEPOINT ${SAVEPOINT};RELEASE SAVEPOINT ${SAVEPOINT}`
+
+  wire(connection: RawConnection): RawConnection {
+    let wire = wires.get(connection)
+    if (!wire) wires.set(connection, (wire = new PgWire(connection as unknown as PgClient)))
+    return wire
+  }
+
+  keyFor(namespace: string | false, name: LockName): string {
+    return postgresKeyFor(namespace, name).toString()
+  }
+
+  exactKey(name: LockName): string {
+    return postgresExactKey(name).toString()
+  }
+
+  exclusionKey(key: string): string {
+    return key
+  }
+
+  literal(key: string): string {
+    return key
+  }
+
+  /** A pair of integers: a space of its own, so that marks are no keys of anybody. */
+  markLiteral(exclusionKey: string): string {
+    return `m${postgresKeyFor(MARKS, exclusionKey)}`
+  }
+
+  take = (literal: string): string => `t${literal}`
+  give = (literal: string): string => `g${literal}`
+  passTurn = (literal: string, mark: string): string => `p${literal};${mark}`
+  isFree = (literal: string): string => `f${literal}`
+  owns = (literal: string): string => `o${literal}`
+  holderId = (literal: string): string => `h${literal}`
+  fencingToken = (literal: string): string => `x${literal}`
+
+  batch(expressions: string): string {
+    return batchText(expressions.split(','))
+  }
+
+  single(expression: string): string {
+    return `SELECT ${sqlOf(expression)} AS r`
+  }
+
+  readBatch(rows: unknown): (string | undefined)[] {
+    return singleValue(rows)?.split(',') ?? []
+  }
+
+  /**
+   * All in one statement: the limit is in force for this statement alone, and what was there before comes back within the
+   * transaction. An error ends the transaction around it, and only a savepoint saves it.
+   */
+  wait(literal: string, mark: string, milliseconds: number, inTransaction: boolean): string {
+    const limit = Math.max(1, Math.round(Math.min(milliseconds, LONGEST_SLICE)))
+    const wait =
+      `SELECT CASE WHEN NOT ${sqlOf(`f${mark}`, true)} THEN '-1' WHEN set_config('lock_timeout','${limit}',true) IS NULL THEN '0' ` +
+      `WHEN ${sqlOf(`w${literal}`, true)} IS NULL THEN '0' WHEN set_config('lock_timeout',b,true) IS NULL THEN '0' ELSE '1' END AS r ` +
+      `FROM (SELECT current_setting('lock_timeout') AS b OFFSET 0) AS s`
+    return inTransaction ? `SAVEPOINT ${SAVEPOINT};${wait};RELEASE SAVEPOINT ${SAVEPOINT}` : wait
+  }
+
+  /** Whichever it is, the lock may have been granted just before: who waits has to look. */
+  waitFailure(error: unknown): WaitFailure {
+    switch ((error as { code?: unknown }).code) {
+      case QUERY_CANCELED:
+        return 'cancelled'
+      case LOCK_NOT_AVAILABLE:
+        return 'slice'
+      case DEADLOCK_DETECTED:
+        return 'deadlock'
+      default:
+        return 'other'
+    }
+  }
+
+  cancel(connectionId: string): string {
+    return `SELECT pg_cancel_backend(${connectionId})`
+  }
+
+  endConnection(connectionId: string): string {
+    return `SELECT pg_terminate_backend(${connectionId})`
+  }
+
+  describeConnection(connectionId: string): string {
+    return `SELECT usename,host(client_addr),datname FROM pg_stat_activity WHERE pid=${connectionId}`
+  }
+
+  readConnection(rows: unknown): { user?: string; host?: string; database?: string } | undefined {
+    if (!(rows as unknown[]).length) return undefined
+    const [user, host, database] = singleRow(rows)
+    return {
+      ...(user !== undefined && { user }),
+      ...(host !== undefined && { host }),
+      ...(database !== undefined && { database }),
+    }
+  }
+
+  readLocks(ask: Ask): Promise<LockTable> {
+    return readPgLocks(ask)
+  }
+
+  readNotes(): Promise<readonly string[]> {
+    return Promise.resolve([])
+  }
+
+  check(ask: Ask, leaseMs: number): Promise<Finding[]> {
+    return checkPostgres(ask, leaseMs)
+  }
+
+  counter(table: string): CounterStatements {
+    const name = table
+      .split('.')
+      .map((part) => `"${part}"`)
+      .join('.')
+    return {
+      create: `CREATE TABLE IF NOT EXISTS ${name} (lock_key VARCHAR(64) NOT NULL PRIMARY KEY, token BIGINT NOT NULL)`,
+      raise: (key, floor) =>
+        `INSERT INTO ${name} AS t (lock_key,token) VALUES ('${key.replaceAll("'", "''")}',${floor + 1n}) ` +
+        `ON CONFLICT (lock_key) DO UPDATE SET token=GREATEST(t.token,${floor})+1 RETURNING token::text`,
+      isMissing: (error) => (error as { code?: unknown }).code === UNDEFINED_TABLE,
+    }
+  }
+
+  async open(ask: Ask, leaseMs: number, use: SessionUse): Promise<ServerFacts> {
+    const [id, version = '', number, startedAt, isStandby, user, host, database, port, ...before] = singleRow(
+      await ask(
+        "SELECT pg_backend_pid(),version(),current_setting('server_version_num'),extract(epoch FROM pg_postmaster_start_time())::text," +
+          'pg_is_in_recovery()::int,session_user::text,host(inet_client_addr()),current_database()::text,inet_server_port(),' +
+          "current_setting('idle_in_transaction_session_timeout'),current_setting('idle_session_timeout',true)," +
+          "current_setting('statement_timeout'),current_setting('lock_timeout')",
+      ),
+    )
+    refuseRelatives(version)
+    const lease = leaseMs + Math.max(SERVER_GRACE.least, leaseMs * SERVER_GRACE.part)
+    const milliseconds = Math.ceil(lease / 1000) * 1000
+    const settings = SETTINGS.filter(({ since }) => Number(number) >= since).filter(
+      (one) => use === 'locks' || one.isLease,
+    )
+    await ask(
+      [
+        ...settings.map(({ name, isLease }) => `SET ${name}=${isLease ? milliseconds : 0}`),
+        ...(use === 'locks' ? [BATCH_STATEMENT] : []),
+      ].join(';'),
+    )
+    // Read back in a statement of its own: a pooler may have sent this one to another connection.
+    const [sameId, idle, idleInTransaction] = singleRow(
+      await ask(
+        "SELECT pg_backend_pid(),(SELECT setting FROM pg_settings WHERE name='idle_session_timeout')," +
+          "(SELECT setting FROM pg_settings WHERE name='idle_in_transaction_session_timeout')",
+      ),
+    )
+    const kept = use === 'transaction' ? idleInTransaction : idle
+    return {
+      connectionId: id ?? '',
+      identity: `the one on port ${port ?? '(local)'} that was started at ${startedAt}`,
+      startedAt: Number(startedAt),
+      readOnly: isStandby === '1',
+      user,
+      host,
+      database,
+      version,
+      restore: [
+        ...settings.map(({ name, at }) => `SET ${name}='${before[at]}'`),
+        ...(use === 'locks' ? [`DEALLOCATE ${PREPARED}`] : []),
+      ].join(';'),
+      lease: sameId === id && Number(kept) === milliseconds ? leaseMs : undefined,
+    }
+  }
+
+  /** pg's `release(true)` behind TypeORM's back would make its `destroy()` spin for ever; a client that was ended leaves the pool. */
+  destroy(connection: RawConnection): void {
+    const client = connection as unknown as PgClient
+    client.on('error', () => {}) // it may tell once more, and nobody else listens
+    if (client.readyForQuery === false) cancelBackend(client)
+    void client.end().catch(() => {})
+    // Against a frozen server nothing else ends it.
+    client.connection?.stream?.destroy()
+  }
+
+  isAnswer(error: unknown): boolean {
+    const { code, severity } = error as { code?: unknown; severity?: unknown }
+    if (typeof code !== 'string' || severity === undefined) return false
+    return !LAST_WORDS.has(code) && !code.startsWith('08') && severity !== 'FATAL' && severity !== 'PANIC'
+  }
+
+  /** pg's `query_timeout`. */
+  isAbandoned(error: unknown): boolean {
+    return (error as { message?: unknown }).message === 'Query read timeout'
+  }
+
+  leavesCommitOpen(error: unknown): boolean {
+    return COMMIT_UNKNOWN.has((error as { code?: unknown }).code)
+  }
+
+  /** After an error every statement is refused until the ROLLBACK: nothing can go on by mistake. */
+  endsTransaction(): boolean {
+    return false
+  }
+
+  isAftermath(error: unknown): boolean {
+    return (error as { code?: unknown }).code === IN_FAILED_TRANSACTION
+  }
+
+  /** COMMIT of a transaction in which a statement has failed. No error tells. */
+  isRolledBack(result: unknown): boolean {
+    return (result as { command?: unknown } | undefined)?.command === 'ROLLBACK'
+  }
+}
+
+interface Setting {
+  readonly name: string
+  /** The server's version that first has it. */
+  readonly since: number
+  readonly isLease: boolean
+  /** Its place among those that are read. */
+  readonly at: number
+}
+
+const SETTINGS: readonly Setting[] = [
+  { name: 'idle_in_transaction_session_timeout', since: 90_600, isLease: true, at: 0 },
+  { name: 'idle_session_timeout', since: 140_000, isLease: true, at: 1 },
+  { name: 'statement_timeout', since: 0, isLease: false, at: 2 },
+  { name: 'lock_timeout', since: 0, isLease: false, at: 3 },
+]
+
+/** Servers that speak PostgreSQL's protocol, and have no advisory locks. */
+const RELATIVES: readonly [RegExp, string][] = [
+  [/CockroachDB/i, 'CockroachDB, whose advisory lock functions are stubs that lock nothing'],
+  [/Redshift/i, 'Amazon Redshift, which has no advisory locks'],
+]
+
+function refuseRelatives(version: string): void {
+  const [, what] = RELATIVES.find(([pattern]) => pattern.test(version)) ?? []
+  if (what) throw new UnsupportedDriverError(`The server can not be used for named locks: it is ${what}.`)
+}
