@@ -24,7 +24,7 @@ declare function importOrders(options: { signal: AbortSignal }): Promise<void>
 `
 
 describe('the README', function () {
-  this.timeout(60_000)
+  this.timeout(180_000)
   let examples: Examples
 
   before('write its examples down', async () => {

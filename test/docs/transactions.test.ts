@@ -15,7 +15,7 @@ declare function takeFromStock(): Promise<void>
 `
 
 describe('docs/transactions.md', function () {
-  this.timeout(60_000)
+  this.timeout(180_000)
   let examples: Examples
 
   before('write its examples down', async () => {

@@ -75,13 +75,15 @@ describe('the moment of grant', () => {
     for (const session of ['shared', 'dedicated'] as const) {
       for (const leaving of ['abort', 'timeout'] as const) {
         it(`leaves no lock behind when a caller leaves by ${leaving} (${session})`, async function () {
-          this.timeout(20_000 + ROUNDS * 60)
+          this.timeout(60_000 + ROUNDS * 200)
           const dataSource = await ctx.dataSource({ poolSize: POOL_SIZE })
           const locks = await ctx.service({}, dataSource)
           const strangers = await Promise.all(Array.from({ length: LANES }, () => ctx.connectOutsider()))
           const count = { granted: 0, left: 0 }
+          // More where the machine is too busy for close races: those that are not close prove nothing.
+          const isEnough = () => Math.min(count.granted, count.left) >= ROUNDS / 50
           let rounds = ROUNDS / LANES
-          while (rounds > 0) {
+          while (rounds > 0 || (rounds > (-2 * ROUNDS) / LANES && !isEnough())) {
             const lanes = strangers.map(async (stranger, lane) => {
               for (let i = 0; i < 25; i++) count[await race(locks, stranger, `lane${lane}`, leaving, session)]++
             })
@@ -91,8 +93,7 @@ describe('the moment of grant', () => {
           }
           await locks.close()
           await expectCleanPool(dataSource)
-          // Else these were no races.
-          expect(Math.min(count.granted, count.left), JSON.stringify(count)).to.be.at.least(ROUNDS / 50)
+          expect(isEnough(), `of these some should have been races: ${JSON.stringify(count)}`).to.equal(true)
         })
       }
     }

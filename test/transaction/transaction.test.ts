@@ -357,7 +357,7 @@ describe('transaction', () => {
       const locks = await ctx.service()
       await ctx.outsider.getLock(key())
       const error = await rejection(
-        locks.transaction('a', { timeout: 100 }, () => expect.fail('the work ran')),
+        locks.transaction('a', { timeout: 500 }, () => expect.fail('the work ran')),
         NamedLockTimeoutError,
       )
       expect(error.holder?.connectionId, error.message).to.equal(ctx.outsider.id)

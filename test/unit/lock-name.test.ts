@@ -77,7 +77,8 @@ describe('names to keys', () => {
     }
   })
 
-  it('gives distinct names distinct keys that every server takes as they are', () => {
+  it('gives distinct names distinct keys that every server takes as they are', function () {
+    this.timeout(120_000)
     const keys = new Map<string, string>()
     const numbers = new Map<bigint, string>()
     let names = 0
