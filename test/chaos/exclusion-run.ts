@@ -24,6 +24,8 @@ const AFTERMATH = 500
 
 export interface Overlap {
   readonly milliseconds: number
+  /** For how long of it the older holder's process did nothing, and could not hear of its loss. */
+  readonly stalled: number
   readonly isServersDoing: boolean
   readonly history: string
 }
@@ -42,6 +44,8 @@ export interface Summary {
 interface Fault {
   readonly what: string
   readonly at: number
+  /** When the last of it was done. */
+  until: number
   readonly letsGoFirst: boolean
 }
 
@@ -85,7 +89,7 @@ export class ExclusionRun {
       await this.#harm(seconds * 1_000)
       await this.#expectProgress()
       for (const { child } of this.#workers) child.send({ type: 'finish' })
-      await Promise.all(this.#workers.map(({ child }) => child.next('done', 30_000))).catch((error: Error) => {
+      await Promise.all(this.#workers.map(({ child }) => child.next('done', 60_000))).catch((error: Error) => {
         throw new Error(`${error.message}: ${JSON.stringify(this.#messages('still').slice(-4))}`)
       })
       return await this.#summary()
@@ -124,8 +128,10 @@ export class ExclusionRun {
       const what = kinds[i % kinds.length]!
       const [letsGoFirst, harm] = this.#kinds[what]!
       const worker = this.#workers[Math.floor(Math.random() * PROCESSES)]!
-      this.#faults.push({ what, at: clock(), letsGoFirst })
+      const fault: Fault = { what, at: clock(), until: Infinity, letsGoFirst }
+      this.#faults.push(fault)
       await harm(worker)
+      fault.until = clock()
       await sleep(150 + Math.random() * 200)
     }
   }
@@ -182,7 +188,7 @@ export class ExclusionRun {
     run.killedAt = clock()
     await worker.child.kill()
     this.#spawn(worker)
-    await worker.child.next('ready', 30_000)
+    await worker.child.next('ready', 60_000)
   }
 
   /** By themselves, every process is at work again. */
@@ -190,7 +196,7 @@ export class ExclusionRun {
     const visits = ({ child }: Worker) => child.messages.filter(({ type }) => type === 'left').length
     const before = this.#workers.map(visits)
     const all = () => this.#workers.every((worker, i) => visits(worker) > before[i]! + 10)
-    await until('every process at work again', all, { within: 10_000 })
+    await until('every process at work again', all, { within: 30_000 })
   }
 
   async #summary(): Promise<Summary> {
@@ -244,8 +250,10 @@ export class ExclusionRun {
           const faults = this.#faults.filter(({ at }) => Math.abs(at - visit.enteredAt) < 6_000)
           return {
             milliseconds: other.lastHeldAt - visit.enteredAt,
+            stalled: Math.min(other.stalledFor, other.lastHeldAt - visit.enteredAt),
             isServersDoing: faults.some(
-              ({ letsGoFirst, at }) => letsGoFirst && at < visit.enteredAt && at > other.enteredAt - AFTERMATH,
+              ({ letsGoFirst, at, until }) =>
+                letsGoFirst && at < visit.enteredAt && until > other.enteredAt - AFTERMATH,
             ),
             history: describe(name, visit, around, faults),
           }
@@ -258,7 +266,13 @@ export class ExclusionRun {
 function describe(name: string, at: Visit, visits: readonly Visit[], faults: readonly Fault[]): string {
   const time = (value: number): string => (value - at.enteredAt).toFixed(1)
   const lines = [
-    ...visits.map((visit) => [visit.enteredAt, `${visit.who} inside until ${time(visit.lastHeldAt)}`] as const),
+    ...visits.map(
+      (visit) =>
+        [
+          visit.enteredAt,
+          `${visit.who} inside until ${time(visit.lastHeldAt)}, stalled for ${visit.stalledFor.toFixed(0)}`,
+        ] as const,
+    ),
     ...faults.map((fault) => [fault.at, fault.what] as const),
   ]
   const text = lines.sort(([a], [b]) => a - b).map(([when, what]) => `        ${time(when)} ms  ${what}`)
@@ -269,13 +283,14 @@ export function print(kind: string, seconds: number, summary: Summary): string {
   const { faults, visits, overlaps, staleSignatures, committed, acknowledged, lostWrites } = summary
   const ofServer = overlaps.filter(({ isServersDoing }) => isServersDoing)
   const longest = Math.max(0, ...ofServer.map(({ milliseconds }) => milliseconds)).toFixed(1)
+  const awake = Math.max(0, ...ofServer.map(({ milliseconds, stalled }) => milliseconds - stalled)).toFixed(1)
   const count = Object.values(faults).reduce((sum, one) => sum + one, 0)
   return [
     `      ${kind}, ${seconds} s, ${PROCESSES} processes × ${CALLERS} callers, lease ${LEASE} ms: ${visits} visits, ${count} faults`,
     `      (${Object.entries(faults)
       .map(([what, times]) => `${what}: ${times}`)
       .join(', ')})`,
-    `      overlaps after silent faults: ${overlaps.length - ofServer.length}; after KILL, reset or crash: ${ofServer.length}, the longest ${longest} ms`,
+    `      overlaps after silent faults: ${overlaps.length - ofServer.length}; after KILL, reset or crash: ${ofServer.length}, the longest ${longest} ms (${awake} ms without the time in which the holder's process stood still)`,
     `      stale signatures in the book: ${staleSignatures}; transactions committed: ${committed}, acknowledged: ${acknowledged}, lost writes: ${lostWrites}`,
     ...overlaps.map(({ history }) => history),
   ].join('\n')

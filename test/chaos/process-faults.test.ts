@@ -2,6 +2,7 @@ import { expect } from 'chai'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { NamedLockLostError } from '../../src/index.js'
 import { forEachServer } from '../support/conformance.js'
+import { Figure } from '../support/figure.js'
 import { clock } from '../support/fixtures/clock.js'
 import type { SeenLoss } from '../support/fixtures/hold-and-watch.js'
 import { rejection } from '../support/rejection.js'
@@ -9,9 +10,14 @@ import { Scene } from '../support/scene.js'
 import { sideBySide } from '../support/side-by-side.js'
 import { settlesWithin, until } from '../support/until.js'
 
-const SOON = 3_000
+const SOON = 6_000
 
-describe('a process', () => {
+const takeOver = new Figure('the next grant after the death of a process', 2_000)
+const recovery = new Figure('the service again after the fault', 1_000)
+
+describe('a process', function () {
+  this.timeout(60_000)
+
   forEachServer((ctx) => {
     const realNow = Date.now
 
@@ -37,12 +43,12 @@ describe('a process', () => {
       await waiter.kill()
       const { at } = await holder.kill()
       const lock = await mine
-      expect(performance.now() - at, 'the promise is 2 s').to.be.lessThan(2_000 + SOON)
+      takeOver.add(performance.now() - at)
       await lock.release()
     }
 
     async function stopped() {
-      const locks = [{ name: 'short stop', lease: 2_500 }]
+      const locks = [{ name: 'short stop', lease: 4_000 }]
       const child = ctx.startChild('hold-and-watch.ts', { name: 'short stop', locks })
       child.expectExit(0)
       await child.next('held')
@@ -64,15 +70,15 @@ describe('a process', () => {
     }
 
     async function setBack() {
-      const scene = await Scene.set(ctx, 'set back')
+      const scene = await Scene.set(ctx, 'set back', { lease: '2s' })
       Date.now = () => realNow() - 3_600_000
-      await sleep(1_500)
+      await sleep(2_500) // more than the lease
       expect(scene.lock.isHeld).to.equal(true)
       const from = clock()
       scene.proxy.blackHole()
       await scene.granted()
-      expect(scene.lostAt, 'the holder knew first').to.be.lessThan(scene.grantedAt!)
-      expect(scene.lostAt! - from).to.be.lessThan(1_000 + SOON)
+      expect(scene.wasHeldAtGrant, 'the holder knew first').to.equal(false)
+      expect(scene.lostAt! - from).to.be.lessThan(2_000 + SOON)
       scene.proxy.heal()
       await scene.recovers()
     }
@@ -87,16 +93,16 @@ describe('a process', () => {
       expect(scene.lostAt).to.be.a('number')
       await scene.granted()
       // It goes on from there.
-      expect(await scene.recovers()).to.be.lessThan(SOON)
+      recovery.add(await scene.recovers())
     })
 
     it('that was asleep and frozen in turns adds both up', async () => {
-      const scene = await Scene.set(ctx, 'asleep and frozen', { lease: '3s' })
+      const scene = await Scene.set(ctx, 'asleep and frozen', { lease: '6s' })
       scene.proxy.blackHole()
       await sleep(1_200)
-      Date.now = () => realNow() + 1_000
+      Date.now = () => realNow() + 2_000
       expect(scene.lock.isHeld).to.equal(true)
-      Date.now = () => realNow() + 2_500 // 3.7 s and more have really passed
+      Date.now = () => realNow() + 5_000 // 6.2 s and more have really passed
       expect(scene.lock.isHeld).to.equal(false)
       Date.now = realNow
       scene.proxy.heal()
@@ -119,14 +125,19 @@ describe('a process', () => {
       })
       const from = clock()
       await scene.dataSource.destroy()
-      expect(clock() - from, 'destroy() waits for nobody').to.be.lessThan(1_500)
-      await scene.lost(500)
+      expect(clock() - from, 'destroy() waits for nobody: a slice is 10 s').to.be.lessThan(SOON)
+      await scene.lost()
       await scene.granted()
       await work
-      expect((await settlesWithin(2_000, 'the waiter', waiting)).message).to.match(/initialised/)
+      expect((await settlesWithin(SOON, 'the waiter', waiting)).message).to.match(/initialised/)
       await ctx.outsider.releaseLock(foreign)
       await scene.dataSource.initialize()
-      expect(await scene.recovers()).to.be.lessThan(SOON)
+      recovery.add(await scene.recovers())
+    })
+
+    it('kept what is promised, in the median', () => {
+      takeOver.expectKept()
+      recovery.expectKept()
     })
   })
 })

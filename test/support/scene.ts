@@ -54,16 +54,16 @@ export class Scene {
       },
       () => undefined, // `granted` tells
     )
-    await settlesWithin(5_000, 'the waiter to wait', isWaiting)
+    await settlesWithin(20_000, 'the waiter to wait', isWaiting)
   }
 
   /** Resolves when the holder knows of its loss. */
-  async lost(within = 5_000): Promise<number> {
+  async lost(within = 15_000): Promise<number> {
     return until(`the loss of '${this.name}'`, () => this.lostAt, { within, every: 2 })
   }
 
   /** Resolves when the waiter has the lock. */
-  async granted(within = 8_000): Promise<NamedLock> {
+  async granted(within = 25_000): Promise<NamedLock> {
     return until(`the next holder of '${this.name}'`, () => this.#next, { within, every: 2 })
   }
 
@@ -73,9 +73,9 @@ export class Scene {
     await this.lock.release()
     const from = clock()
     const again = await settlesWithin(
-      10_000,
+      20_000,
       `'${this.name}' again`,
-      this.service.acquire(this.name, { timeout: '9s' }),
+      this.service.acquire(this.name, { timeout: '19s' }),
     )
     const took = clock() - from
     if (!(await again.verify())) throw new Error(`'${this.name}' is not held after the fault`)
