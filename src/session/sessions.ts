@@ -229,7 +229,6 @@ export class Sessions {
     const sessions = [...this.#open]
     if (isClean) await within(this.#giveAllBack(), PATIENCE, undefined, unanswered).catch(() => {})
     for (const [session, kind] of sessions) {
-      // Of an application's own connection only the settings are given back, and its statement may take its time.
       if (!isClean || kind !== 'adopted') session.lose(new Error('the lock service was closed'))
     }
     this.shared.drop()
@@ -240,7 +239,9 @@ export class Sessions {
 
   async #giveAllBack(): Promise<void> {
     await this.shared.settled()
-    await Promise.all([...this.#open.keys()].map((session) => this.#giveBack(session)))
+    // A transaction of the application gives its session back itself: locks of another service may be held on it.
+    const ours = [...this.#open].filter(([, kind]) => kind !== 'adopted')
+    await Promise.all(ours.map(([session]) => this.#giveBack(session)))
   }
 
   #openWaiting(): void {
