@@ -48,7 +48,8 @@ export class Examples {
     await mkdir(path.join(root, '.cache'), { recursive: true })
     const folder = await mkdtemp(path.join(root, '.cache', 'examples-'))
     // Users have the package by its name; here it is the sources.
-    const compilerOptions = { paths: { 'typeorm-named-lock': ['../../src/index.ts'] } }
+    const paths = { 'typeorm-named-lock': ['../../src/index.ts'], 'typeorm-named-lock/*': ['../../src/*/index.ts'] }
+    const compilerOptions = { paths }
     await writeFile(
       path.join(folder, 'tsconfig.json'),
       JSON.stringify({ extends: '../../tsconfig.json', compilerOptions, include: ['*.ts'], exclude: [] }),

@@ -1,4 +1,5 @@
 import {
+  Catch,
   Controller,
   Get,
   Inject,
@@ -7,20 +8,28 @@ import {
   Param,
   ParseIntPipe,
   Scope,
+  ServiceUnavailableException,
   UseGuards,
   UseInterceptors,
+  type ArgumentsHost,
   type CallHandler,
   type CanActivate,
   type ExecutionContext,
   type NestInterceptor,
 } from '@nestjs/common'
-import { NestFactory, REQUEST } from '@nestjs/core'
+import { APP_FILTER, BaseExceptionFilter, NestFactory, REQUEST } from '@nestjs/core'
 import { Cron, ScheduleModule, SchedulerRegistry } from '@nestjs/schedule'
 import { getRepositoryToken, InjectDataSource, InjectRepository, TypeOrmModule } from '@nestjs/typeorm'
 import { expect } from 'chai'
 import { tap, type Observable } from 'rxjs'
 import { Column, DataSource, Entity, PrimaryColumn, Repository } from 'typeorm'
-import { NamedLock, NamedLockService, WithNamedLock } from '../../src/index.js'
+import {
+  NamedLock,
+  NamedLockService,
+  NamedLockTimeoutError,
+  WithNamedLock,
+  type NamedLockError,
+} from '../../src/index.js'
 import { NamedLockModule } from '../../src/nestjs/index.js'
 import { forEachServer } from '../support/conformance.js'
 import { until } from '../support/until.js'
@@ -40,6 +49,13 @@ class Around implements NestInterceptor {
   intercept(_context: ExecutionContext, next: CallHandler): Observable<unknown> {
     log.push(`before: ${isHeld()}`)
     return next.handle().pipe(tap(() => log.push(`after: ${isHeld()}`)))
+  }
+}
+
+@Catch(NamedLockTimeoutError)
+class LockFilter extends BaseExceptionFilter {
+  override catch(_error: NamedLockError, host: ArgumentsHost): void {
+    super.catch(new ServiceUnavailableException(), host)
   }
 }
 
@@ -89,6 +105,10 @@ class Orders {
     },
   })
   async busy(): Promise<void> {}
+
+  @Get('late')
+  @WithNamedLock('busy', 0)
+  async late(): Promise<void> {}
 
   @Get('basket')
   async ofRequest(): Promise<unknown> {
@@ -170,7 +190,7 @@ describe('@WithNamedLock in a Nest application', () => {
           module: class App {},
           imports: [database(ctx), NamedLockModule.forRoot()],
           controllers: [Orders],
-          providers: [Basket],
+          providers: [Basket, { provide: APP_FILTER, useClass: LockFilter }],
         },
         { logger: false, forceCloseConnections: true },
       )
@@ -189,6 +209,7 @@ describe('@WithNamedLock in a Nest application', () => {
         }
         const held = await app.get(NamedLockService).acquire('busy')
         expect(await get('busy')).to.equal(406)
+        expect(await get('late')).to.equal(503)
         await held.release()
         const both = await Promise.all([get('basket?as=ann'), get('basket?as=ben')])
         expect(both).to.deep.equal([['basket:ann'], ['basket:ben']])
