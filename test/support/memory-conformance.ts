@@ -4,11 +4,12 @@ import { keyFor } from '../../src/lock-name.js'
 import { InMemoryNamedLockService, MemoryServer } from '../../src/testing/index.js'
 import { MemoryDataSource } from '../../src/testing/memory-data-source.js'
 import type { MemoryConnection } from '../../src/testing/memory-connection.js'
+import type { RunningServer } from '../../dev/servers/index.js'
 import type { Conformance } from './conformance.js'
 import type { SqlClient } from './sql-client.js'
 import { typeorms, type DataSource } from './typeorms.js'
 
-/** The test needs a server: it is pending where there is none. */
+/** The test needs a server: it is pending where there is none. The report says what it needs. */
 export type NeedsServer = (what: string) => never
 
 /**
@@ -17,26 +18,36 @@ export type NeedsServer = (what: string) => never
  */
 export function memoryConformance(Base: typeof Conformance): Conformance {
   class MemoryConformance extends Base {
-    readonly #server = new MemoryServer()
+    readonly #server = new CountingServer()
     readonly #outsiders = new Set<MemoryOutsider>()
     #outsider = this.#connect()
-    readonly #needsServer: NeedsServer = () => this.currentTest?.ctx?.runnable().skip() as never
+    readonly #needsServer: NeedsServer = (what) => {
+      const test = this.currentTest?.ctx?.runnable() as (Mocha.Runnable & { needs?: string }) | undefined
+      if (test) test.needs = what
+      return test?.skip() as never
+    }
 
     constructor() {
       super('memory' as 'mysql', typeorms[0]!, () => Promise.reject(new Error('There is no server here.')))
-      Object.defineProperty(this, 'kind', { get: () => this.#needsServer('its kind') })
+      Object.defineProperty(this, 'kind', { get: () => this.#needsServer('the rules of one kind of server') })
     }
 
     override keyOf(name: string, namespace: string | false = this.database): string {
       return keyFor(namespace, name)
     }
 
-    override get server(): never {
-      return this.#needsServer('its server')
+    /** Connections to locks in memory are nobody's in particular. */
+    override get server(): RunningServer {
+      const known = { username: undefined }
+      return new Proxy(known as unknown as RunningServer, {
+        get: (target, property) => {
+          return property in target ? Reflect.get(target, property) : this.#needsServer('a server that is a program')
+        },
+      })
     }
 
     override get address(): never {
-      return this.#needsServer('its address')
+      return this.#needsServer('a server that is a program')
     }
 
     override get outsider(): SqlClient {
@@ -47,20 +58,20 @@ export function memoryConformance(Base: typeof Conformance): Conformance {
       return this.#connect() as unknown as SqlClient
     }
 
-    override async dataSource(options: object = {}): Promise<DataSource> {
-      // A pool, entities: what is tested with them is not the locks.
-      if (Object.keys(options).length > 0) this.#needsServer('a pool')
-      return new TestDataSource(this.#server, this.database, this.#needsServer) as unknown as DataSource
+    override async dataSource(options: { database?: string; poolSize?: number } = {}): Promise<DataSource> {
+      const { database = this.database, poolSize = ROOMY, ...others } = options
+      if (poolSize < ROOMY) this.#needsServer('a pool that runs out')
+      if (Object.keys(others).length > 0) this.#needsServer('SQL') // entities, modes
+      return new TestDataSource(this.#server, database, this.#needsServer) as unknown as DataSource
     }
 
     override rawDataSource(): never {
-      return this.#needsServer('a server that can be away')
+      return this.#needsServer('a network')
     }
 
     override async service(options: NamedLockServiceOptions = {}, dataSource?: DataSource) {
-      const namespace = options.namespace ?? this.database
-      const all = { ...options, namespace, server: this.#server }
-      if (options.connections || options.maxSessions) this.#needsServer('a pool')
+      const all = { ...options, server: this.#server }
+      if (options.connections) this.#needsServer('a DataSource to copy')
       return this.adopt(new InMemoryNamedLockService(dataSource ?? (await this.dataSource()), all))
     }
 
@@ -95,13 +106,33 @@ export function memoryConformance(Base: typeof Conformance): Conformance {
   return new MemoryConformance()
 }
 
+/** Large enough that the test is not about the pool. */
+const ROOMY = 5
+
+/** It knows how often it was asked, as servers do. */
+class CountingServer extends MemoryServer {
+  statements = 0
+  connected = 0
+
+  override connect(): MemoryConnection {
+    this.connected++
+    const connection = super.connect()
+    const query = connection.query.bind(connection)
+    connection.query = (statement, callback) => {
+      this.statements++
+      query(statement, callback)
+    }
+    return connection
+  }
+}
+
 /** What the tests use of a DataSource besides the locks needs a database. */
 class TestDataSource extends MemoryDataSource {
   readonly needsServer: NeedsServer
   readonly query = () => this.needsServer('SQL')
-  readonly transaction = () => this.needsServer('a transaction')
-  readonly initialize = () => this.needsServer('a connection')
-  readonly destroy = () => this.needsServer('a connection')
+  readonly transaction = () => this.needsServer('SQL')
+  readonly initialize = () => this.needsServer('a network')
+  readonly destroy = () => this.needsServer('a network')
 
   constructor(server: MemoryServer, database: string, needsServer: NeedsServer) {
     super(server, undefined, database)
@@ -119,11 +150,11 @@ class TestDataSource extends MemoryDataSource {
 /** A connection that knows nothing of the library. */
 class MemoryOutsider {
   readonly connection: MemoryConnection
-  readonly #server: MemoryServer
+  readonly #server: CountingServer
   readonly #siblings: ReadonlySet<MemoryOutsider>
   readonly #needsServer: NeedsServer
 
-  constructor(server: MemoryServer, siblings: ReadonlySet<MemoryOutsider>, needsServer: NeedsServer) {
+  constructor(server: CountingServer, siblings: ReadonlySet<MemoryOutsider>, needsServer: NeedsServer) {
     this.connection = server.connect()
     this.#server = server
     this.#siblings = siblings
@@ -169,7 +200,7 @@ class MemoryOutsider {
     const [, seconds] = /^SELECT SLEEP\((.+)\)$/.exec(sql) ?? []
     if (seconds !== undefined) await sleep(Number(seconds) * 1000)
     else if (sql === 'DO RELEASE_ALL_LOCKS()') this.#server.giveAll(this.connection)
-    else this.#needsServer('SQL')
+    else if (sql !== 'SELECT 1') this.#needsServer('SQL')
     return []
   }
 
@@ -177,8 +208,9 @@ class MemoryOutsider {
     return this.#needsServer('SQL')
   }
 
-  async counters(): Promise<never> {
-    return this.#needsServer('counters')
+  async counters(): Promise<{ statements: number; connections: number }> {
+    const { statements, connected } = this.#server
+    return { statements, connections: connected }
   }
 
   async end(): Promise<void> {

@@ -60,7 +60,7 @@ export interface RawConnection {
 }
 
 export function poolOf(dataSource: DataSource): RawPool {
-  ;(dataSource as { needsServer?: (what: string) => never }).needsServer?.('a pool')
+  ;(dataSource as { needsServer?: (what: string) => never }).needsServer?.('SQL')
   return (dataSource.driver as unknown as { pool: RawPool }).pool
 }
 
