@@ -4,11 +4,15 @@ const words = ['No', 'One', 'Two', 'Three', 'Four', 'Five', 'Six', 'Seven', 'Eig
 
 /** What can go wrong, and where it is told. */
 const wrongs = [
-  ['oversold', 'Oversold', String],
-  ['duplicateSeats', 'Seats sold again', String],
-  ['missingMoney', 'Missing in the tills', (euros) => `€ ${euros}`],
-  ['settledTwice', 'Settled twice', String],
+  ['oversold', 'Oversold', count],
+  ['duplicateSeats', 'Seats sold again', count],
+  ['missingMoney', 'Missing in the tills', (euros) => `€ ${count(euros)}`],
+  ['settledTwice', 'Settled twice', count],
 ]
+
+function count(number) {
+  return number.toLocaleString('en')
+}
 
 const find = (selector) => document.querySelector(selector)
 
@@ -30,7 +34,7 @@ export class ShopView {
     document.body.classList.toggle('unlocked', !locks)
     showProblem(problem)
     showCustomers(customers)
-    find('#verdict').textContent = verdict(sale, locks)
+    showSale(sale, locks)
     this.#showFigures(sale)
     for (const replica of replicas) this.#showReplica(replica, Math.max(...replicas.map(({ sold }) => sold), 1))
     for (const event of sale.events) this.#showHouse(event)
@@ -108,12 +112,20 @@ function showProblem(problem) {
   set(find('#problem'), problem ?? '')
 }
 
-function verdict(sale, locks) {
-  if (sale.number === 0) return 'The first sale is being prepared.'
-  const how = sale.locks ? 'with locks' : 'without locks'
-  const change = locks === sale.locks ? '' : ` The next one is ${locks ? 'with locks' : 'without'}.`
-  const state = { preparing: 'is being prepared', selling: 'is on', closing: 'is closing', over: 'is over' }[sale.phase]
-  return `Number ${sale.number}, ${how}, ${state}.${change}`
+const phases = {
+  preparing: 'The first sale is being prepared.',
+  selling: 'When both events are sold out, the next sale begins.',
+  closing: 'The last orders are being settled; then the next sale begins.',
+  over: 'The next sale is being prepared.',
+}
+
+function showSale(sale, locks) {
+  set(
+    find('#sale-title'),
+    sale.number === 0 ? 'No sale yet' : `Sale ${sale.number}, ${sale.locks ? 'with' : 'without'} locks`,
+  )
+  const change = sale.number > 0 && locks !== sale.locks ? ` It will be ${locks ? 'with' : 'without'} locks.` : ''
+  set(find('#verdict'), phases[sale.phase] + change)
 }
 
 function showTotals({ sale, totals }) {
@@ -123,7 +135,7 @@ function showTotals({ sale, totals }) {
     if (isCurrent) for (const key of Object.keys(all)) all[key] += key === 'sales' ? 1 : sale[key]
     return all
   })
-  const rows = [['sales', 'Sales', String], ['sold', 'Tickets sold', String], ...wrongs].map(([name, label, write]) => {
+  const rows = [['sales', 'Sales', count], ['sold', 'Tickets sold', count], ...wrongs].map(([name, label, write]) => {
     const row = document.createElement('tr')
     const head = document.createElement('th')
     head.scope = 'row'

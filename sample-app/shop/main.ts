@@ -34,7 +34,10 @@ function obey(app: INestApplication): void {
   })
 }
 
+let isClosing = false
+
 async function close(app: INestApplication): Promise<void> {
+  isClosing = true
   try {
     await app.close()
     process.off('disconnect', abandon)
@@ -63,4 +66,6 @@ if (process.send) {
   process.on('SIGINT', () => undefined) // Ctrl-C goes to the supervisor as well, which ends its replicas
 }
 
-openShop().catch(fail)
+openShop().catch((error: unknown) => {
+  if (!isClosing) fail(error) // else it was told to close before it was open
+})
