@@ -39,11 +39,12 @@ describe('a process', function () {
         return locks.some(({ status }) => status === 'PENDING')
       })
       const locks = await ctx.service()
-      const mine = locks.acquire('a', { timeout: '20s' })
+      const mine = locks.acquire('a', { timeout: '20s' }).then((lock) => ({ lock, at: clock() }))
       await waiter.kill()
-      const { at } = await holder.kill()
-      const lock = await mine
-      takeOver.add(performance.now() - at)
+      const killedAt = clock()
+      await holder.kill()
+      const { lock, at } = await mine
+      takeOver.add(at - killedAt)
       await lock.release()
     }
 
