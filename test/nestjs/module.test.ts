@@ -132,6 +132,9 @@ describe('NamedLockModule', () => {
       }
       await withApp({ imports: [database(ctx), First, Second] }, async (app) => {
         expect(app.get(Second).locks).to.equal(app.get(Orders).locks)
+        const services = app.get(NamedLockService, { each: true, strict: false })
+        expect(services).to.have.length(2)
+        expect(new Set(services)).to.have.property('size', 1)
       })
     })
 
