@@ -115,7 +115,7 @@ describe('the order of lock and transaction', () => {
     /** The lock's connection is killed in the middle, and the next holder adds ten before the work goes on. */
     const killedInTheMiddle = (run: Order) => async (locks: NamedLockService) => {
       const other = await open()
-      const key = `${ctx.database}.a`
+      const key = ctx.keyOf('a')
       return rejection(
         run(locks, async (manager) => {
           const n = await stock.read(manager)

@@ -12,7 +12,7 @@ import { Stock } from './support/stock.js'
 describe('a transaction that ends at a bad moment', () => {
   forEachDatabase((ctx) => {
     const stock = new Stock(ctx)
-    const keyOf = (name: string) => `${ctx.database}.${name}`
+    const keyOf = (name: string) => ctx.keyOf(name)
 
     beforeEach(() => stock.fill(2))
 
@@ -160,8 +160,12 @@ describe('a transaction that ends at a bad moment', () => {
 
     it('of two services keeps the lock of the one, and its lease, when the other is closed', async () => {
       const leaseOf = async (manager: EntityManager) => {
-        const [row] = await manager.query('SELECT @@SESSION.wait_timeout AS seconds')
-        return Number(row.seconds)
+        const [row] = await manager.query(
+          ctx.kind === 'postgres'
+            ? `SELECT setting AS lease FROM pg_settings WHERE name = 'idle_in_transaction_session_timeout'`
+            : 'SELECT @@SESSION.wait_timeout AS lease',
+        )
+        return Number(row.lease)
       }
       const { dataSource, locks: first } = await open()
       const second = await ctx.service({}, dataSource)
