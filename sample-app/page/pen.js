@@ -75,7 +75,11 @@ export function drawLane(context, lane, view) {
     if (stay.lost) drawCross(context, x(stay.end), top(stay.replica) + row.height / 2, palette.bad)
     if (stay === selected) drawRing(context, bar, palette.ink)
   }
-  for (const mark of marks) if (mark.at > from && mark.at < to) drawMark(context, mark, x(mark.at), height, palette)
+  for (const mark of marks) {
+    if (mark.at < from || mark.at > to) continue
+    const cutShort = stays.some(({ replica, end }) => replica === mark.replica && end === mark.at)
+    drawMark(context, mark, x(mark.at), height, palette, cutShort)
+  }
 }
 
 /** Where a replica's row is, for finding what is pointed at. */
@@ -147,7 +151,7 @@ function drawCross(context, x, y, colour) {
 }
 
 /** The end of a replica, its start, and the switch. */
-function drawMark(context, { replica, kind }, x, height, palette) {
+function drawMark(context, { replica, kind }, x, height, palette, cutShort) {
   const colour = replica === 0 ? (kind === 'locksOff' ? palette.bad : palette.ink) : palette.replicas[replica - 1]
   context.strokeStyle = colour
   context.lineWidth = 1
@@ -157,7 +161,7 @@ function drawMark(context, { replica, kind }, x, height, palette) {
   context.lineTo(Math.round(x) + 0.5, height)
   context.stroke()
   context.setLineDash([])
-  if (kind === 'killed' || kind === 'ended') drawCross(context, x, top(replica) + row.height / 2, palette.bad)
+  if (cutShort) drawCross(context, x, top(replica) + row.height / 2, palette.bad)
 }
 
 function hatch(colour) {
