@@ -1,5 +1,6 @@
 import { expect } from 'chai'
 import type { Finding } from '../../src/index.js'
+import { cli } from '../support/cli.js'
 import { forEachOwnServer, forEachServerAndTypeorm } from '../support/conformance.js'
 import { makeDataSource } from '../support/typeorms.js'
 
@@ -50,14 +51,21 @@ describe('check', () => {
   })
 })
 
-describe('check, a server with flaws', () => {
+describe('check, a server with flaws', function () {
+  this.timeout(120_000)
+
   forEachOwnServer(
     (ctx) => {
       it('finds that it is read-only, and that it replicates statements', async () => {
         const locks = await ctx.service()
+        const url = ctx.server.url.replace(/[^/]*$/, ctx.database)
         expect(codes(await locks.check())).to.deep.equal(['BINLOG_STATEMENT'])
+        const warned = await cli('check', '--url', url)
+        expect([warned.code, warned.stdout.split('\n')[0]]).to.deep.equal([1, 'WARNING  BINLOG_STATEMENT'])
         await ctx.outsider.query('SET GLOBAL read_only = 1')
         const findings = await locks.check()
+        const failed = await cli('check', '--json', '--url', url)
+        expect([failed.code, codes(JSON.parse(failed.stdout) as Finding[])]).to.deep.equal([2, codes(findings)])
         await ctx.outsider.query('SET GLOBAL read_only = 0')
         expect(codes(findings)).to.deep.equal(['SERVER_READ_ONLY', 'BINLOG_STATEMENT'])
         for (const { message, remedy } of findings)
