@@ -25,7 +25,6 @@ export class Page {
   /** Files that are linked to and do not exist, and headings of them. */
   brokenLinks(): string[] {
     const links = [...this.text.matchAll(/\]\((?!https?:)([^)]+)\)/g)].map((match) => match[1]!)
-    if (links.length === 0) throw new Error('There are no links at all.')
     return links.filter((link) => {
       const [file = '', heading] = link.split('#')
       const target = file ? path.join(path.dirname(this.#file), file) : this.#file
@@ -39,22 +38,21 @@ export class Page {
   }
 }
 
-/** Examples in a folder of their own, where the package has its name. */
+/** Examples in a folder of their own, where the package has its name. One compilation for all of them. */
 export class Examples {
   private constructor(readonly folder: string) {}
 
-  /** `texts`: whole files. */
-  static async write(texts: readonly string[]): Promise<Examples> {
+  /** @param files Whole files by their names; the name is what a problem is reported with. */
+  static async write(files: Readonly<Record<string, string>>): Promise<Examples> {
     await mkdir(path.join(root, '.cache'), { recursive: true })
     const folder = await mkdtemp(path.join(root, '.cache', 'examples-'))
     // Users have the package by its name; here it is the sources.
     const paths = { 'typeorm-named-lock': ['../../src/index.ts'], 'typeorm-named-lock/*': ['../../src/*/index.ts'] }
-    const compilerOptions = { paths }
     await writeFile(
       path.join(folder, 'tsconfig.json'),
-      JSON.stringify({ extends: '../../tsconfig.json', compilerOptions, include: ['*.ts'], exclude: [] }),
+      JSON.stringify({ extends: '../../tsconfig.json', compilerOptions: { paths }, include: ['*.ts'], exclude: [] }),
     )
-    await Promise.all(texts.map((text, i) => writeFile(path.join(folder, `example-${i + 1}.ts`), text)))
+    await Promise.all(Object.entries(files).map(([name, text]) => writeFile(path.join(folder, name), text)))
     return new Examples(folder)
   }
 
@@ -74,6 +72,33 @@ export class Examples {
   remove(): Promise<void> {
     return rm(this.folder, { recursive: true, force: true })
   }
+}
+
+/**
+ * An example as a file that compiles: what it imports goes to the top, the rest into a function, after what the page takes
+ * as given. An ellipsis stands for what is left out.
+ */
+export function exampleFile(example: string, given: string): string {
+  const imports = [...example.matchAll(/^import .*$/gm)].map((match) => match[0])
+  const imported = new Set(imports.flatMap((line) => namesIn(line)))
+  const rest = example
+    .replace(/^import .*$/gm, '')
+    .replace(/\{ … \}/g, '{}')
+    .replace(/^\s*…$/gm, '')
+    .replace(/^export /gm, '')
+  const others = given.replace(
+    /^import (type )?\{(.*)\} from (.*)$/gm,
+    (_, type: string | undefined, list: string, from) => {
+      const names = list.split(',').filter((name) => !imported.has(name.replace(/^\s*type /, '').trim()))
+      return `import ${type ?? ''}{${names.join(',')}} from ${from}`
+    },
+  )
+  return `${imports.join('\n')}\n${others}\nexport async function example() {\n${rest}\n}\n`
+}
+
+function namesIn(line: string): string[] {
+  const list = /\{(.*)\}/.exec(line)?.[1] ?? ''
+  return list.split(',').map((name) => name.replace(/^\s*type /, '').trim())
 }
 
 /** What a heading is linked to by. */

@@ -1,0 +1,75 @@
+import { mkdir, mkdtemp, copyFile, readFile, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import path from 'node:path'
+import { expect } from 'chai'
+import { after, before, describe, it } from 'mocha'
+import { run } from '../../dev/servers/run.js'
+import { packedPackage, root } from '../package/support/packed-package.js'
+import { connectRoot, sharedServer } from '../support/servers.js'
+
+/** What the page tells to do: write a file, run commands, see what they print. */
+interface Step {
+  readonly heading: string
+  readonly language: string
+  readonly text: string
+}
+
+async function steps(): Promise<Step[]> {
+  const page = await readFile(path.join(root, 'docs/getting-started.md'), 'utf8')
+  const found: Step[] = []
+  let heading = ''
+  for (const [, title, language, text] of page.matchAll(/^## (.+)$|^```(\w+)\n([^]*?)^```$/gm)) {
+    if (title) heading = title
+    else found.push({ heading, language: language!, text: text! })
+  }
+  return found
+}
+
+describe('docs/getting-started.md, followed word by word', function () {
+  this.timeout(600_000)
+  let home: string
+  let env: Record<string, string>
+
+  before('have a database, and the package beside an empty folder', async () => {
+    home = await mkdtemp(path.join(tmpdir(), 'getting-started-'))
+    env = { DATABASE_URL: (await sharedServer('mysql')).url, NO_COLOR: '1', NO_UPDATE_NOTIFIER: '1' }
+    // Its downloads are those of `npm ci`; what is known of them need not be asked for again.
+    Object.assign(env, { npm_config_prefer_offline: 'true', npm_config_audit: 'false', npm_config_fund: 'false' })
+    const { tarball } = await packedPackage()
+    await mkdir(path.join(home, 'typeorm-named-lock'))
+    await copyFile(tarball, path.join(home, 'typeorm-named-lock', path.basename(tarball)))
+  })
+
+  after('remove everything', async () => {
+    await rm(home, { recursive: true, force: true })
+    const client = await connectRoot('mysql')
+    await client.query('DROP TABLE IF EXISTS app.stock')
+    await client.end()
+  })
+
+  it('does what it says', async () => {
+    let folder = home
+    let printed = ''
+    let count = 0
+    for (const { heading, language, text } of await steps()) {
+      const file = language === 'json' ? 'tsconfig.json' : /^\/\/ (\S+)\n/.exec(text)?.[1]
+      if (language === 'sh') {
+        // npm's and Node's warnings are not what a program prints.
+        const script = `set -e; exec 2>'${home}/errors'\n${text}\npwd > '${home}/folder'\n`
+        await writeFile(path.join(home, 'step.sh'), script)
+        printed = await run(['sh', path.join(home, 'step.sh')], { cwd: folder, env }).catch(async (error: unknown) => {
+          throw new Error(`${String(error)}\n${await readFile(path.join(home, 'errors'), 'utf8')}`)
+        })
+        folder = (await readFile(path.join(home, 'folder'), 'utf8')).trim()
+      } else if (language === 'text') {
+        expect(printed, heading).to.equal(text)
+        count++
+      } else if (file !== undefined) {
+        await writeFile(path.join(folder, file), text)
+      } else {
+        expect(language, `a block of '${heading}' that is no step`).to.equal('console')
+      }
+    }
+    expect(count).to.equal(4)
+  })
+})

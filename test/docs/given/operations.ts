@@ -1,0 +1,2 @@
+import { NamedLockService } from 'typeorm-named-lock'
+declare const locks: NamedLockService

@@ -1,0 +1,11 @@
+import { DataSource } from 'typeorm'
+import { NamedLockService, NamedLockTimeoutError } from 'typeorm-named-lock'
+import { InMemoryNamedLockService, MemoryServer } from 'typeorm-named-lock/testing'
+class Order {}
+class OrderService {
+  constructor(readonly locks: NamedLockService) {}
+  async settle(): Promise<void> {}
+}
+declare const locks: InMemoryNamedLockService
+declare const orders: OrderService
+declare function expect(value: unknown): { to: { be: { rejectedWith(error: unknown): Promise<void> } } }

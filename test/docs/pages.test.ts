@@ -1,0 +1,79 @@
+import { existsSync, readdirSync, readFileSync } from 'node:fs'
+import path from 'node:path'
+import { expect } from 'chai'
+import { after, before, describe, it } from 'mocha'
+import * as library from '../../src/index.js'
+import { root } from '../package/support/packed-package.js'
+import { Examples, exampleFile, Page } from './page.js'
+
+const folder = path.join(root, 'docs')
+const names = [
+  ...['README.md', 'CHANGELOG.md', 'CONTRIBUTING.md', 'SECURITY.md', '.changeset/README.md'],
+  ...readdirSync(folder)
+    .filter((name) => name.endsWith('.md'))
+    .map((name) => `docs/${name}`),
+]
+/** Their examples are run as they stand, by a test of its own. */
+const complete = ['docs/getting-started.md']
+
+/** What the examples of a page take as given: declarations in test/docs/given. */
+function givenFor(name: string): string {
+  const file = path.join(__dirname, 'given', `${path.basename(name, '.md')}.ts`)
+  return existsSync(file) ? readFileSync(file, 'utf8') : ''
+}
+
+/** `docs/cli.md`, third block → `docs-cli-3.ts`. */
+function filesOf(name: string): [string, string][] {
+  const prefix = name.replace(/\.md$/, '').replaceAll('/', '-')
+  return new Page(name)
+    .blocks('ts')
+    .map((text, i) => [
+      `${prefix}-${i + 1}.ts`,
+      name === 'README.md' && i === 0 ? text : exampleFile(text, givenFor(name)),
+    ])
+}
+
+describe('the documents', function () {
+  this.timeout(120_000)
+  let examples: Examples
+
+  before('write their examples down', async () => {
+    const files = names.filter((name) => !complete.includes(name)).flatMap(filesOf)
+    expect(files.length).to.be.above(20)
+    examples = await Examples.write(Object.fromEntries(files))
+  })
+
+  after(() => examples.remove())
+
+  it('have examples that compile', () => {
+    expect(examples.problems()).to.equal('')
+  })
+
+  it('link to what exists', () => {
+    const broken = names.flatMap((name) => new Page(name).brokenLinks().map((link) => `${name}: ${link}`))
+    expect(broken).to.deep.equal([])
+  })
+
+  it('are all reached from the README', () => {
+    const { text } = new Page('docs/README.md')
+    const missing = names.filter((name) => name.startsWith('docs/') && !name.endsWith('README.md'))
+    expect(missing.filter((name) => !text.includes(`](${path.basename(name)})`))).to.deep.equal([])
+    expect(new Page('README.md').text).to.include('](docs/README.md)')
+  })
+
+  it('name only methods that there are', () => {
+    const methods = names.flatMap((name) => new Page(name).methods)
+    expect(methods).to.include.members(['withLock', 'transaction', 'lockTransaction', 'runMigrations'])
+    const doubles = ['holdElsewhere', 'simulateLoss']
+    for (const method of new Set(methods)) {
+      if (!doubles.includes(method)) expect(library.NamedLockService.prototype).to.respondTo(method)
+    }
+  })
+
+  it('name only files of the project that there are', () => {
+    for (const name of names.filter((one) => one !== 'CHANGELOG.md')) {
+      const mentioned = [...new Page(name).text.matchAll(/`((?:src|test|dev|bench|sample-app)\/[\w./-]*[\w/])`/g)]
+      for (const [, file] of mentioned) expect(existsSync(path.join(root, file!)), `${name}: ${file}`).to.equal(true)
+    }
+  })
+})
