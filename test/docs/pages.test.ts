@@ -3,6 +3,7 @@ import path from 'node:path'
 import { expect } from 'chai'
 import { after, before, describe, it } from 'mocha'
 import * as library from '../../src/index.js'
+import { readServiceOptions } from '../../src/settings.js'
 import { root } from '../package/support/packed-package.js'
 import { Examples, exampleFile, Page } from './page.js'
 
@@ -22,14 +23,21 @@ function givenFor(name: string): string {
   return existsSync(file) ? readFileSync(file, 'utf8') : ''
 }
 
+/** Pages whose first example is a whole file, and what stands behind it. */
+const wholeFirst: Readonly<Record<string, string>> = {
+  'README.md': '',
+  'docs/nestjs.md': 'declare function charge(id: number): Promise<void>',
+}
+
 /** `docs/cli.md`, third block → `docs-cli-3.ts`. */
 function filesOf(name: string): [string, string][] {
   const prefix = name.replace(/\.md$/, '').replaceAll('/', '-')
+  const behind = wholeFirst[name]
   return new Page(name)
     .blocks('ts')
     .map((text, i) => [
       `${prefix}-${i + 1}.ts`,
-      name === 'README.md' && i === 0 ? text : exampleFile(text, givenFor(name)),
+      i === 0 && behind !== undefined ? `${text}\n${behind}` : exampleFile(text, givenFor(name)),
     ])
 }
 
@@ -67,6 +75,22 @@ describe('the documents', function () {
     const doubles = ['holdElsewhere', 'simulateLoss']
     for (const method of new Set(methods)) {
       if (!doubles.includes(method)) expect(library.NamedLockService.prototype).to.respondTo(method)
+    }
+  })
+
+  it('list every option of a service with its default', () => {
+    const { text } = new Page('docs/options.md')
+    const { handOver, ...settings } = readServiceOptions({})
+    const all = { ...settings, 'handOver.times': handOver.times, 'handOver.for': handOver.for }
+    for (const [option, value] of Object.entries(all)) {
+      const told = new RegExp(`^\\| \`${option}\` +\\| (.*?) +\\|`, 'm').exec(text)?.[1]
+      const own = /`'?([^`']+)'?`/.exec(told ?? '')?.[1]
+      if (option === 'keepAlive') expect([told, value]).to.deep.equal(['a third of `lease`', settings.lease / 3])
+      else if (value === undefined) expect(told, option).to.be.a('string')
+      else
+        expect(typeof value === 'number' ? library.parseDuration(own!) : own, option).to.equal(
+          typeof value === 'number' ? value : String(value),
+        )
     }
   })
 
