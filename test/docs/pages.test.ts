@@ -87,10 +87,8 @@ describe('the documents', function () {
       const own = /`'?([^`']+)'?`/.exec(told ?? '')?.[1]
       if (option === 'keepAlive') expect([told, value]).to.deep.equal(['a third of `lease`', settings.lease / 3])
       else if (value === undefined) expect(told, option).to.be.a('string')
-      else
-        expect(typeof value === 'number' ? library.parseDuration(own!) : own, option).to.equal(
-          typeof value === 'number' ? value : String(value),
-        )
+      else if (typeof value === 'number') expect(library.parseDuration(own!), option).to.equal(value)
+      else expect(own, option).to.equal(`${value as string | boolean}`)
     }
   })
 
