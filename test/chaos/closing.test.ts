@@ -37,10 +37,13 @@ describe('closing in bad times', () => {
           const waiting = reasonOf(service.acquire('a'))
           const from = clock()
           await until('a connection on its way', () => proxy.accepted > 1 || clock() - from > 500)
-          await settlesWithin(7_000, `close(), connections ${what}`, service.close())
+          await settlesWithin(9_000, `close(), connections ${what}`, service.close())
           expect(await waiting).to.have.property('code', 'CLOSED')
           proxy.heal()
-          await settlesWithin(7_000, 'destroy()', dataSource.destroy())
+          await settlesWithin(9_000, 'destroy()', dataSource.destroy())
+          await until('the end of the connection that was on its way', () => proxy.connections === 0, {
+            within: 15_000,
+          })
         }
       }
       cases['a session is being opened on a connection that has fallen silent'] = async () => {
@@ -53,7 +56,7 @@ describe('closing in bad times', () => {
         const waiting = reasonOf(service.acquire('foreign'))
         await isWaiting
         proxy.blackHole()
-        await settlesWithin(7_000, 'close()', service.close())
+        await settlesWithin(9_000, 'close()', service.close())
         expect(await waiting).to.have.property('code', 'CLOSED')
         await ctx.outsider.releaseLock(foreign)
         proxy.heal()

@@ -54,7 +54,7 @@ export class Resources {
 
 async function expectNone(what: string, look: () => string[] | Promise<string[]>): Promise<void> {
   let found: string[] = []
-  await until(`no ${what}`, async () => (found = await look()).length === 0, { within: 2_000 }).catch(
+  await until(`no ${what}`, async () => (found = await look()).length === 0, { within: 4_000 }).catch(
     (error: Error) => {
       throw new Error(`Left behind: ${what}: ${found.join(', ') || error.message}`)
     },
