@@ -139,8 +139,10 @@ export class WorkConnection implements ProxyHandler<Driver> {
   }
 }
 
+/** mysql2's commands have a `then`, too: it only throws, for those who have the wrong package. */
 function isPromise(value: unknown): value is Promise<unknown> {
-  return typeof (value as { then?: unknown } | undefined)?.then === 'function'
+  const { then, once } = (value ?? {}) as { then?: unknown; once?: unknown }
+  return typeof then === 'function' && typeof once !== 'function'
 }
 
 /** The same outcome, handed on when the session says so. */
