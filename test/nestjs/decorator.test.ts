@@ -182,7 +182,9 @@ class Jobs {
   }
 }
 
-describe('@WithNamedLock in a Nest application', () => {
+describe('@WithNamedLock in a Nest application', function () {
+  this.timeout(60_000)
+
   forEachServer((ctx) => {
     it('works beside routes, guards, interceptors and pipes, and in request-scoped providers', async () => {
       const app = await NestFactory.create(
@@ -259,10 +261,10 @@ describe('@WithNamedLock in a Nest application', () => {
           return runs.includes(run)
         }
         await ctx.outsider.getLock(`${ctx.database}.outside`)
-        await until('a job', ran('inside: inside'))
+        await until('a job', ran('inside: inside'), { within: 15_000 })
         expect(runs).to.not.include('outside: outside')
         await ctx.outsider.releaseLock(`${ctx.database}.outside`)
-        await until('the other job', ran('outside: outside'))
+        await until('the other job', ran('outside: outside'), { within: 15_000 })
       })
     })
   })

@@ -38,7 +38,9 @@ const CONFIG = 'CONFIG'
 })
 class ConfigModule {}
 
-describe('NamedLockModule', () => {
+describe('NamedLockModule', function () {
+  this.timeout(60_000)
+
   it('has a token for each DataSource', () => {
     expect(getNamedLockServiceToken()).to.equal(NamedLockService)
     expect(getNamedLockServiceToken('default')).to.equal(NamedLockService)

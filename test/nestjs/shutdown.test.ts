@@ -18,7 +18,9 @@ class SeatRepository extends Repository<Seat> {
   async take(): Promise<void> {}
 }
 
-describe('the shutdown of a Nest application', () => {
+describe('the shutdown of a Nest application', function () {
+  this.timeout(60_000)
+
   forEachServer((ctx) => {
     const key = (name: string) => `${ctx.database}.${name}`
 
@@ -31,12 +33,14 @@ describe('the shutdown of a Nest application', () => {
         await new Promise<void>((resolve) => (finish = resolve))
         return manager.query('SELECT 1')
       })
-      await until('the work', () => ctx.outsider.holderOf(key('work')))
+      await until('the work', () => ctx.outsider.holderOf(key('work')), { within: 15_000 })
       const waiting = rejection(locks.acquire('work', { timeout: Infinity }), NamedLockClosedError)
       const idle = await locks.acquire('idle')
       const closing = app.close()
       await settlesWithin(10_000, 'the waiter', waiting)
-      await until('the idle lock is back', async () => (await ctx.outsider.holderOf(key('idle'))) === null)
+      await until('the idle lock is back', async () => (await ctx.outsider.holderOf(key('idle'))) === null, {
+        within: 15_000,
+      })
       expect(idle.signal.aborted).to.equal(true)
       expect(await ctx.outsider.holderOf(key('work'))).to.be.a('string')
       expect(locks.dataSource.isInitialized).to.equal(true)
