@@ -25,13 +25,18 @@ export async function findDataSource({ dataSource, url }: ConnectionFlags): Prom
   )
 }
 
+/** The driver for what a URL begins with. */
+const DRIVERS = { mysql: 'mysql', mariadb: 'mariadb', postgres: 'postgres', postgresql: 'postgres' } as const
+
 async function fromUrl(text: string): Promise<DataSource> {
   const scheme = URL.canParse(text) ? new URL(text).protocol.slice(0, -1) : ''
-  if (scheme !== 'mysql' && scheme !== 'mariadb') {
-    throw new UserError('--url: it should look like mysql://user:password@host:port/database (or mariadb://…).')
+  if (!Object.hasOwn(DRIVERS, scheme)) {
+    throw new UserError(
+      '--url: it should look like mysql://user:password@host:port/database (or mariadb://…, postgres://…).',
+    )
   }
   const { DataSource } = await import('typeorm')
-  return new DataSource({ type: scheme, url: text })
+  return new DataSource({ type: DRIVERS[scheme as keyof typeof DRIVERS], url: text })
 }
 
 async function exportedBy(given: string): Promise<DataSource> {

@@ -21,7 +21,7 @@ const json = (): Option => new Option('--json', 'print JSON').default(false)
 /** The command line. Each command sets the exit code. */
 export function createProgram(): Command {
   const program = new Command('named-lock')
-    .description('See and use the named locks of a MySQL or MariaDB database.')
+    .description('See and use the named locks of a MySQL, MariaDB or PostgreSQL database.')
     .version(version)
     .showHelpAfterError('(--help tells more)')
     .addHelpText('after', EXAMPLES)
@@ -133,7 +133,10 @@ function command(program: Command, called: string, description: string): Command
     .command(called)
     .description(description)
     .option('-d, --dataSource <file>', "a module that exports the application's DataSource")
-    .option('--url <url>', 'mysql://user:password@host:port/database (or in the environment: NAMED_LOCK_URL)')
+    .option(
+      '--url <url>',
+      'mysql://user:password@host:port/database, mariadb://… or postgres://… (or in the environment: NAMED_LOCK_URL)',
+    )
     .option('--namespace <text>', "the service's option of that name (default: the database's name)")
     .option('--no-namespace', 'keys begin with nothing')
 }

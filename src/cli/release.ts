@@ -43,7 +43,7 @@ export async function release(
   await dataSource.query(dialectFor(dataSource).endConnection(holder.connectionId)).catch((error: unknown) => {
     const reason = error instanceof Error ? error.message : String(error)
     throw new UserError(
-      `Connection ${holder.connectionId} could not be ended: ${reason} (the right for that is CONNECTION_ADMIN; on MariaDB CONNECTION ADMIN)`,
+      `Connection ${holder.connectionId} could not be ended: ${reason} (the right for that is CONNECTION_ADMIN; on MariaDB CONNECTION ADMIN, on PostgreSQL pg_signal_backend)`,
       ExitCode.failed,
       { cause: error },
     )
