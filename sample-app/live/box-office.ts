@@ -15,6 +15,8 @@ const lookInterval = 300
 /** For the settlement to come by, and for the spectator to see how it ended. */
 const afterSale = { atLeast: 2_500, atMost: 6_000 }
 
+const patienceAtTheEnd = 5_000
+
 const noSale: SaleState = {
   number: 0,
   locks: true,
@@ -42,6 +44,8 @@ export interface BoxOfficeOptions {
 export class BoxOffice {
   readonly #options: BoxOfficeOptions
   readonly #crowd: Crowd
+  /** A while after the end was asked for. */
+  readonly #late: Promise<void>
   #locks = true
   #sale = noSale
   #soldBy: readonly number[] = []
@@ -52,6 +56,9 @@ export class BoxOffice {
     this.#options = options
     this.#crowd = new Crowd(options.fleet)
     this.#crowd.resize(options.customers)
+    this.#late = new Promise((resolve) => {
+      options.signal.addEventListener('abort', () => setTimeout(resolve, patienceAtTheEnd), { once: true })
+    })
   }
 
   /** Until the signal says that it is enough. */
@@ -122,12 +129,17 @@ export class BoxOffice {
     }
     this.#sale = { ...this.#sale, phase: 'closing' }
     this.show()
-    await this.#crowd.close()
+    await this.#served()
     await this.#settled()
     this.#sale = { ...this.#sale, phase: 'over' }
     const mode = locks ? 'on' : 'off'
     this.#totals = { ...this.#totals, [mode]: addSale(this.#totals[mode], this.#sale) }
     this.show()
+  }
+
+  /** All who are inside get their tickets; at the end of the sample they may be waiting for a database that is away. */
+  async #served(): Promise<void> {
+    await Promise.race([this.#crowd.close(), this.#late])
   }
 
   /** The settlement pays for what was sold last. The spectator may want to go on at once after a switch. */

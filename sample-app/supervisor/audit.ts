@@ -35,10 +35,13 @@ export interface Audit {
 }
 
 /** Counts what was really written, whatever the replicas say. */
-export async function audit({ manager }: DataSource, replicas: number): Promise<Audit> {
-  const events = await manager.find(Event, { order: { id: 'ASC' } })
-  const orders = await manager.find(Order, { order: { id: 'ASC' } })
-  const payouts = await manager.find(Payout, { order: { id: 'ASC' } })
+export async function audit(dataSource: DataSource, replicas: number): Promise<Audit> {
+  // One snapshot: between two reads somebody may pay.
+  const [events, orders, payouts] = await dataSource.transaction('REPEATABLE READ', async (manager) => [
+    await manager.find(Event, { order: { id: 'ASC' } }),
+    await manager.find(Order, { order: { id: 'ASC' } }),
+    await manager.find(Payout, { order: { id: 'ASC' } }),
+  ])
 
   const books: Books[] = Array.from({ length: replicas }, () => ({ ...nothing }))
   const sold = new Tally()
