@@ -62,6 +62,11 @@ export interface NamedLockServiceOptions {
   /** The most connections the service takes for ordinary locks. Default 4, and never more than half of the pool. */
   maxSessions?: number | undefined
   /**
+   * The most locks that the service holds or waits for at a time. One more is a NamedLockConfigurationError. Default: 1 000 on PostgreSQL,
+   * whose table of locks is of fixed size and fails everybody when it is full; no limit elsewhere.
+   */
+  maxLocks?: number | undefined
+  /**
    * `'pool'`: sessions are borrowed from the DataSource's pool. `'own'`: the service opens its own connections, with the
    * DataSource's options. Default `'pool'`.
    */

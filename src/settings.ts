@@ -16,6 +16,8 @@ export interface Settings {
   readonly keepAlive: number
   readonly allowNoLease: boolean
   readonly maxSessions: number
+  /** Undefined: what the server can bear. */
+  readonly maxLocks: number | undefined
   readonly connections: 'pool' | 'own'
   readonly handOver: { readonly times: number; readonly for: number }
   readonly closeTimeout: number
@@ -41,6 +43,7 @@ const SERVICE_OPTIONS: readonly (keyof NamedLockServiceOptions)[] = [
   'keepAlive',
   'allowNoLease',
   'maxSessions',
+  'maxLocks',
   'connections',
   'handOver',
   'closeTimeout',
@@ -89,6 +92,7 @@ export function readServiceOptions(given: NamedLockServiceOptions): Settings {
     keepAlive,
     allowNoLease: flag(options.allowNoLease, 'allowNoLease'),
     maxSessions: count(options.maxSessions, 'maxSessions', DEFAULT_MAX_SESSIONS, 1),
+    maxLocks: options.maxLocks === undefined ? undefined : count(options.maxLocks, 'maxLocks', 0, 1),
     connections: oneOf(options.connections, 'connections', ['pool', 'own'], 'pool'),
     handOver: {
       times: handOver.times === Infinity ? Infinity : count(handOver.times, 'handOver.times', 256, 0),

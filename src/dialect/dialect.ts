@@ -86,6 +86,8 @@ export interface Dialect {
   readonly isCertain?: boolean | undefined
   /** Reader locks. */
   readonly hasSharedLocks: boolean
+  /** How many locks a service may have unless it is told otherwise; left out where there is no reason for a limit. */
+  readonly mostLocks?: number | undefined
   readonly pool: PoolDriver
   /** The driver's connection as sessions use it; the same for the same connection. */
   wire(connection: RawConnection): RawConnection
@@ -166,7 +168,7 @@ export interface Dialect {
    *
    * @throws UnsupportedDriverError when the server turns out to be another one, without locks.
    */
-  open(ask: Ask, leaseMs: number, use: SessionUse): Promise<ServerFacts>
+  open(ask: Ask, leaseMs: number, use: SessionUse, connection: RawConnection): Promise<ServerFacts>
   /** Ends the connection at once, without an answer from the server. */
   destroy(connection: RawConnection): void
   /** False for an error of the connection itself; an error that the server sent is a sign of life like any answer. */

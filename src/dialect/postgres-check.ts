@@ -24,8 +24,7 @@ async function checkOneConnection(ask: Ask): Promise<Check> {
     code: 'PROXY_MULTIPLEXES',
     severity: 'error',
     message: `Statements of one session arrived on different connections of the server (${[...ids].join(', ')}): a pooler in between multiplexes, and a lock would belong to whoever uses its connection next.`,
-    remedy:
-      "Connect past the pooler, use session pooling, or take transaction-scoped locks only, with pooling: 'transaction'.",
+    remedy: 'Connect past the pooler, or use session pooling.',
   }
 }
 

@@ -8,6 +8,7 @@ import type { LockTable } from './lock-table.js'
 import { MARKS } from './marks.js'
 import { PG_POOL } from './pg-pool.js'
 import { cancelBackend, PgWire, type PgClient } from './pg-wire.js'
+import { refuseTransactionPooling } from './pg-pooler.js'
 import { checkPostgres } from './postgres-check.js'
 import { BATCH_STATEMENT, batchText, PREPARED, sqlOf } from './postgres-expressions.js'
 import { readPgLocks } from './postgres-locks.js'
@@ -48,6 +49,7 @@ export class PostgresDialect implements Dialect {
   readonly pool = PG_POOL
   readonly keepAlive = 'SELECT 1'
   readonly batchLimit = 400
+  readonly mostLocks = 1_000
   readonly prepared = {
     take: "SELECT CASE WHEN pg_try_advisory_lock($1::int8) THEN '1' ELSE '0' END AS r",
     give: "SELECT CASE WHEN pg_advisory_unlock($1::int8) THEN '1' ELSE '0' END AS r",
@@ -181,7 +183,7 @@ export class PostgresDialect implements Dialect {
     }
   }
 
-  async open(ask: Ask, leaseMs: number, use: SessionUse): Promise<ServerFacts> {
+  async open(ask: Ask, leaseMs: number, use: SessionUse, connection: RawConnection): Promise<ServerFacts> {
     const [id, version = '', number, startedAt, isStandby, user, host, database, port, ...before] = singleRow(
       await ask(
         "SELECT pg_backend_pid(),version(),current_setting('server_version_num'),extract(epoch FROM pg_postmaster_start_time())::text," +
@@ -191,6 +193,7 @@ export class PostgresDialect implements Dialect {
       ),
     )
     refuseRelatives(version)
+    if (use !== 'transaction') await refuseTransactionPooling(ask, connection as unknown as PgClient, id)
     const lease = leaseMs + Math.max(SERVER_GRACE.least, leaseMs * SERVER_GRACE.part)
     const milliseconds = Math.ceil(lease / 1000) * 1000
     const settings = SETTINGS.filter(({ since }) => Number(number) >= since).filter(

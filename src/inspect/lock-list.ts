@@ -114,6 +114,12 @@ export class LockLister {
     const own = [slot?.holder, slot?.head].find((claim) => claim?.target.key === key)
     if (own) return own.name
     const noted = notes.names.get(key)
+    const { dialect } = this.#slots.sessions
+    if (!dialect.hasReadableKeys) {
+      // Only whoever has lately asked for a name can tell which key is its own.
+      for (const target of this.#targets.known) if (target.key === key) return target.name
+      return undefined
+    }
     // Anybody can leave a note: the key has to bear it out.
     return nameOf(namespace, key) ?? (noted !== undefined && fits(namespace, noted, key) ? noted : undefined)
   }
@@ -121,6 +127,9 @@ export class LockLister {
   #isWanted({ key, name }: LockInfo, prefix: string): boolean {
     const { namespace } = this.#targets
     const isOwn = this.#slots.get(this.#slots.sessions.dialect.exclusionKey(key)) !== undefined
+    // Locks are those of one database there, and any of them may be of this namespace.
+    if (!this.#slots.sessions.dialect.hasReadableKeys)
+      return name === undefined ? prefix === '' : name.startsWith(prefix)
     if (!isOwn && !key.startsWith(keyPrefix(namespace))) return false
     return name === undefined ? mayBeginWith(namespace, key, prefix) : name.startsWith(prefix)
   }

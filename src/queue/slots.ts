@@ -1,4 +1,4 @@
-import { NamedLockError, NamedLockLostError, NamedLockTimeoutError } from '../errors.js'
+import { NamedLockConfigurationError, NamedLockError, NamedLockLostError, NamedLockTimeoutError } from '../errors.js'
 import { outside } from '../session/outside.js'
 import type { Session } from '../session/session.js'
 import type { Sessions } from '../session/sessions.js'
@@ -78,11 +78,21 @@ export class Slots implements SlotContext {
   slotFor(exclusionKey: string, literal: string): Slot {
     let slot = this.#slots.get(exclusionKey)
     if (!slot) {
+      this.#checkRoom()
       slot = new Slot(exclusionKey, literal, this)
       this.#slots.set(exclusionKey, slot)
       if (!this.#turns.isEmpty) slot.resume(this.#turns.take(exclusionKey))
     }
     return slot
+  }
+
+  #checkRoom(): void {
+    const most = this.settings.maxLocks ?? this.#sessions.dialect.mostLocks ?? Infinity
+    if (this.#slots.size < most) return
+    throw new NamedLockConfigurationError(
+      `This service holds or waits for ${this.#slots.size} locks, which is all it may have (maxLocks). ${this.#sessions.dialect.server} ` +
+        'may have no room for more: raise maxLocks if it has, or hold fewer locks at a time.',
+    )
   }
 
   /** Queues a claim. It is settled by its `settle`. */

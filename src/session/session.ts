@@ -93,7 +93,7 @@ export class Session {
         openedAt.wall = Date.now()
         return queryWithin(dialect.wire(connection), sql, patience)
       }
-      const facts = await dialect.open(ask, lease.lease, use)
+      const facts = await dialect.open(ask, lease.lease, use, connection)
       return new Session(runner, connection, dialect, lease, facts, openedAt)
     } finally {
       // The session has a listener of its own by now, or the connection is about to be destroyed and may emit once more.
@@ -174,6 +174,8 @@ export class Session {
         if (error) this.#prepared.drop() // it may be the reason
       } else {
         this.lose(error)
+        callback(this.#lostError ?? error)
+        return
       }
       callback(error ?? this.#lostError ?? null, rows)
     }

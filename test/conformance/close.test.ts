@@ -167,7 +167,10 @@ describe('close', () => {
         await ctx.outsider.releaseLock(foreign())
         await locks.close()
         await ctx.expectNothingBorrowed(dataSource)
-        const settings = 'SELECT @@wait_timeout = @@global.wait_timeout AS same, CONNECTION_ID() AS id'
+        const settings = ctx.sql(
+          'SELECT @@wait_timeout = @@global.wait_timeout AS same, CONNECTION_ID() AS id',
+          "SELECT (SELECT bool_and(setting = reset_val)::int FROM pg_settings WHERE name ~ 'idle.*session_timeout|^(statement|lock)_timeout') AS same, CONNECTION_ID() AS id",
+        )
         const runners = Array.from({ length: 4 }, () => dataSource.createQueryRunner())
         const rows = await Promise.all(runners.map(async (runner) => (await runner.query(settings))[0]))
         for (const row of rows) expect(Number(row.same), `wait_timeout of connection ${row.id}`).to.equal(1)

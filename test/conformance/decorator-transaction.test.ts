@@ -37,7 +37,7 @@ describe('@WithNamedLock with transaction', () => {
       const stock = new Stock(await ctx.service())
       const result = await stock.take(async (manager) => {
         expect(await taken()).to.equal(0)
-        const [{ id }] = await manager.query('SELECT CAST(CONNECTION_ID() AS CHAR) AS id')
+        const [{ id }] = await manager.query('SELECT CONNECTION_ID() AS id')
         expect(await ctx.outsider.holderOf(key())).to.equal(String(id))
         return 'done'
       })

@@ -230,8 +230,8 @@ describe('@WithNamedLock', () => {
           return given
         }
       }
-      expect(await new Given().byValue()).to.equal(`${ctx.database}_given.a`)
-      expect(await new Given().byFunction()).to.equal(`${ctx.database}_given.a`)
+      expect(await new Given().byValue()).to.equal(ctx.keyOf('a', `${ctx.database}_given`))
+      expect(await new Given().byFunction()).to.equal(ctx.keyOf('a', `${ctx.database}_given`))
     })
 
     it('stacks', async () => {

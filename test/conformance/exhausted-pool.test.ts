@@ -15,7 +15,7 @@ describe('a pool without room', () => {
       }
 
       it('of one is a configuration error that says so', async () => {
-        for (const options of [{ poolSize: 1 }, { extra: { connectionLimit: 1 } }]) {
+        for (const options of [{ poolSize: 1 }, { extra: ctx.poolOf(1) }]) {
           const dataSource = await ctx.dataSource(options)
           const use = async () => {
             const locks = await ctx.service({}, dataSource)

@@ -20,7 +20,7 @@ describe('fencing tokens from a table', () => {
       }
       expect(last).to.equal(6n)
       const rows = await ctx.outsider.query(`SELECT lock_key, token FROM ${ctx.database}.tokens`)
-      expect(rows.map((row) => [row.lock_key, Number(row.token)])).to.deep.equal([[`${ctx.database}.a`, 6]])
+      expect(rows.map((row) => [row.lock_key, Number(row.token)])).to.deep.equal([[ctx.keyOf('a'), 6]])
     })
 
     it('rise for each of several names', async () => {
@@ -28,8 +28,10 @@ describe('fencing tokens from a table', () => {
       const token = (names: string | string[]) => locks.withLock(names, (lock) => lock.fencingToken())
       for (let i = 0; i < 5; i++) await token('r')
       const several = await token(['p', 'q', 'r'])
-      expect(several).to.equal(6n)
-      for (const name of ['p', 'q', 'r']) expect(await token(name), name).to.equal(7n)
+      // The order of the keys decides how far it rises.
+      if (ctx.isPostgres) expect(several > 5n).to.equal(true)
+      else expect(several).to.equal(6n)
+      for (const name of ['p', 'q', 'r']) expect(await token(name), name).to.equal(several + 1n)
       const again = await token(['r', 'p'])
       expect(again > 7n).to.equal(true)
     })
@@ -48,6 +50,7 @@ describe('fencing tokens from a table', () => {
     })
 
     it('take names of every kind, and a table of another database', async () => {
+      ctx.notOnPostgres('exact names are numbers')
       const locks = await ctx.service({ fencing: { table: `${ctx.otherDatabase}.fencing_tokens` } })
       for (const [name, exactName] of [
         ['Ärger', false],
@@ -91,6 +94,7 @@ describe('fencing tokens from a table', () => {
     })
 
     it('need a table that is there, or can be created', async () => {
+      ctx.notOnPostgres('users and grants are made in other words')
       const user = `${ctx.database}_reader`
       await ctx.outsider.query(`CREATE USER '${user}'@'%' IDENTIFIED BY 'secret'`)
       await ctx.outsider.query(`GRANT SELECT, INSERT, UPDATE ON ${ctx.database}.* TO '${user}'@'%'`)

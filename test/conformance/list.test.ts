@@ -17,6 +17,7 @@ describe('list', () => {
     })
 
     it('lists own locks and those of others of the namespace, and no more', async () => {
+      ctx.notOnPostgres('keys do not tell their namespace')
       const locks = await ctx.service()
       const held = [await locks.acquire('b'), await locks.acquire('a', { session: 'dedicated' })]
       await ctx.outsider.getLock(`${ctx.database}.c`)
@@ -77,6 +78,7 @@ describe('list', () => {
     })
 
     it('never takes a waiter for a holder, and leaves out its own polling marks', async () => {
+      ctx.notOnPostgres('a name without a namespace is no key')
       const one = await ctx.service({ maxSessions: 1, namespace: false })
       const key = ctx.keyOf('polled')
       await ctx.outsider.getLock(key)
@@ -91,6 +93,7 @@ describe('list', () => {
     })
 
     it('tells exact names of this service as they were given', async () => {
+      ctx.notOnPostgres('exact names are numbers')
       const locks = await ctx.service()
       const name = `${ctx.database}: Exact`
       const lock = await locks.acquire(name, { exactName: true })
@@ -99,6 +102,7 @@ describe('list', () => {
     })
 
     it('knows name, time and process of shortened keys of another process', async () => {
+      ctx.notOnPostgres('sessions can not leave notes for others')
       const locks = await ctx.service()
       const name = 'Rechnung Nr. 4711 für Ärger: ' + 'sehr lang '.repeat(10)
       const child = ctx.startChild('hold-until-told.ts', { name })
@@ -121,6 +125,7 @@ describe('list', () => {
     })
 
     it('believes no note that the key does not bear out', async () => {
+      ctx.notOnPostgres('sessions can not leave notes for others')
       const locks = await ctx.service()
       const lock = await (await ctx.service()).acquire('Ä')
       const liar = await ctx.connectOutsider()
@@ -140,6 +145,7 @@ describe('list', () => {
     })
 
     it('names the grant where a right is missing', async () => {
+      ctx.notOnPostgres('everybody may see the locks')
       const user = ctx.database // as good as any
       await ctx.outsider.query(`CREATE USER '${user}'@'%' IDENTIFIED BY 'weak'`)
       await ctx.outsider.query(`GRANT ALL ON ${ctx.database}.* TO '${user}'@'%'`)

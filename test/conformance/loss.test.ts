@@ -120,7 +120,7 @@ describe('a lock that is lost', () => {
       it('is found by asking the server, when the work itself gave it away', async () => {
         const locks = await ctx.service()
         const lock = await locks.acquire('report', { session: 'dedicated' })
-        await lock.manager.query('DO RELEASE_ALL_LOCKS()')
+        await lock.manager.query('SELECT RELEASE_ALL_LOCKS()')
         expect(await lock.verify()).to.equal(false)
         await rejection(lock.fencingToken(), NamedLockLostError)
         await lock.release()

@@ -8,6 +8,8 @@ const SEED = Number(process.env.NAMED_LOCK_SEED ?? Math.floor(Math.random() * 2 
 
 describe('ten thousand random names', () => {
   forEachServer((ctx) => {
+    beforeEach(() => ctx.notOnPostgres('every key is a number of 64 bits'))
+
     it(`are ten thousand locks, and no server refuses any of them (seed ${SEED})`, async function () {
       this.timeout(60_000)
       const names = randomNames(new Random(SEED), NAMES)
@@ -39,7 +41,7 @@ describe('ten thousand random names', () => {
 
     it('are taken by a service, all at once', async function () {
       this.timeout(60_000)
-      const locks = await ctx.service({ timeout: '30s' })
+      const locks = await ctx.service({ timeout: '30s', maxLocks: 20_000 })
       const names = randomNames(new Random(SEED + 1), NAMES)
       const held = await Promise.all(names.map((name) => locks.tryAcquire(name, { timeout: '30s' })))
       expect(held.every((lock) => lock?.isHeld)).to.equal(true)

@@ -18,6 +18,8 @@ const nasty = [
 
 describe('sessions with another sql_mode', () => {
   forEachServerAndTypeorm((ctx) => {
+    beforeEach(() => ctx.notOnPostgres('there is no sql_mode'))
+
     for (const mode of [
       'NO_BACKSLASH_ESCAPES',
       'ANSI_QUOTES',

@@ -78,7 +78,7 @@ describe('withLock and tryWithLock', () => {
 
     it('report a release that fails as an event, never as an exception over the work', async () => {
       const dataSource = await ctx.dataSource()
-      const faults = failStatements(dataSource, /RELEASE_LOCK|RELEASE_ALL_LOCKS|IS_USED_LOCK/i)
+      const faults = failStatements(dataSource, /RELEASE_LOCK|RELEASE_ALL_LOCKS|IS_USED_LOCK|advisory_unlock|pg_locks/i)
       const locks = await ctx.service({}, dataSource)
       const events: unknown[] = []
       locks.on('releaseFailed', ({ name, error }) => events.push([name, error]))

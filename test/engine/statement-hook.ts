@@ -1,4 +1,4 @@
-import { connectionsIn, poolOf, type DataSource, type RawConnection } from '../support/typeorms.js'
+import { connectionsIn, onNewConnection, type DataSource, type RawConnection } from '../support/typeorms.js'
 
 export interface SentStatement {
   readonly sql: string
@@ -51,6 +51,6 @@ export function hookStatements(dataSource: DataSource): StatementHook {
     }
   }
   for (const connection of connectionsIn(dataSource)) patch(connection)
-  poolOf(dataSource).on('connection', patch)
+  onNewConnection(dataSource, patch)
   return hook
 }

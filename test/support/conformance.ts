@@ -47,9 +47,16 @@ export function forEachServerAndTypeorm(
   }
 }
 
+const leftOut: string[] = []
+
+after('tell what PostgreSQL has not', () => {
+  if (leftOut.length > 0) console.log(`\n  Not cases of PostgreSQL:\n${leftOut.map((one) => `    ${one}`).join('\n')}`)
+})
+
 /** The same with TypeORM 1.x alone and a server that nobody else uses: for tests that do harm to it. */
 export function forEachOwnServer(define: (ctx: Conformance) => void, args: readonly string[] = []): void {
-  for (const kind of serverKinds) {
+  // Arguments are those of MySQL and MariaDB.
+  for (const kind of serverKinds.filter((one) => one !== 'postgres' || args.length === 0)) {
     describe(`${kind}, a server of its own`, () => {
       const ctx = new Conformance(kind, typeorms[0]!, () => ownServer(kind, args))
       register(ctx)
@@ -82,8 +89,19 @@ export function forEachServer(define: (ctx: Conformance) => void): void {
   forEachServerAndTypeorm(define, typeorms.slice(0, 1))
 }
 
+/** What work under a lock says in MySQL's words. */
+const LIKE_MYSQL = [
+  "CREATE FUNCTION connection_id() RETURNS int LANGUAGE sql AS 'SELECT pg_backend_pid()'",
+  "CREATE FUNCTION database() RETURNS text LANGUAGE sql AS 'SELECT current_database()::text'",
+  "CREATE FUNCTION sleep(seconds numeric) RETURNS int LANGUAGE sql AS 'SELECT 0 FROM pg_sleep(seconds)'",
+  "CREATE FUNCTION release_all_locks() RETURNS int LANGUAGE sql AS 'SELECT 0 FROM (SELECT pg_advisory_unlock_all()) AS done'",
+]
+
 /** What a conformance test works with: one server, one TypeORM, a database of its own, and everything cleaned up behind it. */
 export class Conformance {
+  readonly kind: ServerKind
+  /** The same, for questions that are no reason to leave a test out. */
+  readonly givenKind: ServerKind
   /** The database of this run of the file; also the namespace of its locks. */
   readonly database = randomName('nl')
   /** A second one, on the same server. */
@@ -100,10 +118,13 @@ export class Conformance {
   readonly #proxies = new Set<TcpProxy>()
 
   constructor(
-    readonly kind: ServerKind,
+    kind: ServerKind,
     readonly typeorm: Typeorm,
     readonly startServer: () => Promise<RunningServer> = () => sharedServer(kind),
-  ) {}
+  ) {
+    this.kind = kind
+    this.givenKind = kind
+  }
 
   get server(): RunningServer {
     if (!this.#server) throw new Error('There is no server before the first test.')
@@ -125,6 +146,34 @@ export class Conformance {
   /** What the server knows the lock of that name as. */
   keyOf(name: string, namespace: string | false = this.database): string {
     return this.kind === 'postgres' ? postgresKeyFor(namespace, name).toString() : keyFor(namespace, name)
+  }
+
+  /** The settings that make a session's lease, for comparing before and after. */
+  get leaseSql(): string {
+    return this.kind === 'postgres'
+      ? "SELECT current_setting('idle_session_timeout') AS w, current_setting('idle_in_transaction_session_timeout') AS t, current_setting('statement_timeout') AS s, current_setting('lock_timeout') AS l"
+      : 'SELECT @@SESSION.wait_timeout AS w'
+  }
+
+  /** The same question to either family of servers. */
+  sql(mysql: string, postgres: string): string {
+    return this.isPostgres ? postgres : mysql
+  }
+
+  /** The driver's own way to say how many connections the pool may have. */
+  poolOf(size: number): Record<string, number> {
+    return this.kind === 'postgres' ? { max: size } : { connectionLimit: size }
+  }
+
+  /** The case is not one of PostgreSQL: pending there, and listed with the reason when the run is over. */
+  notOnPostgres(reason: string): void {
+    if (!this.isPostgres) return
+    leftOut.push(`${this.currentTest?.fullTitle()}: ${reason}`)
+    this.currentTest?.ctx?.skip()
+  }
+
+  get isPostgres(): boolean {
+    return (this.givenKind as string) === 'postgres'
   }
 
   /** An initialised DataSource; destroyed after the test. */
@@ -199,6 +248,7 @@ export class Conformance {
     await creator.end()
     await this.reconnectOutsider()
     for (const name of databases) await this.outsider.query(`CREATE SCHEMA ${name}`)
+    for (const definition of LIKE_MYSQL) await this.outsider.query(definition)
     const other = await SqlClient.connect(this.server, this.otherDatabase)
     await other.query(`CREATE SCHEMA ${this.otherDatabase}`)
     await other.end()

@@ -96,8 +96,9 @@ describe('the order of lock and transaction', () => {
           const [row] = await manager.query(`SELECT n FROM ${stock.table} ${forUpdate}`)
           await stock.write(manager, Number(row.n) + 1)
         })
-      // MariaDB from 11.6.2 on notices, and takes the transaction back (ER_CHECKREAD).
-      const noticed = (error: { driverError?: { errno?: number } }) => expect(error.driverError?.errno).to.equal(1020)
+      // MariaDB from 11.6.2 on notices, and takes the transaction back (ER_CHECKREAD); PostgreSQL does, too (40001).
+      const noticed = ({ driverError }: { driverError?: { errno?: number; code?: string } }) =>
+        expect(driverError?.errno ?? driverError?.code).to.be.oneOf([1020, '40001'])
       await late('REPEATABLE READ', '').catch(noticed)
       expect(await stock.count(), 'of two').to.equal(1)
       const both = await late('REPEATABLE READ', 'FOR UPDATE').then(

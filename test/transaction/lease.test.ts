@@ -109,8 +109,11 @@ describe('the lease of a transaction', () => {
     it('does not run during statements, but while nobody speaks; the server has the last word', async () => {
       const cases: Record<string, () => Promise<void>> = {
         'a statement that the server has forgotten': untilTheServersWord,
-        'a stream that is not read': withAStreamThatIsNotRead,
-        'a stream that is read while it comes': withASlowStream,
+        // pg's streams are a package of their own.
+        ...(!ctx.isPostgres && {
+          'a stream that is not read': withAStreamThatIsNotRead,
+          'a stream that is read while it comes': withASlowStream,
+        }),
       }
       const locks = await ctx.service({ lease: LONGER_LEASE })
       for (const [i, [way, run]] of Object.entries(ways).entries()) {
@@ -125,7 +128,7 @@ describe('the lease of a transaction', () => {
           await run(locks, `silent ${i}`, async (manager, lock) => {
             await sleep(LONG)
             if (lock) expect([lock.isHeld, await lock.verify()]).to.deep.equal([true, true])
-            const [row] = await manager.query('SELECT CAST(CONNECTION_ID() AS CHAR) AS id')
+            const [row] = await manager.query('SELECT CONNECTION_ID() AS id')
             expect(await ctx.outsider.holderOf(keyOf(`silent ${i}`))).to.equal(String(row.id))
           })
         }
@@ -193,7 +196,16 @@ describe('the lease of a transaction', () => {
       const dataSource = await ctx.dataSource({ poolSize: 2 })
       const waitTimeouts = async () => {
         const runners = [dataSource.createQueryRunner(), dataSource.createQueryRunner()]
-        const rows = await Promise.all(runners.map((one) => one.query('SELECT @@SESSION.wait_timeout AS wait')))
+        const rows = await Promise.all(
+          runners.map((one) =>
+            one.query(
+              ctx.sql(
+                'SELECT @@SESSION.wait_timeout AS wait',
+                "SELECT setting AS wait FROM pg_settings WHERE name = 'idle_session_timeout'",
+              ),
+            ),
+          ),
+        )
         await Promise.all(runners.map((runner) => runner.release()))
         return rows.map(([row]) => Number(row.wait))
       }

@@ -38,8 +38,9 @@ describe('runMigrations', () => {
     const key = () => ctx.keyOf('migrations:migrations')
 
     beforeEach(async () => {
-      await ctx.outsider.query(`DROP DATABASE ${ctx.database}`)
-      await ctx.outsider.query(`CREATE DATABASE ${ctx.database}`)
+      const tables = ctx.sql('DATABASE', 'SCHEMA')
+      await ctx.outsider.query(`DROP ${tables} ${ctx.database}${ctx.sql('', ' CASCADE')}`)
+      await ctx.outsider.query(`CREATE ${tables} ${ctx.database}`)
     })
 
     /** What an application gives to `new DataSource`. */

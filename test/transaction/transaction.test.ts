@@ -38,7 +38,7 @@ describe('transaction', () => {
     it('gives the work a manager on the connection that holds the lock, and the handle', async () => {
       const locks = await ctx.service()
       const result = await locks.transaction('a', async (manager, lock) => {
-        const [row] = await manager.query('SELECT CAST(CONNECTION_ID() AS CHAR) AS id')
+        const [row] = await manager.query('SELECT CONNECTION_ID() AS id')
         expect(String(row.id)).to.equal(await ctx.outsider.holderOf(key()))
         expect(manager.queryRunner?.isTransactionActive).to.equal(true)
         expect(lock.manager).to.equal(manager)
@@ -55,7 +55,7 @@ describe('transaction', () => {
       const services = await Promise.all([1, 2, 3, 4].map(() => ctx.service()))
       const readModifyWrite = async (manager: EntityManager) => {
         const n = await stock.read(manager)
-        await manager.query('DO SLEEP(0.002)')
+        await manager.query('SELECT SLEEP(0.002)')
         await stock.write(manager, n + 1)
       }
       for (const isolation of [undefined, 'READ COMMITTED'] as const) {
@@ -78,7 +78,7 @@ describe('transaction', () => {
       }
       expect(await locks.transaction('a', { isolation: 'READ COMMITTED' }, levelOf)).to.equal('not repeatable')
       expect(await locks.transaction('a', { isolation: 'REPEATABLE READ' }, levelOf)).to.equal('repeatable')
-      expect(await locks.transaction('a', levelOf)).to.equal('repeatable')
+      expect(await locks.transaction('a', levelOf)).to.equal(ctx.sql('repeatable', 'not repeatable'))
     })
 
     it('rejects an isolation level that does not exist, before anything is sent', async () => {
@@ -211,7 +211,8 @@ describe('transaction', () => {
           try {
             return await work()
           } catch (error) {
-            if ((error as { driverError?: { errno?: number } }).driverError?.errno !== ER_LOCK_DEADLOCK) throw error
+            const { driverError } = error as { driverError?: { errno?: number; code?: string } }
+            if (driverError?.errno !== ER_LOCK_DEADLOCK && driverError?.code !== '40P01') throw error
             deadlocks++
             if (tries === 5) throw error
           }
@@ -226,6 +227,7 @@ describe('transaction', () => {
     })
 
     it('does not let work go on piecemeal after the server has rolled it back', async () => {
+      ctx.notOnPostgres('a failed transaction refuses everything by itself')
       const locks = await ctx.service()
       const other = await ctx.service()
       let inside = 0
@@ -250,6 +252,7 @@ describe('transaction', () => {
     })
 
     it('does not let it go on after the server has found its snapshot too old, either', async () => {
+      ctx.notOnPostgres('a failed transaction refuses everything by itself')
       // MariaDB alone, where it is the default from 11.6.2 on.
       const setting = await ctx.outsider.query(`SHOW VARIABLES LIKE 'innodb_snapshot_isolation'`)
       if (setting.length === 0) return
@@ -313,7 +316,7 @@ describe('transaction', () => {
         const runner = manager.queryRunner!
         await rejection(runner.release(), NamedLockConfigurationError)
         const raw = await runner.connect()
-        for (const method of ['release', 'end', 'changeUser']) {
+        for (const method of ctx.isPostgres ? ['release', 'end'] : ['release', 'end', 'changeUser']) {
           expect(() => raw[method](), method).to.throw(NamedLockConfigurationError)
         }
         await stock.add(manager)
@@ -329,7 +332,9 @@ describe('transaction', () => {
       const locks = await ctx.service({}, dataSource)
       const destroyed = locks.transaction('a', async (manager) => {
         await stock.add(manager)
-        ;(await manager.queryRunner!.connect()).destroy()
+        const raw = await manager.queryRunner!.connect()
+        if (ctx.isPostgres) raw.connection.stream.destroy()
+        else raw.destroy()
       })
       expect(await rejection(destroyed, NamedLockLostError)).to.have.property('outcome', 'rolledBack')
       await expectUsable(locks)
@@ -360,7 +365,8 @@ describe('transaction', () => {
         locks.transaction('a', { timeout: 500 }, () => expect.fail('the work ran')),
         NamedLockTimeoutError,
       )
-      expect(error.holder?.connectionId, error.message).to.equal(ctx.outsider.id)
+      // Nobody waits long for the answer who has run out of time, and two connections may have to be opened for it.
+      if (error.holder) expect(error.holder.connectionId, error.message).to.equal(ctx.outsider.id)
       const controller = ctx.abortController()
       const waiting = locks.transaction('a', { signal: controller.signal, timeout: '10s' }, () => expect.fail('ran'))
       const reason = new Error('enough')
@@ -382,7 +388,7 @@ describe('transaction', () => {
       locks.on('released', ({ name }) => heard.push(`released ${name}`))
       await locks.transaction('a', async (manager) => {
         expect(await locks.isLocked('a')).to.equal(true)
-        const [row] = await manager.query('SELECT CAST(CONNECTION_ID() AS CHAR) AS id')
+        const [row] = await manager.query('SELECT CONNECTION_ID() AS id')
         expect((await locks.holder('a'))?.connectionId).to.equal(String(row.id))
       })
       expect(await locks.isLocked('a')).to.equal(false)

@@ -200,7 +200,12 @@ describe('the connections of transactions', () => {
       const dataSource = await ctx.dataSource()
       const locks = await ctx.service({}, dataSource)
       const connection = async (manager: { query(sql: string): Promise<any> }) => {
-        const [row] = await manager.query('SELECT CONNECTION_ID() AS id, @@SESSION.wait_timeout AS wait')
+        const [row] = await manager.query(
+          ctx.sql(
+            'SELECT CONNECTION_ID() AS id, @@SESSION.wait_timeout AS wait',
+            "SELECT CONNECTION_ID() AS id, setting::int / 1000 AS wait FROM pg_settings WHERE name = 'idle_session_timeout'",
+          ),
+        )
         return row as { id: unknown; wait: unknown }
       }
       const first = await locks.transaction('a', connection)
@@ -212,7 +217,7 @@ describe('the connections of transactions', () => {
       await until('it to go back', () => borrowedConnections(dataSource) === 0, { within: 2_500 })
       const back = await connection(dataSource)
       expect(String(back.id)).to.equal(String(first.id))
-      expect(Number(back.wait), 'the lease').to.be.greaterThan(Number(first.wait))
+      expect(Number(back.wait) || Infinity, 'the lease').to.be.greaterThan(Number(first.wait))
     })
 
     it('go back at once when somebody waits for one, idle or in use', async () => {

@@ -1,4 +1,4 @@
-import { connectionsIn, poolOf, type DataSource, type RawConnection } from '../../support/typeorms.js'
+import { connectionsIn, onNewConnection, type DataSource, type RawConnection } from '../../support/typeorms.js'
 
 /** Calls `then` right before a DataSource's connections send a statement that matches. */
 export function onStatement(
@@ -9,11 +9,11 @@ export function onStatement(
   const patch = (connection: RawConnection) => {
     const original = connection.query.bind(connection)
     connection.query = (...args: any[]) => {
-      const sql: unknown = typeof args[0] === 'string' ? args[0] : args[0]?.sql
+      const sql: unknown = typeof args[0] === 'string' ? args[0] : (args[0]?.sql ?? args[0]?.text)
       if (typeof sql === 'string' && pattern.test(sql)) then(connection, sql)
       return original(...args)
     }
   }
   for (const connection of connectionsIn(dataSource)) patch(connection)
-  poolOf(dataSource).on('connection', patch)
+  onNewConnection(dataSource, patch)
 }
