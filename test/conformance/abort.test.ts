@@ -1,12 +1,12 @@
 import { expect } from 'chai'
 import { getEventListeners } from 'node:events'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { forEachServerAndTypeorm } from '../support/conformance.js'
+import { forEachDialectAndTypeorm } from '../support/conformance.js'
 import { reasonOf } from '../support/rejection.js'
 import { until } from '../support/until.js'
 
 describe('abort', () => {
-  forEachServerAndTypeorm((ctx) => {
+  forEachDialectAndTypeorm((ctx) => {
     const foreign = () => ctx.keyOf('foreign')
     const listeners = (signal: AbortSignal) => getEventListeners(signal, 'abort').length
 

@@ -2,10 +2,10 @@ import { expect } from 'chai'
 import fc from 'fast-check'
 import { NamedLock } from '../../src/index.js'
 import { typeorms } from '../support/typeorms.js'
-import { forEachServerAndTypeorm } from '../support/conformance.js'
+import { forEachDialectAndTypeorm } from '../support/conformance.js'
 
 describe('acquire and release', () => {
-  forEachServerAndTypeorm(
+  forEachDialectAndTypeorm(
     (ctx) => {
       it('holds the lock on the server from acquire to release', async () => {
         const locks = await ctx.service()

@@ -1,13 +1,13 @@
 import { expect } from 'chai'
 import type { Finding } from '../../src/index.js'
 import { cli } from '../support/cli.js'
-import { forEachOwnServer, forEachServerAndTypeorm } from '../support/conformance.js'
+import { forEachOwnServer, forEachDialectAndTypeorm } from '../support/conformance.js'
 import { makeDataSource } from '../support/typeorms.js'
 
 const codes = (findings: readonly Finding[]) => findings.map(({ code }) => code)
 
 describe('check', () => {
-  forEachServerAndTypeorm((ctx) => {
+  forEachDialectAndTypeorm((ctx) => {
     it('finds nothing wrong with a plain server and pool', async () => {
       expect(await (await ctx.service()).check()).to.deep.equal([])
     })

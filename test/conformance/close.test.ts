@@ -1,12 +1,12 @@
 import { expect } from 'chai'
 import { NamedLockClosedError, NamedLockService, NamedLockTimeoutError } from '../../src/index.js'
 import { typeorms } from '../support/typeorms.js'
-import { forEachServerAndTypeorm } from '../support/conformance.js'
+import { forEachDialectAndTypeorm } from '../support/conformance.js'
 import { reasonOf, rejection } from '../support/rejection.js'
 import { settlesWithin, until } from '../support/until.js'
 
 describe('close', () => {
-  forEachServerAndTypeorm(
+  forEachDialectAndTypeorm(
     (ctx) => {
       const foreign = () => ctx.keyOf('foreign')
 

@@ -1,11 +1,11 @@
 import { expect } from 'chai'
 import { NamedLock, NamedLockError, NamedLockLostError } from '../../src/index.js'
-import { forEachServerAndTypeorm } from '../support/conformance.js'
+import { forEachDialectAndTypeorm } from '../support/conformance.js'
 import { rejection } from '../support/rejection.js'
 import { until } from '../support/until.js'
 
 describe('NamedLock.current and assertHeld', () => {
-  forEachServerAndTypeorm((ctx) => {
+  forEachDialectAndTypeorm((ctx) => {
     const notHeld = (name: string) =>
       expect(() => NamedLock.assertHeld(name))
         .to.throw(NamedLockError)

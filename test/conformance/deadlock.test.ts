@@ -1,10 +1,10 @@
 import { expect } from 'chai'
 import { NamedLockDeadlockError } from '../../src/index.js'
-import { forEachServerAndTypeorm } from '../support/conformance.js'
+import { forEachDialectAndTypeorm } from '../support/conformance.js'
 import { settlesWithin } from '../support/until.js'
 
 describe('a deadlock inside of this process', () => {
-  forEachServerAndTypeorm((ctx) => {
+  forEachDialectAndTypeorm((ctx) => {
     /** Every scope holds its own lock before any of them asks for the next one's. */
     async function ring(size: number): Promise<unknown[]> {
       const locks = await ctx.service({ timeout: '15s' })

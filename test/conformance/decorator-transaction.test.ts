@@ -1,7 +1,7 @@
 import { expect } from 'chai'
 import type { EntityManager } from 'typeorm'
 import { NamedLock, NamedLockService, NamedLockTimeoutError, WithNamedLock } from '../../src/index.js'
-import { forEachServerAndTypeorm } from '../support/conformance.js'
+import { forEachDialectAndTypeorm } from '../support/conformance.js'
 import { rejection } from '../support/rejection.js'
 
 class Stock {
@@ -24,7 +24,7 @@ class Stock {
 }
 
 describe('@WithNamedLock with transaction', () => {
-  forEachServerAndTypeorm((ctx) => {
+  forEachDialectAndTypeorm((ctx) => {
     const key = () => ctx.keyOf('stock')
     const taken = async () => Number(await ctx.outsider.value(`SELECT COUNT(*) FROM ${ctx.database}.taken`))
 

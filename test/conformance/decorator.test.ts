@@ -9,7 +9,7 @@ import {
   NamedLockTimeoutError,
   WithNamedLock,
 } from '../../src/index.js'
-import { forEachServerAndTypeorm } from '../support/conformance.js'
+import { forEachDialectAndTypeorm } from '../support/conformance.js'
 import { rejection } from '../support/rejection.js'
 import { until } from '../support/until.js'
 
@@ -126,7 +126,7 @@ class ByDataSource {
 }
 
 describe('@WithNamedLock', () => {
-  forEachServerAndTypeorm((ctx) => {
+  forEachDialectAndTypeorm((ctx) => {
     const keyOf = (name: string) => ctx.keyOf(name)
 
     afterEach(() => {

@@ -1,12 +1,12 @@
 import { expect } from 'chai'
 import { NamedLockLostError, NamedLockTimeoutError } from '../../src/index.js'
 import { typeorms } from '../support/typeorms.js'
-import { forEachServerAndTypeorm } from '../support/conformance.js'
+import { forEachDialectAndTypeorm } from '../support/conformance.js'
 import { rejection } from '../support/rejection.js'
 import { settlesWithin } from '../support/until.js'
 
 describe("session: 'dedicated'", () => {
-  forEachServerAndTypeorm(
+  forEachDialectAndTypeorm(
     (ctx) => {
       const dedicated = { session: 'dedicated' } as const
 

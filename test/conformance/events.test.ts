@@ -1,6 +1,6 @@
 import { expect } from 'chai'
 import type { NamedLockEvents, NamedLockService } from '../../src/index.js'
-import { forEachServerAndTypeorm } from '../support/conformance.js'
+import { forEachDialectAndTypeorm } from '../support/conformance.js'
 import { until } from '../support/until.js'
 
 const eventNames = ['waiting', 'acquired', 'timedOut', 'lost', 'released', 'releaseFailed'] as const
@@ -25,7 +25,7 @@ const short = (events: readonly Recorded[]) =>
   events.map(({ event, name, by }) => [event, name, ...(by ? [by] : [])].join(' '))
 
 describe('events', () => {
-  forEachServerAndTypeorm((ctx) => {
+  forEachDialectAndTypeorm((ctx) => {
     it('tell of a lock that was free', async () => {
       const locks = await ctx.service()
       const events = record(locks)

@@ -1,11 +1,11 @@
 import { expect } from 'chai'
 import { InvalidLockNameError } from '../../src/index.js'
-import { forEachServerAndTypeorm } from '../support/conformance.js'
+import { forEachDialectAndTypeorm } from '../support/conformance.js'
 import { rejection } from '../support/rejection.js'
 import { settlesWithin } from '../support/until.js'
 
 describe('exactName', () => {
-  forEachServerAndTypeorm((ctx) => {
+  forEachDialectAndTypeorm((ctx) => {
     const exact = { exactName: true } as const
 
     beforeEach(() => ctx.notOnPostgres('exact names are numbers, see exact-key.test.ts'))

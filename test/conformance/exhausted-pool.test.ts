@@ -1,12 +1,12 @@
 import { expect } from 'chai'
 import { NamedLockConfigurationError, NamedLockError, NamedLockService } from '../../src/index.js'
-import { forEachServerAndTypeorm } from '../support/conformance.js'
+import { forEachDialectAndTypeorm } from '../support/conformance.js'
 import { rejection } from '../support/rejection.js'
 import { typeorms, type DataSource } from '../support/typeorms.js'
 import { settlesWithin } from '../support/until.js'
 
 describe('a pool without room', () => {
-  forEachServerAndTypeorm(
+  forEachDialectAndTypeorm(
     (ctx) => {
       async function takeAll(dataSource: DataSource, count: number) {
         const runners = Array.from({ length: count }, () => dataSource.createQueryRunner())

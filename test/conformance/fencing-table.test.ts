@@ -1,11 +1,11 @@
 import { expect } from 'chai'
 import { NamedLockConfigurationError, NamedLockLostError } from '../../src/index.js'
-import { forEachServer } from '../support/conformance.js'
+import { forEachDialect } from '../support/conformance.js'
 import { rejection } from '../support/rejection.js'
 import { settlesWithin, until } from '../support/until.js'
 
 describe('fencing tokens from a table', () => {
-  forEachServer((ctx) => {
+  forEachDialect((ctx) => {
     const fencing = { table: 'tokens' }
 
     it('rise from holder to holder, whoever holds and however', async () => {

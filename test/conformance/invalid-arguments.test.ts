@@ -1,7 +1,7 @@
 import { expect } from 'chai'
 import { inspect } from 'node:util'
 import { InvalidLockNameError, NamedLockConfigurationError, NamedLockService } from '../../src/index.js'
-import { forEachServerAndTypeorm } from '../support/conformance.js'
+import { forEachDialectAndTypeorm } from '../support/conformance.js'
 import { reasonOf, rejection } from '../support/rejection.js'
 
 const badTimeouts: unknown[] = [
@@ -69,7 +69,7 @@ const badServiceOptions: Record<string, unknown>[] = [
 ]
 
 describe('invalid arguments', () => {
-  forEachServerAndTypeorm((ctx) => {
+  forEachDialectAndTypeorm((ctx) => {
     /** Runs `misuse` and proves that nothing was sent to the server meanwhile, by anybody. */
     async function withoutSql(misuse: () => Promise<void>): Promise<void> {
       const first = await ctx.outsider.counters()

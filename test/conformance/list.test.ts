@@ -1,7 +1,7 @@
 import { expect } from 'chai'
 import { NamedLockConfigurationError, NamedLockError, type LockInfo, type NamedLockService } from '../../src/index.js'
 import { makeDataSource } from '../support/typeorms.js'
-import { forEachOwnServer, forEachServerAndTypeorm } from '../support/conformance.js'
+import { forEachOwnServer, forEachDialectAndTypeorm } from '../support/conformance.js'
 import { rejection } from '../support/rejection.js'
 import { SqlClient } from '../support/sql-client.js'
 import { until } from '../support/until.js'
@@ -9,7 +9,7 @@ import { until } from '../support/until.js'
 const names = (list: readonly LockInfo[]) => list.map(({ name }) => name)
 
 describe('list', () => {
-  forEachServerAndTypeorm((ctx) => {
+  forEachDialectAndTypeorm((ctx) => {
     it('is empty where nobody holds anything, and complete', async () => {
       const list = await (await ctx.service()).list()
       expect(list).to.deep.equal([])

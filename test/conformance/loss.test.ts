@@ -1,12 +1,12 @@
 import { expect } from 'chai'
 import { NamedLockLostError, type NamedLock } from '../../src/index.js'
 import { typeorms } from '../support/typeorms.js'
-import { forEachServerAndTypeorm } from '../support/conformance.js'
+import { forEachDialectAndTypeorm } from '../support/conformance.js'
 import { reasonOf, rejection } from '../support/rejection.js'
 import { settlesWithin, until } from '../support/until.js'
 
 describe('a lock that is lost', () => {
-  forEachServerAndTypeorm(
+  forEachDialectAndTypeorm(
     (ctx) => {
       async function killHolder(lock: NamedLock): Promise<void> {
         const holder = await ctx.outsider.holderOf(lock.keys[0]!)

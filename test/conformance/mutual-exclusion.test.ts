@@ -1,11 +1,11 @@
 import { expect } from 'chai'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { NamedLockService } from '../../src/index.js'
-import { forEachServerAndTypeorm } from '../support/conformance.js'
+import { forEachDialectAndTypeorm } from '../support/conformance.js'
 import { until } from '../support/until.js'
 
 describe('mutual exclusion', () => {
-  forEachServerAndTypeorm((ctx) => {
+  forEachDialectAndTypeorm((ctx) => {
     /** A hundred callers for one name; how long it took until the last one was through. */
     async function hundredCallers(services: readonly NamedLockService[]): Promise<void> {
       let inside = 0

@@ -1,13 +1,13 @@
 import { expect } from 'chai'
 import { keyFor } from '../../src/lock-name.js'
 import { Random } from '../engine/model/random.js'
-import { forEachServer } from '../support/conformance.js'
+import { forEachDialect } from '../support/conformance.js'
 
 const NAMES = 10_000
 const SEED = Number(process.env.NAMED_LOCK_SEED ?? Math.floor(Math.random() * 2 ** 31))
 
 describe('ten thousand random names', () => {
-  forEachServer((ctx) => {
+  forEachDialect((ctx) => {
     beforeEach(() => ctx.notOnPostgres('every key is a number of 64 bits'))
 
     it(`are ten thousand locks, and no server refuses any of them (seed ${SEED})`, async function () {

@@ -1,5 +1,5 @@
 import { expect } from 'chai'
-import { forEachServerAndTypeorm } from '../support/conformance.js'
+import { forEachDialectAndTypeorm } from '../support/conformance.js'
 
 /** Names that servers, collations, quoting or the mapping to keys could take for each other, or stumble over. */
 const trickyNames: readonly string[] = [
@@ -79,7 +79,7 @@ const trickyNames: readonly string[] = [
 ]
 
 describe('names', () => {
-  forEachServerAndTypeorm((ctx) => {
+  forEachDialectAndTypeorm((ctx) => {
     it('are all distinct and all can be locked', async () => {
       const locks = await ctx.service()
       const other = await ctx.service()

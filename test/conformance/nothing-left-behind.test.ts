@@ -1,13 +1,13 @@
 import { expect } from 'chai'
 import { NamedLockError } from '../../src/index.js'
-import { forEachServerAndTypeorm } from '../support/conformance.js'
+import { forEachDialectAndTypeorm } from '../support/conformance.js'
 import { expectNoConnections } from '../support/leaks.js'
 import { rejection } from '../support/rejection.js'
 import { typeorms, connectionsIn } from '../support/typeorms.js'
 import { settlesWithin, until } from '../support/until.js'
 
 describe('nothing is left behind', () => {
-  forEachServerAndTypeorm(
+  forEachDialectAndTypeorm(
     (ctx) => {
       const foreign = () => ctx.keyOf('foreign')
 

@@ -1,8 +1,8 @@
 import { expect } from 'chai'
-import { forEachServerAndTypeorm } from '../support/conformance.js'
+import { forEachDialectAndTypeorm } from '../support/conformance.js'
 
 describe('processes', () => {
-  forEachServerAndTypeorm((ctx) => {
+  forEachDialectAndTypeorm((ctx) => {
     it('exclude each other', async function () {
       this.timeout(60_000)
       await ctx.outsider.query(`CREATE TABLE ${ctx.database}.counter (value INT NOT NULL)`)

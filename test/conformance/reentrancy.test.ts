@@ -1,12 +1,12 @@
 import { expect } from 'chai'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { NamedLockReentrancyError, NamedLockTimeoutError, type NamedLockService } from '../../src/index.js'
-import { forEachServerAndTypeorm } from '../support/conformance.js'
+import { forEachDialectAndTypeorm } from '../support/conformance.js'
 import { rejection } from '../support/rejection.js'
 import { settlesWithin } from '../support/until.js'
 
 describe('re-entrance', () => {
-  forEachServerAndTypeorm((ctx) => {
+  forEachDialectAndTypeorm((ctx) => {
     const never = () => expect.fail('the work ran')
 
     it('is an error at once, by whatever call', async () => {

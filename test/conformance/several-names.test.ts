@@ -1,12 +1,12 @@
 import { expect } from 'chai'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { NamedLockTimeoutError } from '../../src/index.js'
-import { forEachServerAndTypeorm } from '../support/conformance.js'
+import { forEachDialectAndTypeorm } from '../support/conformance.js'
 import { reasonOf, rejection } from '../support/rejection.js'
 import { settlesWithin } from '../support/until.js'
 
 describe('several names', () => {
-  forEachServerAndTypeorm((ctx) => {
+  forEachDialectAndTypeorm((ctx) => {
     const keyOf = (name: string) => ctx.keyOf(name)
 
     async function held(...names: string[]): Promise<string[]> {

@@ -1,5 +1,5 @@
 import { expect } from 'chai'
-import { forEachServerAndTypeorm } from '../support/conformance.js'
+import { forEachDialectAndTypeorm } from '../support/conformance.js'
 import { connectionsIn, poolOf, type RawConnection } from '../support/typeorms.js'
 
 const nasty = [
@@ -17,7 +17,7 @@ const nasty = [
 ]
 
 describe('sessions with another sql_mode', () => {
-  forEachServerAndTypeorm((ctx) => {
+  forEachDialectAndTypeorm((ctx) => {
     beforeEach(() => ctx.notOnPostgres('there is no sql_mode'))
 
     for (const mode of [

@@ -1,10 +1,10 @@
 import { expect } from 'chai'
 import { NamedLockTimeoutError } from '../../src/index.js'
-import { forEachServerAndTypeorm } from '../support/conformance.js'
+import { forEachDialectAndTypeorm } from '../support/conformance.js'
 import { rejection } from '../support/rejection.js'
 
 describe('NamedLockTimeoutError.holder', () => {
-  forEachServerAndTypeorm((ctx) => {
+  forEachDialectAndTypeorm((ctx) => {
     /** Nobody waits long for the answer who has run out of time: on a busy machine one of a few tries has to have it. */
     async function told(call: () => Promise<unknown>): Promise<NamedLockTimeoutError> {
       let error = await rejection(call(), NamedLockTimeoutError)

@@ -1,6 +1,6 @@
 import { expect } from 'chai'
 import { NamedLockTimeoutError, type Duration } from '../../src/index.js'
-import { forEachServerAndTypeorm } from '../support/conformance.js'
+import { forEachDialectAndTypeorm } from '../support/conformance.js'
 import { rejection } from '../support/rejection.js'
 
 /** On an idle machine. The best of a few rounds counts, so that one disturbance is no failure. */
@@ -8,7 +8,7 @@ const AT_MOST_LATE = 150
 const ROUNDS = 4
 
 describe('timeout', () => {
-  forEachServerAndTypeorm((ctx) => {
+  forEachDialectAndTypeorm((ctx) => {
     it('ends a wait on time: never early, and not late', async () => {
       const locks = await ctx.service()
       const mine = await locks.acquire('mine')

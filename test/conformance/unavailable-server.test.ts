@@ -1,12 +1,12 @@
 import { expect } from 'chai'
 import { NamedLockError, NamedLockLostError } from '../../src/index.js'
 import { typeorms } from '../support/typeorms.js'
-import { forEachServerAndTypeorm } from '../support/conformance.js'
+import { forEachDialectAndTypeorm } from '../support/conformance.js'
 import { rejection } from '../support/rejection.js'
 import { settlesWithin, until } from '../support/until.js'
 
 describe('a server that can not be reached', () => {
-  forEachServerAndTypeorm(
+  forEachDialectAndTypeorm(
     (ctx) => {
       const refused = (error: Error) => {
         expect(error.cause, error.message).to.be.instanceOf(Error)

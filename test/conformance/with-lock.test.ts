@@ -1,11 +1,11 @@
 import { expect } from 'chai'
 import { NamedLock, NamedLockTimeoutError } from '../../src/index.js'
 import { failStatements } from '../support/failing-statements.js'
-import { forEachServerAndTypeorm } from '../support/conformance.js'
+import { forEachDialectAndTypeorm } from '../support/conformance.js'
 import { reasonOf, rejection } from '../support/rejection.js'
 
 describe('withLock and tryWithLock', () => {
-  forEachServerAndTypeorm((ctx) => {
+  forEachDialectAndTypeorm((ctx) => {
     it('hold the lock while the work runs, and give its result', async () => {
       const locks = await ctx.service()
       let key = ''

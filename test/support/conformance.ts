@@ -12,7 +12,7 @@ import {
 } from './leaks.js'
 import { randomName } from './random-name.js'
 import { memoryConformance } from './memory-conformance.js'
-import { isMemoryWanted, ownServer, serverKinds, sharedServer, type ServerKind } from './servers.js'
+import { isMemoryWanted, ownServer, dialectKinds, serverKinds, sharedServer, type ServerKind } from './servers.js'
 import { SqlClient, type SqlAddress } from './sql-client.js'
 import { TcpProxy } from './tcp-proxy.js'
 import { borrowedConnections, makeDataSource, typeorms } from './typeorms.js'
@@ -28,8 +28,9 @@ export function forEachServerAndTypeorm(
   define: (ctx: Conformance) => void,
   majors = typeorms,
   isCore: 'core' | undefined = undefined,
+  kinds = serverKinds,
 ): void {
-  for (const kind of serverKinds) {
+  for (const kind of kinds) {
     for (const typeorm of kind === 'postgres' && !isCore ? majors.slice(0, 1) : majors) {
       describe(`${kind}, ${typeorm.name}`, () => {
         const ctx = new Conformance(kind, typeorm)
@@ -69,7 +70,14 @@ export function forEachOwnServer(define: (ctx: Conformance) => void, args: reado
 function register(ctx: Conformance): void {
   before('start the server', async function () {
     this.timeout(600_000)
-    await ctx.open()
+    try {
+      await ctx.open()
+    } catch (error) {
+      // Not every machine has one, and there are no packages to unpack for it; whoever asks for it wants to know.
+      if (!ctx.isPostgres || ctx.hasServer || process.env.NAMED_LOCK_TEST_SERVERS) throw error
+      console.log(`      PostgreSQL is left out, there is none here: ${(error as Error).message}`)
+      this.skip()
+    }
   })
   beforeEach('look at what is there', function () {
     ctx.currentTest = this.currentTest
@@ -82,6 +90,15 @@ function register(ctx: Conformance): void {
     if (left && !failedAlready) (this.test as unknown as { error(error: Error): void }).error(left)
   })
   after('drop the databases', () => ctx.close())
+}
+
+/** The same on PostgreSQL as well. */
+export function forEachDialectAndTypeorm(define: (ctx: Conformance) => void, majors = typeorms, isCore?: 'core'): void {
+  forEachServerAndTypeorm(define, majors, isCore, dialectKinds)
+}
+
+export function forEachDialect(define: (ctx: Conformance) => void): void {
+  forEachDialectAndTypeorm(define, typeorms.slice(0, 1))
 }
 
 /** The same with TypeORM 1.x alone, for tests of what lies below TypeORM. */
@@ -129,6 +146,10 @@ export class Conformance {
   get server(): RunningServer {
     if (!this.#server) throw new Error('There is no server before the first test.')
     return this.#server
+  }
+
+  get hasServer(): boolean {
+    return this.#server !== undefined
   }
 
   /** A plain connection, outside of the test's databases. */
@@ -309,6 +330,7 @@ export class Conformance {
   }
 
   async close(): Promise<void> {
+    if (!this.#outsider) return
     const isPostgres = this.kind === 'postgres'
     if (isPostgres) {
       await this.outsider.end()

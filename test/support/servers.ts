@@ -9,6 +9,14 @@ const wanted = (process.env.NAMED_LOCK_TEST_SERVERS ?? 'mysql,mariadb,memory').s
 
 export const serverKinds: readonly ServerKind[] = parseKinds(wanted.filter((kind) => kind !== 'memory'))
 
+/**
+ * Those that the conformance and transaction tests are about: PostgreSQL, too. The tests that speak MySQL's own language (faults in
+ * its statements, its errors) leave it out unless it is asked for.
+ */
+export const dialectKinds: readonly ServerKind[] = process.env.NAMED_LOCK_TEST_SERVERS
+  ? serverKinds
+  : [...serverKinds, 'postgres']
+
 /** Whether the conformance tests also run over the locks in memory of `typeorm-named-lock/testing`. */
 export const isMemoryWanted = wanted.includes('memory')
 

@@ -264,7 +264,7 @@ describe('lockTransaction', () => {
         expect(failed).to.have.length(1)
         expect(failed[0]?.reason).to.be.instanceOf(NamedLockDeadlockError)
         if (where === 'processes') {
-          const { errno, code } = failed[0]?.reason.cause
+          const { errno, code } = failed[0]!.reason.cause
           expect(errno ?? code).to.be.oneOf([3058, 1213, '40P01'])
         }
         expect((await stock.count(0)) + (await stock.count(1))).to.equal(1)

@@ -114,7 +114,9 @@ describe('runMigrations', () => {
         await locks.runMigrations({ fake: true })
       })
       expect(Number(await ctx.outsider.value(`SELECT COUNT(*) FROM ${ctx.database}.migrations`))).to.equal(1)
-      const created = await ctx.outsider.query(`SHOW TABLES FROM ${ctx.database} LIKE 'created'`)
+      const created = await ctx.outsider.query(
+        `SELECT 1 FROM information_schema.tables WHERE table_schema = '${ctx.database}' AND table_name = 'created'`,
+      )
       expect(created).to.have.length(0)
     })
 

@@ -1,7 +1,7 @@
-import { forEachServerAndTypeorm, type Conformance } from '../../support/conformance.js'
+import { forEachDialectAndTypeorm, type Conformance } from '../../support/conformance.js'
 import { typeorms } from '../../support/typeorms.js'
 
 /** Every server and every major of TypeORM; not the locks in memory, which have no transactions. */
 export function forEachDatabase(define: (ctx: Conformance) => void): void {
-  forEachServerAndTypeorm(define, [...typeorms])
+  forEachDialectAndTypeorm(define, [...typeorms])
 }
