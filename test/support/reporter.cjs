@@ -9,7 +9,8 @@ module.exports = class extends reporters.Spec {
   constructor(runner, options) {
     super(runner, options)
     runner.on('pending', (test) => {
-      if (test.needs) this.#needs.set(test.needs, [...(this.#needs.get(test.needs) ?? []), test.fullTitle()])
+      const [, title, needs] = / ?(.*) \(needs (.*)\)$/.exec(test.fullTitle()) ?? []
+      if (needs) this.#needs.set(needs, [...(this.#needs.get(needs) ?? []), title])
     })
   }
 

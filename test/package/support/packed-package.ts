@@ -1,7 +1,7 @@
-import { mkdir, mkdtemp, readdir, rm, symlink } from 'node:fs/promises'
+import { rmSync } from 'node:fs'
+import { copyFile, mkdir, mkdtemp, readdir, symlink } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
-import { after } from 'mocha'
 import { run } from '../../../dev/servers/run.js'
 
 export const root = path.join(__dirname, '../../..')
@@ -24,9 +24,14 @@ export function packedPackage(): Promise<PackedPackage & { folder: string }> {
 
 async function pack(): Promise<PackedPackage & { folder: string }> {
   const folder = await mkdtemp(path.join(tmpdir(), 'named-lock-package-'))
-  await rm(path.join(root, 'dist'), { recursive: true, force: true }) // what an older build left would be packed too
-  await run(['npm', 'run', 'build'], { cwd: root })
-  const output = await run(['npm', 'pack', '--json', '--ignore-scripts', '--pack-destination', folder], { cwd: root })
+  process.once('exit', () => rmSync(folder, { recursive: true, force: true }))
+  // In a folder of its own: an older build must not be packed too, and other tests may be doing the same.
+  const source = path.join(folder, 'source')
+  await mkdir(source)
+  for (const file of ['package.json', 'README.md', 'CHANGELOG.md', 'LICENSE'])
+    await copyFile(path.join(root, file), path.join(source, file))
+  await run(['npm', 'run', 'build', '--', '--outDir', path.join(source, 'dist')], { cwd: root })
+  const output = await run(['npm', 'pack', '--json', '--ignore-scripts', '--pack-destination', folder], { cwd: source })
   // npm's warnings stand before the JSON, and those of some versions after it.
   const [details] = JSON.parse(output.slice(output.indexOf('[\n'), output.lastIndexOf(']') + 1)) as [
     PackedPackage & { filename: string },
@@ -58,9 +63,3 @@ export async function filesBelow(folder: string): Promise<string[]> {
   const entries = await readdir(folder, { recursive: true, withFileTypes: true })
   return entries.filter((entry) => entry.isFile()).map((entry) => path.join(entry.parentPath, entry.name))
 }
-
-// Loaded by a test file and outside of its describe, this is a hook of the whole run.
-after('remove the packed package', async () => {
-  const packed = await packing?.catch(() => undefined) // the tests have told
-  if (packed) await rm(packed.folder, { recursive: true, force: true })
-})
