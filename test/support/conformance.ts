@@ -8,6 +8,7 @@ import {
   expectNoListeners,
   expectNoLocks,
   expectNoUnhandledRejections,
+  watchRejections,
   Resources,
 } from './leaks.js'
 import { randomName } from './random-name.js'
@@ -288,6 +289,7 @@ export class Conformance {
   }
 
   async beginTest(): Promise<void> {
+    watchRejections()
     await new Promise((resolve) => setImmediate(resolve)) // mocha arms its own timer once it has the promise
     this.#resources = new Resources()
   }

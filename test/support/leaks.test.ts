@@ -6,6 +6,7 @@ import {
   expectNoLocks,
   expectNoUnhandledRejections,
   Resources,
+  watchRejections,
 } from './leaks.js'
 import { randomName } from './random-name.js'
 import { rejection } from './rejection.js'
@@ -62,6 +63,7 @@ describe('leak checks', () => {
   })
 
   it('find rejections that nobody handled', async () => {
+    watchRejections()
     void Promise.reject(new Error('left alone'))
     expect((await rejection(expectNoUnhandledRejections())).message).to.include('left alone')
     await expectNoUnhandledRejections()

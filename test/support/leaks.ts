@@ -4,8 +4,12 @@ import { until } from './until.js'
 
 const unhandled: unknown[] = []
 
-// mocha itself lets unhandled rejections pass.
-process.on('unhandledRejection', (reason) => unhandled.push(reason))
+const note = (reason: unknown): void => void unhandled.push(reason)
+
+/** mocha itself lets unhandled rejections pass; and a worker of a parallel run forgets all listeners after each of its files. */
+export function watchRejections(): void {
+  if (!process.listeners('unhandledRejection').includes(note)) process.on('unhandledRejection', note)
+}
 
 /** Fails for promises that were rejected since the last call and had nobody to see it. */
 export async function expectNoUnhandledRejections(): Promise<void> {
