@@ -12,7 +12,7 @@ const ER_OPTION_PREVENTS_STATEMENT = 1290
 
 describe('the order on the wire', () => {
   forEachDatabase((ctx) => {
-    beforeEach(() => ctx.notOnPostgres('the general log is of MySQL; postgres.test.ts looks at the order'))
+    beforeEach(() => ctx.notOnPostgres('the general log is of MySQL'))
 
     const work = 'UPDATE stock SET n = n + 1'
     const update = (manager: EntityManager) => manager.query(work)
