@@ -135,8 +135,7 @@ export class Slots implements SlotContext {
     this.#slots.delete(slot.exclusionKey)
     if (turnStartedAt > 0) this.#turns.add(slot.exclusionKey, turnStartedAt, grantedAt)
     if (this.#slots.size > 0) return
-    // A timer that is due soon stays for the next caller, who would only set it again: that took a tenth of this process's
-    // time for an uncontended lock.
+    // A timer that is due soon stays for the next caller, who would only set it again, for every uncontended lock.
     if (this.#onDrained || this.#nextDeadline > performance.now() + SOON) this.#disarm()
     this.#onDrained?.()
   }

@@ -7,7 +7,7 @@ const WORTHWHILE = 16
 type Kind = 'take' | 'give'
 
 /**
- * The two statements of a lone caller, prepared: the server reads them once, which is a tenth of what a lock costs one caller.
+ * The two statements of a lone caller, prepared: the server reads them once, which saves one caller about 7 %.
  * Sessions that are used for a few locks never have them. Where they can not be had (a limit of the server's, a proxy, a driver
  * without them) the plain statement does as well.
  */
