@@ -1,11 +1,12 @@
 import { Command, InvalidArgumentError, Option } from 'commander'
 import { mkdir, writeFile } from 'node:fs/promises'
 import path from 'node:path'
-import { startServer } from '../dev/servers/index.js'
+import { startServer, type ServerKind } from '../dev/servers/index.js'
+import { serverKinds } from '../dev/servers/server-types.js'
 import { cases } from './cases/index.js'
 import { buildLibrary } from './support/built-library.js'
 import { describeEnvironment } from './support/environment.js'
-import { Observer } from './support/observer.js'
+import { openObserver } from './support/observer.js'
 import { pinApart } from './support/pinning.js'
 import { meets, printCase } from './support/print.js'
 import { LocalRedis } from './support/redis.js'
@@ -13,7 +14,7 @@ import { Findings, type CaseReport } from './support/report.js'
 import { median } from './support/statistics.js'
 
 interface Options {
-  readonly server: 'mysql' | 'mariadb'
+  readonly server: ServerKind
   readonly case?: readonly string[]
   readonly rounds: number
   readonly json?: string
@@ -29,8 +30,8 @@ function positiveInteger(text: string): number {
 }
 
 const program = new Command('bench')
-  .description('Measures the library beside raw mysql2, a QueryRunner per lock, and redlock on Redis.')
-  .addOption(new Option('--server <kind>', 'what to measure on').choices(['mysql', 'mariadb']).default('mysql'))
+  .description('Measures the library beside the raw driver, a QueryRunner per lock, and redlock on Redis.')
+  .addOption(new Option('--server <kind>', 'what to measure on').choices(serverKinds).default('mysql'))
   .addOption(new Option('--case <name...>', 'only these cases').choices(names))
   .option('--rounds <n>', 'samples per subject, taken in turn', positiveInteger, 5)
   .option('--json <file>', 'where every figure goes (default: bench/results/<server>.json)')
@@ -50,7 +51,7 @@ async function main(options: Options): Promise<void> {
   await buildLibrary()
   await using server = await startServer(options.server)
   const redis = await LocalRedis.start()
-  const observer = await Observer.open(server)
+  const observer = await openObserver(server)
   try {
     const { host, port, username, password, database, kind } = server
     const address = { kind, host, port, username, password, database }

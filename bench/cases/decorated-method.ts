@@ -7,17 +7,17 @@ import type { DepositArgument } from './deposit-worker.js'
 const callers = 1000
 const names = 50
 const poolSize = 10
-const table = (bench: Bench) => `\`${bench.address.database}\`.bench_account`
+const table = 'bench_account'
 
 async function fillTable(bench: Bench): Promise<void> {
-  await bench.observer.execute(`DROP TABLE IF EXISTS ${table(bench)}`)
-  await bench.observer.execute(`CREATE TABLE ${table(bench)} (id INT PRIMARY KEY, balance INT NOT NULL)`)
+  await bench.observer.execute(`DROP TABLE IF EXISTS ${table}`)
+  await bench.observer.execute(`CREATE TABLE ${table} (id INT PRIMARY KEY, balance INT NOT NULL)`)
   const rows = Array.from({ length: names }, (_, id) => `(${id}, 0)`)
-  await bench.observer.execute(`INSERT INTO ${table(bench)} VALUES ${rows.join()}`)
+  await bench.observer.execute(`INSERT INTO ${table} VALUES ${rows.join()}`)
 }
 
 async function totalBalance(bench: Bench): Promise<number> {
-  const [row] = await bench.observer.rows(`SELECT SUM(balance) AS total FROM ${table(bench)}`)
+  const [row] = await bench.observer.rows(`SELECT SUM(balance) AS total FROM ${table}`)
   return Number(row?.['total'])
 }
 
@@ -79,6 +79,6 @@ export const decoratedMethod: BenchCase = {
       await naive.kill()
       await work.catch(() => undefined)
     }
-    await bench.observer.execute(`DROP TABLE ${table(bench)}`)
+    await bench.observer.execute(`DROP TABLE ${table}`)
   },
 }

@@ -1,5 +1,6 @@
 import { openLibrary } from '../subjects/library.js'
 import { openNaive } from '../subjects/naive.js'
+import { openRawPostgres } from '../subjects/raw-postgres.js'
 import { openRaw } from '../subjects/raw.js'
 import { openRedlock } from '../subjects/redlock.js'
 import type { Subject } from '../subjects/subject.js'
@@ -19,17 +20,26 @@ export const oneCaller: BenchCase = {
   name: 'one-caller',
   title: 'One caller, withLock in sequence, uncontended',
   async run(bench, findings) {
-    await using raw = await openRaw(bench.address)
-    await using library = await openLibrary(bench.address)
-    await using naive = await openNaive(bench.address)
+    const { address } = bench
+    await using raw = await openRaw(address)
+    await using prepared = address.kind === 'postgres' ? await openRawPostgres(address, true) : undefined
+    await using library = await openLibrary(address)
+    await using naive = await openNaive(address)
     await using redlock = bench.redisPort === undefined ? undefined : await openRedlock(bench.redisPort)
     const rates = await paired(
-      { raw: pairs(raw), library: pairs(library), naive: pairs(naive), redlock: redlock && pairs(redlock) },
+      {
+        raw: pairs(raw),
+        'raw, prepared': prepared && pairs(prepared),
+        library: pairs(library),
+        naive: pairs(naive),
+        redlock: redlock && pairs(redlock),
+      },
       bench,
     )
     for (const [subject, samples] of Object.entries(rates))
       if (samples.length > 0) findings.figure(subject, 'locks/s', samples)
     findings.ratio('library / raw', pairwise(rates.library, rates.raw), { atLeast: 0.9 })
+    if (prepared) findings.ratio('library / raw, prepared', pairwise(rates.library, rates['raw, prepared']))
     if (redlock) findings.ratio('library / redlock', pairwise(rates.library, rates.redlock), { atLeast: 1 })
     findings.ratio('library / naive', pairwise(rates.library, rates.naive))
   },

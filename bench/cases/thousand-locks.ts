@@ -27,7 +27,7 @@ async function holdAndWait(bench: Bench, locks: NamedLockService, findings: Find
   const connections: number[] = []
   const look = async () => connections.push(await bench.observer.connections(database))
   await look()
-  const perSecond = await bench.observer.statementsPerSecond(bench.quick ? 500 : 15_000)
+  const perSecond = await bench.observer.statementsPerSecond(database, bench.quick ? 500 : 15_000)
   await look()
   findings.figure('statements, steady state', '1/s', [perSecond])
 
@@ -48,7 +48,8 @@ export const thousandLocks: BenchCase = {
   name: 'thousand',
   title: `${held} held locks + ${waiters} waiters on ${awaited} of them, one process`,
   async run(bench, findings) {
-    await bench.observer.execute(`CREATE DATABASE IF NOT EXISTS ${database}`)
+    await bench.observer.execute(`DROP DATABASE IF EXISTS ${database}`)
+    await bench.observer.execute(`CREATE DATABASE ${database}`)
     const dataSource = await openDataSource(bench.address, { database })
     const { NamedLockService } = builtLibrary()
     const locks = new NamedLockService(dataSource)

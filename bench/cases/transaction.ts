@@ -1,5 +1,6 @@
 import type { DataSource, EntityManager } from 'typeorm'
 import type { Bench, BenchCase } from '../support/bench-case.js'
+import { lockOn, unlockOn } from '../subjects/by-hand.js'
 import { builtLibrary } from '../support/built-library.js'
 import { openDataSource } from '../support/data-source.js'
 import { concurrently } from '../support/load.js'
@@ -12,7 +13,8 @@ const callers = 8
 type Increment = (row: number) => Promise<void>
 
 async function update(manager: EntityManager, row: number): Promise<void> {
-  await manager.query('UPDATE bench_stock SET left_over = left_over + 1 WHERE id = ?', [row])
+  const parameter = manager.connection.options.type === 'postgres' ? '$1' : '?'
+  await manager.query(`UPDATE bench_stock SET left_over = left_over + 1 WHERE id = ${parameter}`, [row])
 }
 
 /** What one writes without the library: a QueryRunner per call, the lock around the transaction, both on its connection. */
@@ -21,8 +23,7 @@ function byHand(dataSource: DataSource): Increment {
     const runner = dataSource.createQueryRunner()
     await runner.connect()
     try {
-      const rows = await runner.query('SELECT GET_LOCK(?, 60) AS locked', [`stock:${row}`])
-      if (Number(rows[0].locked) !== 1) throw new Error(`No lock for row ${row}`)
+      await lockOn(runner, `stock:${row}`)
       try {
         await runner.startTransaction()
         await update(runner.manager, row)
@@ -31,7 +32,7 @@ function byHand(dataSource: DataSource): Increment {
         if (runner.isTransactionActive) await runner.rollbackTransaction()
         throw error
       } finally {
-        await runner.query('SELECT RELEASE_LOCK(?)', [`stock:${row}`])
+        await unlockOn(runner, `stock:${row}`)
       }
     } finally {
       await runner.release()
@@ -43,11 +44,10 @@ export const transaction: BenchCase = {
   name: 'transaction',
   title: 'A transaction under a lock: one UPDATE, both on one connection',
   async run(bench, findings) {
-    const { database } = bench.address
-    await bench.observer.execute(`DROP TABLE IF EXISTS ${database}.bench_stock`)
-    await bench.observer.execute(`CREATE TABLE ${database}.bench_stock (id INT PRIMARY KEY, left_over INT NOT NULL)`)
+    await bench.observer.execute(`DROP TABLE IF EXISTS bench_stock`)
+    await bench.observer.execute(`CREATE TABLE bench_stock (id INT PRIMARY KEY, left_over INT NOT NULL)`)
     for (let row = 0; row < callers; row++) {
-      await bench.observer.execute(`INSERT INTO ${database}.bench_stock VALUES (${row}, 0)`)
+      await bench.observer.execute(`INSERT INTO bench_stock VALUES (${row}, 0)`)
     }
     const { NamedLockService } = builtLibrary()
     const dataSource = await openDataSource(bench.address)
@@ -84,12 +84,12 @@ export const transaction: BenchCase = {
     } finally {
       await locks.close()
       await Promise.all([dataSource.destroy(), ownDataSource.destroy()])
-      await bench.observer.execute(`DROP TABLE ${database}.bench_stock`)
+      await bench.observer.execute(`DROP TABLE bench_stock`)
     }
   },
 }
 
 async function total(bench: Bench): Promise<number> {
-  const rows = await bench.observer.rows(`SELECT SUM(left_over) AS n FROM ${bench.address.database}.bench_stock`)
+  const rows = await bench.observer.rows(`SELECT SUM(left_over) AS n FROM bench_stock`)
   return Number(rows[0]?.n)
 }

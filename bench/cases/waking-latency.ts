@@ -6,11 +6,11 @@ import { until } from '../support/until.js'
 import { Worker } from '../support/worker.js'
 import type { WakingSubject } from './waking-worker.js'
 
-/** Microseconds from sending the release in one process to having the lock in the other, whose GET_LOCK was waiting. */
+/** Microseconds from sending the release in one process to having the lock in the other, which was blocked on the server. */
 async function wakeOnce(bench: Bench, holder: Worker, waiter: Worker, subject: WakingSubject): Promise<number> {
   await holder.call('hold', subject)
   const waiting = waiter.call<number>('waitForIt', subject)
-  await until('GET_LOCK of the waiter waits on the server', async () => (await bench.observer.blocked()) > 0)
+  await until('the waiter is blocked on the server', async () => (await bench.observer.blocked()) > 0)
   const sent = await holder.call<number>('letGo')
   return (await waiting) - sent
 }
@@ -26,7 +26,7 @@ async function wakeOften(bench: Bench, workers: [Worker, Worker], subject: Wakin
 
 export const wakingLatency: BenchCase = {
   name: 'waking',
-  title: '2 processes × 1 caller, GET_LOCK queued before the release is sent',
+  title: '2 processes × 1 caller, the wait queued on the server before the release is sent',
   async run(bench, findings) {
     const file = path.join(__dirname, 'waking-worker.ts')
     const workers: [Worker, Worker] = [new Worker(file), new Worker(file)]

@@ -1,6 +1,7 @@
 import type { DataSource } from 'typeorm'
 import type { ServerAddress } from '../../dev/servers/index.js'
 import { openDataSource } from '../support/data-source.js'
+import { lockOn, unlockOn } from './by-hand.js'
 import type { Subject } from './subject.js'
 
 /** What one writes in an afternoon: every lock, and every wait for one, has a QueryRunner of its own. */
@@ -12,21 +13,15 @@ export async function openNaive(address: ServerAddress): Promise<Subject> {
   }
 }
 
-export async function naiveWithLock<T>(
-  dataSource: DataSource,
-  name: string,
-  work: () => T | Promise<T>,
-  timeoutSeconds = 60,
-): Promise<T> {
+export async function naiveWithLock<T>(dataSource: DataSource, name: string, work: () => T | Promise<T>): Promise<T> {
   const runner = dataSource.createQueryRunner()
   await runner.connect()
   try {
-    const rows = await runner.query('SELECT GET_LOCK(?, ?) AS locked', [name, timeoutSeconds])
-    if (Number(rows[0].locked) !== 1) throw new Error(`No lock '${name}' within ${timeoutSeconds} s`)
+    await lockOn(runner, name)
     try {
       return await work()
     } finally {
-      await runner.query('SELECT RELEASE_LOCK(?)', [name])
+      await unlockOn(runner, name)
     }
   } finally {
     await runner.release()

@@ -25,12 +25,12 @@ async function commit(): Promise<string> {
 
 /** What was measured, and on what. */
 export async function describeEnvironment() {
-  const [typeorm, mysql2, redlock, ioredis] = await Promise.all(
-    ['typeorm', 'mysql2', 'redlock', 'ioredis'].map(packageVersion),
+  const [typeorm, mysql2, pg, redlock, ioredis] = await Promise.all(
+    ['typeorm', 'mysql2', 'pg', 'redlock', 'ioredis'].map(packageVersion),
   )
   const cpus = os.cpus()
   return {
-    versions: { library: await commit(), node: process.version, typeorm, mysql2, redlock, ioredis },
+    versions: { library: await commit(), node: process.version, typeorm, mysql2, pg, redlock, ioredis },
     machine: {
       cpus: cpus.length,
       model: cpus[0]?.model.trim() ?? 'unknown',

@@ -1,67 +1,23 @@
-import { createConnection, type Connection, type RowDataPacket } from 'mysql2/promise'
 import type { ServerAddress } from '../../dev/servers/index.js'
+import { MySqlObserver } from './mysql-observer.js'
+import { PostgresObserver } from './postgres-observer.js'
 
 /** Looks at the server from outside, on a connection that no subject uses. */
-export class Observer {
-  readonly #connection: Connection
-
-  private constructor(connection: Connection) {
-    this.#connection = connection
-  }
-
-  static async open(address: ServerAddress): Promise<Observer> {
-    const { host, port, username: user, password } = address
-    const connection = await createConnection({ host, port, user, password })
-    connection.on('error', () => undefined) // the statement that fails tells
-    return new Observer(connection)
-  }
-
-  async rows(sql: string, parameters: unknown[] = []): Promise<RowDataPacket[]> {
-    const [rows] = await this.#connection.query<RowDataPacket[]>(sql, parameters)
-    return rows
-  }
-
-  async execute(sql: string): Promise<void> {
-    await this.#connection.query(sql)
-  }
-
+export interface Observer {
+  /** In the benchmark's database. */
+  rows(sql: string): Promise<Readonly<Record<string, unknown>>[]>
+  execute(sql: string): Promise<void>
   /** Connections that have `database` open. */
-  async connections(database: string): Promise<number> {
-    return this.#count('SELECT COUNT(*) AS n FROM information_schema.processlist WHERE db = ?', [database])
-  }
+  connections(database: string): Promise<number>
+  /** Connections that are blocked in a wait for a lock of ours. */
+  blocked(): Promise<number>
+  /** Statements per second that the server gets from others, over so many milliseconds; nobody uses another database than `database`. */
+  statementsPerSecond(database: string, ms: number): Promise<number>
+  /** Where the server wrote its process id, in the first line. */
+  pidFile(): Promise<string>
+  close(): Promise<void>
+}
 
-  /** Connections that are blocked in GET_LOCK. */
-  async blocked(): Promise<number> {
-    return this.#count("SELECT COUNT(*) AS n FROM information_schema.processlist WHERE state = 'User lock'")
-  }
-
-  /** Statements per second that the server gets from others, over so many milliseconds. */
-  async statementsPerSecond(ms: number): Promise<number> {
-    const before = await this.#questions()
-    const start = performance.now()
-    await new Promise((resolve) => setTimeout(resolve, ms))
-    const after = await this.#questions()
-    const own = 1 // the second look
-    return ((after - before - own) * 1000) / (performance.now() - start)
-  }
-
-  /** Where the server wrote its process id. */
-  async pidFile(): Promise<string> {
-    const [row] = await this.rows('SELECT @@pid_file AS file')
-    return String(row?.['file'])
-  }
-
-  async close(): Promise<void> {
-    await this.#connection.end()
-  }
-
-  async #questions(): Promise<number> {
-    const [row] = await this.rows("SHOW GLOBAL STATUS LIKE 'Questions'")
-    return Number(row?.['Value'])
-  }
-
-  async #count(sql: string, parameters: unknown[] = []): Promise<number> {
-    const [row] = await this.rows(sql, parameters)
-    return Number(row?.['n'])
-  }
+export function openObserver(address: ServerAddress): Promise<Observer> {
+  return address.kind === 'postgres' ? PostgresObserver.open(address) : MySqlObserver.open(address)
 }

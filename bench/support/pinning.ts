@@ -2,6 +2,7 @@ import { execFile } from 'node:child_process'
 import { readFile } from 'node:fs/promises'
 import os from 'node:os'
 import { promisify } from 'node:util'
+import { childrenOf } from '../../dev/servers/process-tree.js'
 import type { Observer } from './observer.js'
 
 const execute = promisify(execFile)
@@ -21,7 +22,8 @@ export async function pinApart(observer: Observer, otherServers: readonly number
   const ownCores = `${half}-${cores - 1}`
   try {
     const server = Number.parseInt(await readFile(await observer.pidFile(), 'utf8'), 10)
-    for (const pid of [server, ...otherServers]) await pin(pid, serverCores)
+    // PostgreSQL has a process for each connection, and those to come inherit it.
+    for (const pid of [server, ...(await childrenOf(server)), ...otherServers]) await pin(pid, serverCores)
     await pin(process.pid, ownCores) // child processes inherit it
     return `servers on cores ${serverCores}, benchmark on cores ${ownCores}`
   } catch (error) {

@@ -1,0 +1,37 @@
+import { createConnection } from 'mysql2'
+import type { ServerAddress } from '../../dev/servers/index.js'
+import type { HandleSubject } from './subject.js'
+
+export async function openRawMySql(address: ServerAddress): Promise<HandleSubject> {
+  const { host, port, username: user, password, database } = address
+  const connection = createConnection({ host, port, user, password, database })
+
+  connection.on('error', () => undefined) // the statement that fails tells
+
+  const ask = (sql: string, parameters: unknown[]): Promise<void> =>
+    new Promise((resolve, reject) => {
+      connection.query<any[]>(sql, parameters, (error, rows) => {
+        if (error) reject(error)
+        else if (Number(rows[0].result) === 1) resolve()
+        else reject(new Error(`${sql} of '${String(parameters[0])}' answered ${rows[0].result}`))
+      })
+    })
+  const lock = (name: string) => ask('SELECT GET_LOCK(?, ?) AS result', [name, 10])
+  const unlock = (name: string) => ask('SELECT RELEASE_LOCK(?) AS result', [name])
+
+  return {
+    async withLock(name, work) {
+      await lock(name)
+      try {
+        return await work()
+      } finally {
+        await unlock(name)
+      }
+    },
+    async acquire(name) {
+      await lock(name)
+      return () => unlock(name)
+    },
+    [Symbol.asyncDispose]: () => new Promise((resolve) => connection.end(() => resolve())),
+  }
+}
