@@ -160,7 +160,7 @@ export interface Dialect {
   readNotes(ask: Ask): Promise<readonly string[]>
 
   /** What about the server makes its locks unsafe or slow. */
-  check(ask: Ask, leaseMs: number): Promise<Finding[]>
+  check(ask: Ask, leaseMs: number, connection: RawConnection): Promise<Finding[]>
 
   /**
    * Sets the lease and whatever else a lock's session needs, and finds out who the server is. Where the application's work runs on

@@ -1,5 +1,5 @@
 import { NamedLockConfigurationError } from '../errors.js'
-import type { Ask } from './dialect.js'
+import { within } from '../within.js'
 import type { PgClient } from './pg-wire.js'
 
 /** A second client like the first, as long as it is needed. */
@@ -7,48 +7,100 @@ interface Probe extends PgClient {
   connect(): Promise<unknown>
 }
 
+/** What is between a client and its server, as far as locks are concerned. */
+export type Pooling = 'none' | 'session' | 'transaction'
+
 const PID = 'SELECT pg_backend_pid()::text AS id'
+/** How often two clients look whom they have reached. */
 const LOOKS = 4
+/** How long they have for it, in milliseconds. */
+const PATIENCE = 3_000
+/** How long what was found is relied on. */
+const FRESH = 60_000
+
+interface Found {
+  readonly pooling: Promise<Pooling>
+  readonly at: number
+}
+
+/** By address, database and user: what a pooler goes by. */
+const found = new Map<string, Found>()
 
 /**
- * A pooler such as PgBouncer makes up the process id that a client is told, so a session whose backend says another one is behind a pooler. With session pooling
- * that does no harm. With transaction pooling every statement may run on another connection, and a session's lock would be the
- * next client's: so a second client watches whether its connection changes once the first one has let go of its own.
+ * A pooler such as PgBouncer makes up the process id that a client is told, so a client whose backend says another one is behind
+ * a pooler. With session pooling that does no harm: each client has a connection of the server for itself. With transaction or
+ * statement pooling every statement may run on another one. Two clients find that out: when both reach one and the same backend, or
+ * one of them several, nothing that lasts longer than a transaction is theirs. Idle poolers give out the connection that came back
+ * last, or all of them in turn, so either is seen soon.
  *
- * @throws NamedLockConfigurationError for transaction pooling.
+ * @param backend What the backend says to be its process id.
  */
-export async function refuseTransactionPooling(ask: Ask, client: PgClient, backend: string | undefined): Promise<void> {
-  if (client.processID === undefined || client.processID === null || String(client.processID) === backend) return
-  if (await hasTransactionPooling(ask, client)) {
-    throw new NamedLockConfigurationError(
-      'A pooler (such as PgBouncer) with transaction pooling is between the application and PostgreSQL: statements of one client run on ' +
-        "different connections, and a lock would belong to the next client's. Connect past the pooler, or use session pooling: for a " +
-        'DataSource of its own for locks, if the rest has to stay.',
-    )
+export async function poolingOf(client: PgClient, backend: string | undefined): Promise<Pooling> {
+  const { processID, host, port, database, user } = client
+  if (processID === undefined || processID === null || String(processID) === backend) return 'none'
+  const key = JSON.stringify([host, port, database, user])
+  const known = found.get(key)
+  if (known && performance.now() - known.at < FRESH) return known.pooling
+  const pooling = findOut(client).catch((error: unknown) => {
+    // All connections are in use: what was so a minute ago has to do.
+    if (known) return known.pooling
+    found.delete(key)
+    throw error
+  })
+  found.set(key, { pooling, at: performance.now() })
+  return pooling
+}
+
+/** @throws NamedLockConfigurationError where a lock of a session would be the next client's. */
+export async function refuseTransactionPooling(client: PgClient, backend: string | undefined): Promise<void> {
+  if ((await poolingOf(client, backend)) !== 'transaction') return
+  throw new NamedLockConfigurationError(
+    'A pooler (such as PgBouncer) with transaction or statement pooling is between the application and PostgreSQL: statements of one client ' +
+      "run on different connections, and a lock would belong to the next client's. Connect past the pooler, or use session pooling, if need be " +
+      "for a DataSource of its own for locks; or use pooling: 'transaction' where locks that live and end with a transaction are enough.",
+  )
+}
+
+async function findOut(client: PgClient): Promise<Pooling> {
+  const probes = [likeIt(client), likeIt(client)] as const
+  for (const probe of probes) probe.on('error', () => {})
+  try {
+    return await within(areMixed(probes), PATIENCE, undefined, () => {
+      return new Error(
+        `whether the pooler in front of PostgreSQL pools sessions or transactions could not be found out within ${PATIENCE} ms: it gave no connection`,
+      )
+    })
+  } finally {
+    for (const probe of probes) {
+      // One that is still waiting for a connection of the server would go on to do so.
+      const { stream } = probe.connection ?? {}
+      void probe.end().catch(() => {})
+      setImmediate(() => stream?.destroy())
+    }
   }
 }
 
-async function hasTransactionPooling(ask: Ask, client: PgClient): Promise<boolean> {
-  const probe = likeIt(client)
-  probe.on('error', () => {})
-  const pid = async (): Promise<string> => {
-    return new Promise((resolve, reject) =>
-      probe.query(PID, (error, result) =>
-        error ? reject(error) : resolve((result as { rows: { id: string }[] }).rows[0]?.id ?? ''),
-      ),
-    )
+async function areMixed(probes: readonly [Probe, Probe]): Promise<Pooling> {
+  for (const probe of probes) await probe.connect()
+  const seen = [new Set<string>(), new Set<string>()] as const
+  for (let look = 0; look < LOOKS; look++) {
+    for (const [i, probe] of probes.entries()) {
+      const own = seen[i] as Set<string>
+      const other = seen[1 - i] as Set<string>
+      const id = await backendOf(probe)
+      if (other.has(id) || own.add(id).size > 1) return 'transaction'
+    }
   }
-  try {
-    await probe.connect()
-    await ask('BEGIN')
-    const seen = new Set([await pid()])
-    await ask('COMMIT')
-    // Poolers take the connection that came back last, or all of them in turn: either way it is another one soon.
-    for (let i = 0; i < LOOKS && seen.size === 1; i++) seen.add(await pid())
-    return seen.size > 1
-  } finally {
-    await probe.end().catch(() => {})
-  }
+  return 'session'
+}
+
+function backendOf(probe: Probe): Promise<string> {
+  return new Promise((resolve, reject) => {
+    probe.query(PID, (error, result) => {
+      if (error) reject(error)
+      else resolve((result as { rows: { id: string }[] }).rows[0]?.id ?? '')
+    })
+  })
 }
 
 function likeIt(client: PgClient): Probe {

@@ -11,6 +11,8 @@ export interface PgClient {
   readonly readyForQuery?: boolean | null
   readonly host?: string
   readonly port?: number
+  readonly database?: string
+  readonly user?: string
   /** What a cancel of the protocol is addressed to. A pooler makes them up. */
   readonly processID?: number | null
   readonly secretKey?: unknown

@@ -1,30 +1,36 @@
 import type { Finding } from '../options.js'
 import { singleRow, singleValue } from '../session/connection.js'
 import type { Ask } from './dialect.js'
+import { poolingOf } from './pg-pooler.js'
+import type { PgClient } from './pg-wire.js'
 
 type Check = Finding | undefined
 
 /** What is wrong with the PostgreSQL behind `ask`, where it is the home of named locks. */
-export async function checkPostgres(ask: Ask, lease: number): Promise<Finding[]> {
+export async function checkPostgres(ask: Ask, lease: number, client: PgClient): Promise<Finding[]> {
+  const multiplexes = await checkOneConnection(ask, client)
   const findings = [
-    await checkOneConnection(ask),
+    multiplexes,
     await checkStandby(ask),
-    await checkLease(ask, lease),
+    // What is set on a connection that others use next stays there.
+    multiplexes ? undefined : await checkLease(ask, lease),
     await checkLockTable(ask),
     await checkSignals(ask),
   ]
   return findings.filter((finding) => finding !== undefined)
 }
 
-async function checkOneConnection(ask: Ask): Promise<Check> {
-  const ids = new Set<string | undefined>()
-  for (let i = 0; i < 4; i++) ids.add(singleValue(await ask('SELECT pg_backend_pid()')))
-  if (ids.size === 1) return undefined
+async function checkOneConnection(ask: Ask, client: PgClient): Promise<Check> {
+  const backend = singleValue(await ask('SELECT pg_backend_pid()'))
+  if ((await poolingOf(client, backend)) !== 'transaction') return undefined
   return {
     code: 'PROXY_MULTIPLEXES',
     severity: 'error',
-    message: `Statements of one session arrived on different connections of the server (${[...ids].join(', ')}): a pooler in between multiplexes, and a lock would belong to whoever uses its connection next.`,
-    remedy: 'Connect past the pooler, or use session pooling.',
+    message:
+      'Statements of one client arrive on different connections of the server: a pooler in between (such as PgBouncer) pools transactions or ' +
+      'statements, and a lock would belong to whoever uses its connection next. Locks are refused for it.',
+    remedy:
+      "Connect past the pooler, or use session pooling; or pooling: 'transaction', where locks that live and end with a transaction are enough.",
   }
 }
 

@@ -165,8 +165,8 @@ export class PostgresDialect implements Dialect {
     return Promise.resolve([])
   }
 
-  check(ask: Ask, leaseMs: number): Promise<Finding[]> {
-    return checkPostgres(ask, leaseMs)
+  check(ask: Ask, leaseMs: number, connection: RawConnection): Promise<Finding[]> {
+    return checkPostgres(ask, leaseMs, connection as unknown as PgClient)
   }
 
   counter(table: string): CounterStatements {
@@ -193,7 +193,7 @@ export class PostgresDialect implements Dialect {
       ),
     )
     refuseRelatives(version)
-    if (use !== 'transaction') await refuseTransactionPooling(ask, connection as unknown as PgClient, id)
+    await refuseTransactionPooling(connection as unknown as PgClient, id)
     const lease = leaseMs + Math.max(SERVER_GRACE.least, leaseMs * SERVER_GRACE.part)
     const milliseconds = Math.ceil(lease / 1000) * 1000
     const settings = SETTINGS.filter(({ since }) => Number(number) >= since).filter(

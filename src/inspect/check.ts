@@ -8,12 +8,12 @@ const ORDER: readonly Finding['severity'][] = ['error', 'warning', 'info']
 
 /** Everything that is wrong with this set-up, worst first. */
 export async function check(sessions: Sessions, settings: Settings, poolSize: number): Promise<Finding[]> {
-  const ofServer = await sessions.inspect(async (ask) => {
+  const ofServer = await sessions.inspect(async (ask, connection) => {
     // The sessions' own way to find out may be refused, and then it is this that has to tell why.
     const dialect = sessions.isDialectSure
       ? sessions.dialect
       : dialectOfServer(singleValue(await ask('SELECT VERSION() AS v')) ?? '')
-    return dialect.check(ask, settings.lease)
+    return dialect.check(ask, settings.lease, connection)
   })
   return [...ofServer, ...checkPool(settings, poolSize)].sort(
     (a, b) => ORDER.indexOf(a.severity) - ORDER.indexOf(b.severity),

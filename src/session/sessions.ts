@@ -1,6 +1,6 @@
 import type { DataSourceLike } from '../data-source-like.js'
 import { dialectOfServer } from '../dialect/index.js'
-import type { Dialect, PoolWatch, SessionUse } from '../dialect/dialect.js'
+import type { Ask, Dialect, PoolWatch, SessionUse } from '../dialect/dialect.js'
 import { NamedLockClosedError, NamedLockConfigurationError, type NamedLockLostError } from '../errors.js'
 import type { Settings } from '../settings.js'
 import { singleValue, type RawConnection, type RunnerLike } from './connection.js'
@@ -197,19 +197,19 @@ export class Sessions {
   }
 
   /** Runs statements of an inspection on a connection of its own: they may be slow, and the shared session must not be. */
-  inspect<T>(work: (ask: (sql: string) => Promise<unknown>) => Promise<T>): Promise<T> {
+  inspect<T>(work: (ask: Ask, connection: RawConnection) => Promise<T>): Promise<T> {
     return outside(async () => {
       const idle = this.#idle.pop()
       if (idle) {
         try {
-          return await work((sql) => idle.ask(sql))
+          return await work((sql) => idle.ask(sql), idle.connection)
         } finally {
           this.returnWaiting(idle)
         }
       }
       const [runner, connection] = await this.#connect(await this.#source())
       try {
-        return await work((sql) => queryWithin(this.#dialect.wire(connection), sql, this.#mostPatience))
+        return await work((sql) => queryWithin(this.#dialect.wire(connection), sql, this.#mostPatience), connection)
       } catch (error) {
         if (error instanceof SilentConnectionError) this.#dialect.destroy(connection)
         throw error
