@@ -1,6 +1,6 @@
 import { Closing } from './closing.js'
 import type { DataSourceLike } from './data-source-like.js'
-import { dialectFor } from './dialect/index.js'
+import { dialectFor, pooledDialectFor } from './dialect/index.js'
 import type { Emitter } from './emitter.js'
 import { NamedLockConfigurationError, NamedLockLostError } from './errors.js'
 import { HeldLock } from './held-lock.js'
@@ -52,7 +52,7 @@ export class LockEngine {
   constructor(dataSource: DataSourceLike, options: NamedLockServiceOptions, events: Emitter) {
     const settings = readServiceOptions(options)
     checkDataSource(dataSource)
-    const dialect = dialectFor(dataSource)
+    const dialect = settings.pooling === 'transaction' ? pooledDialectFor(dataSource) : dialectFor(dataSource)
     this.#dataSource = dataSource
     this.#settings = settings
     this.#events = events
@@ -117,7 +117,10 @@ export class LockEngine {
   async runMigrations(options: unknown): Promise<unknown> {
     const { lock, migrations } = readMigrationOptions(options)
     const call = this.readOptions(lock)
-    return this.withLock(migrationsLock(this.#dataSource), call, () => this.#dataSource.runMigrations(migrations))
+    const name = migrationsLock(this.#dataSource)
+    const run = (): Promise<unknown[]> => this.#dataSource.runMigrations(migrations)
+    // Beside the transaction that has the lock: they have connections and transactions of their own.
+    return this.#isPooled ? this.transaction(name, call, run) : this.withLock(name, call, run)
   }
 
   /** The EntityManager of the `transaction` that the running code is in. */
@@ -306,7 +309,13 @@ export class LockEngine {
     if (isInside) refuseInsideTransaction(names, this.#settings.insideTransaction)
   }
 
+  /** Locks live and end with a transaction: the service is behind a pooler. */
+  get #isPooled(): boolean {
+    return this.#settings.pooling === 'transaction'
+  }
+
   #sourceFor(call: CallSettings): SessionSource | undefined {
+    if (this.#isPooled) throw outlivesTransaction()
     return call.session === 'dedicated' ? new DedicatedSource(this.#dataSource, this.#sessions.work) : undefined
   }
 
@@ -325,6 +334,8 @@ export class LockEngine {
     return {
       dataSource: this.#dataSource,
       sessions: this.#sessions,
+      isPooled: this.#isPooled,
+      lease: this.#settings.lease,
       targets: (names, call) => this.#targetsOf(names, call),
       obtain: (names, call, source) => this.#obtain(names, call, true, source),
       claimAround: ({ exclusionKey }) => {
@@ -347,6 +358,14 @@ export class LockEngine {
       `shared: ${this.#sessions.dialect.server} has no reader locks; leave the option out for an ordinary lock.`,
     )
   }
+}
+
+function outlivesTransaction(): Error {
+  return new NamedLockConfigurationError(
+    "With pooling: 'transaction' only transaction(), lockTransaction(), runMigrations() and @WithNamedLock with transaction: true can take locks: " +
+      'behind a pooler that pools transactions, a lock that outlives its transaction would be left on a connection that others use next. Use one of these; or a service ' +
+      'on a DataSource that connects past the pooler.',
+  )
 }
 
 const same = <T>(value: T): T => value

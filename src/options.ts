@@ -71,6 +71,12 @@ export interface NamedLockServiceOptions {
    * DataSource's options. Default `'pool'`.
    */
   connections?: 'pool' | 'own' | undefined
+  /**
+   * `'transaction'`: for PostgreSQL behind a pooler that pools transactions (PgBouncer), where no connection is one's own for longer
+   * than a transaction. `transaction`, `lockTransaction`, `runMigrations` and the decorator with `transaction: true` take locks that
+   * live and end with a transaction; `withLock`, `acquire` and the like are NamedLockConfigurationErrors. Default `'session'`.
+   */
+  pooling?: 'session' | 'transaction' | undefined
   /** Bounds of passing a lock on inside the process. */
   handOver?: HandOverOptions | undefined
   /** How long `close()` lets running work finish before it takes the lock away. Default 5 s. */

@@ -19,6 +19,7 @@ export interface Settings {
   /** Undefined: what the server can bear. */
   readonly maxLocks: number | undefined
   readonly connections: 'pool' | 'own'
+  readonly pooling: 'session' | 'transaction'
   readonly handOver: { readonly times: number; readonly for: number }
   readonly closeTimeout: number
   readonly insideTransaction: 'error' | 'warn' | 'allow'
@@ -45,6 +46,7 @@ const SERVICE_OPTIONS: readonly (keyof NamedLockServiceOptions)[] = [
   'maxSessions',
   'maxLocks',
   'connections',
+  'pooling',
   'handOver',
   'closeTimeout',
   'insideTransaction',
@@ -94,6 +96,7 @@ export function readServiceOptions(given: NamedLockServiceOptions): Settings {
     maxSessions: count(options.maxSessions, 'maxSessions', DEFAULT_MAX_SESSIONS, 1),
     maxLocks: options.maxLocks === undefined ? undefined : count(options.maxLocks, 'maxLocks', 0, 1),
     connections: oneOf(options.connections, 'connections', ['pool', 'own'], 'pool'),
+    pooling: oneOf(options.pooling, 'pooling', ['session', 'transaction'], 'session'),
     handOver: {
       times: handOver.times === Infinity ? Infinity : count(handOver.times, 'handOver.times', 256, 0),
       for: duration(handOver.for, 'handOver.for', 100),

@@ -15,6 +15,8 @@ export interface ServerFacts {
   readonly host: string | undefined
   readonly database: string | undefined
   readonly version: string
+  /** The isolation level of the transaction, where that matters to locks. */
+  readonly isolation?: string | undefined
   /** What the session's settings were before the library changed them. */
   readonly restore: string
   /** The lease the server says it keeps, in milliseconds; undefined when it keeps none. */
@@ -24,8 +26,11 @@ export interface ServerFacts {
 /** Sends one statement and resolves to its rows. */
 export type Ask = (sql: string) => Promise<unknown>
 
-/** What a session is for: locks alone, locks and the application's work, or locks inside a transaction that runs already. */
-export type SessionUse = 'locks' | 'work' | 'transaction'
+/**
+ * What a session is for: locks alone, locks and the application's work, locks inside a transaction of the application, or inside
+ * one that the library has begun for them.
+ */
+export type SessionUse = 'locks' | 'work' | 'transaction' | 'begun'
 
 /** How a wait ended by an error of the server: somebody cancelled it, the server saw a deadlock, or a limit ran out. */
 export type WaitFailure = 'cancelled' | 'slice' | 'deadlock' | 'other'
@@ -82,6 +87,8 @@ export interface PoolDriver {
 export interface Dialect {
   /** The server as its users call it. */
   readonly server: string
+  /** Locks end with the transaction that they were taken in, and nothing else gives them back. */
+  readonly endsWithTransaction?: boolean | undefined
   /** There is no other server that a DataSource of this kind could lead to. */
   readonly isCertain?: boolean | undefined
   /** Reader locks. */
@@ -181,6 +188,11 @@ export interface Dialect {
   isAbandoned(error: unknown): boolean
   /** True for an error that only repeats that the transaction failed before. */
   isAftermath(error: unknown): boolean
+  /**
+   * Where locks end with a transaction: makes what a transaction that has done nothing else sees as new as its locks, which it keeps
+   * meanwhile.
+   */
+  renewSnapshot?(literals: readonly string[], leaseMs: number): string
   /** True when that answer to a COMMIT says that the server has rolled the transaction back instead. */
   isRolledBack(result: unknown): boolean
 }

@@ -1,8 +1,9 @@
 import type { DataSourceLike } from '../data-source-like.js'
-import { UnsupportedDriverError } from '../errors.js'
+import { NamedLockConfigurationError, UnsupportedDriverError } from '../errors.js'
 import type { Dialect } from './dialect.js'
 import { MariaDbDialect } from './mariadb.js'
 import { MySqlDialect } from './mysql.js'
+import { PooledPostgresDialect } from './pooled-postgres.js'
 import { PostgresDialect } from './postgres.js'
 
 /** A DataSource may bring its dialect: the one for locks in memory does. */
@@ -11,6 +12,7 @@ export const OWN_DIALECT = Symbol('typeorm-named-lock.dialect')
 const mysql = new MySqlDialect()
 const mariadb = new MariaDbDialect()
 const postgres = new PostgresDialect()
+const pooledPostgres = new PooledPostgresDialect()
 
 /** Why there are no locks with a driver, for those people ask about. */
 const REASONS: Readonly<Record<string, string>> = {
@@ -39,6 +41,19 @@ export function dialectFor(dataSource: DataSourceLike): Dialect {
   const reason = REASONS[String(driverType)] ?? 'this library knows no named locks for it'
   throw new UnsupportedDriverError(
     `The driver '${String(driverType)}' can not be used for named locks: ${reason}. Supported are 'mysql', 'mariadb' and 'postgres'.`,
+  )
+}
+
+/**
+ * The same for locks that live and end with a transaction.
+ *
+ * @throws NamedLockConfigurationError where the server has none.
+ */
+export function pooledDialectFor(dataSource: DataSourceLike): Dialect {
+  const dialect = dialectFor(dataSource)
+  if (dialect === postgres) return pooledPostgres
+  throw new NamedLockConfigurationError(
+    `pooling: 'transaction' is for PostgreSQL behind a pooler: ${dialect.server} has no locks that end with a transaction. Leave the option out.`,
   )
 }
 

@@ -20,6 +20,41 @@ export async function checkPostgres(ask: Ask, lease: number, client: PgClient): 
   return findings.filter((finding) => finding !== undefined)
 }
 
+/** The same for locks that end with a transaction, where statements may well run on different connections. */
+export async function checkPooledPostgres(ask: Ask, client: PgClient): Promise<Finding[]> {
+  const findings = [
+    await checkStandby(ask),
+    await checkLockTable(ask),
+    await checkSignals(ask),
+    await checkTransactions(ask, client),
+  ]
+  return findings.filter((finding) => finding !== undefined)
+}
+
+/** The last of all: PgBouncer's answer with statement pooling is to end the connection. */
+async function checkTransactions(ask: Ask, client: PgClient): Promise<Check> {
+  try {
+    await ask('BEGIN')
+    await ask('ROLLBACK')
+  } catch (error) {
+    return {
+      code: 'POOLER_REFUSES_TRANSACTIONS',
+      severity: 'error',
+      message: `No transaction could be begun (${error instanceof Error ? error.message : String(error)}): locks live in one here.`,
+      remedy: 'Use transaction pooling instead of statement pooling.',
+    }
+  }
+  const backend = singleValue(await ask('SELECT pg_backend_pid()'))
+  if ((await poolingOf(client, backend)) === 'transaction') return undefined
+  return {
+    code: 'POOLING_NOT_NEEDED',
+    severity: 'info',
+    message:
+      "pooling: 'transaction' is set, and nothing between the application and PostgreSQL pools transactions: withLock, acquire and the like are refused for nothing.",
+    remedy: 'Leave the option out.',
+  }
+}
+
 async function checkOneConnection(ask: Ask, client: PgClient): Promise<Check> {
   const backend = singleValue(await ask('SELECT pg_backend_pid()'))
   if ((await poolingOf(client, backend)) !== 'transaction') return undefined

@@ -1,6 +1,7 @@
 /*
  * What is asked about a lock, as a code of one letter and a literal: `t42` takes the lock 42. Literals are the key's number;
- * with `s` before it, the lock is taken for readers; with `m`, it is a polling mark, which is a pair of integers.
+ * with `s` before it, the lock is taken for readers; with `m`, it is a polling mark, which is a pair of integers. With `x` before
+ * all that, the lock lives in the running transaction and ends with it.
  *
  *     t take   g give   p pass turn (`p42;m7`)   f is free   o owns   h holder   x fencing token   w wait (in `wait` only)
  */
@@ -60,11 +61,12 @@ export function sqlOf(code: string, isRaw = false, from = LOCKS): string {
   const lock = lockOf(literal)
   switch (operation) {
     case 't':
-      return truth(`pg_try_advisory_lock${lock.suffix}(${lock.key})`, isRaw)
+      return truth(`pg_try_advisory${lock.scope}_lock${lock.suffix}(${lock.key})`, isRaw)
     case 'g':
+      if (lock.scope === '_xact') return truth('true', isRaw)
       return truth(`pg_advisory_unlock${lock.suffix}(${lock.key})`, isRaw)
     case 'w':
-      return `pg_advisory_lock${lock.suffix}(${lock.key})::text`
+      return `pg_advisory${lock.scope}_lock${lock.suffix}(${lock.key})::text`
     case 'p':
       return (
         `(CASE WHEN ${sqlOf(`g${literal}`, true)} THEN '1/' ELSE '0/' END||` +
@@ -107,12 +109,15 @@ interface Lock {
   readonly key: string
   /** As a condition on pg_locks. */
   readonly where: string
+  readonly scope: '' | '_xact'
   readonly suffix: '' | '_shared'
   readonly isShared: boolean
   readonly isMark: boolean
 }
 
-function lockOf(literal: string): Lock {
+function lockOf(given: string): Lock {
+  const scope = given.startsWith('x') ? '_xact' : ''
+  const literal = scope === '' ? given : given.slice(1)
   const isMark = literal.startsWith('m')
   const isShared = literal.startsWith('s')
   const key = BigInt(isMark || isShared ? literal.slice(1) : literal)
@@ -121,6 +126,7 @@ function lockOf(literal: string): Lock {
   return {
     key: isMark ? `${BigInt.asIntN(32, high)},${BigInt.asIntN(32, low)}` : `${key}`,
     where: `classid=${high} AND objid=${low} AND objsubid=${isMark ? 2 : 1}`,
+    scope,
     suffix: isShared ? '_shared' : '',
     isShared,
     isMark,

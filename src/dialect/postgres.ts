@@ -194,8 +194,7 @@ export class PostgresDialect implements Dialect {
     )
     refuseRelatives(version)
     await refuseTransactionPooling(connection as unknown as PgClient, id)
-    const lease = leaseMs + Math.max(SERVER_GRACE.least, leaseMs * SERVER_GRACE.part)
-    const milliseconds = Math.ceil(lease / 1000) * 1000
+    const milliseconds = serverLease(leaseMs)
     const settings = SETTINGS.filter(({ since }) => Number(number) >= since).filter(
       (one) => use === 'locks' || one.isLease,
     )
@@ -270,6 +269,12 @@ export class PostgresDialect implements Dialect {
   }
 }
 
+/** What the server is told. */
+export function serverLease(leaseMs: number): number {
+  const lease = leaseMs + Math.max(SERVER_GRACE.least, leaseMs * SERVER_GRACE.part)
+  return Math.ceil(lease / 1000) * 1000
+}
+
 interface Setting {
   readonly name: string
   /** The server's version that first has it. */
@@ -292,7 +297,7 @@ const RELATIVES: readonly [RegExp, string][] = [
   [/Redshift/i, 'Amazon Redshift, which has no advisory locks'],
 ]
 
-function refuseRelatives(version: string): void {
+export function refuseRelatives(version: string): void {
   const [, what] = RELATIVES.find(([pattern]) => pattern.test(version)) ?? []
   if (what) throw new UnsupportedDriverError(`The server can not be used for named locks: it is ${what}.`)
 }

@@ -23,6 +23,8 @@ export interface SessionSource {
   /** Whether the session of another claim can become this one's, with the lock that is held there. */
   canTakeOver(from: SessionSource): boolean
   takeOver(from: SessionSource): void
+  /** It begins a transaction of its own for the claim, with which the lock ends: nobody else can have it. Ends it, if it still runs. */
+  endTransaction?(): Promise<void>
   /** The lock is about to be given back: nothing of the work may go on. */
   endWork(): void
 }

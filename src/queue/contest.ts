@@ -104,11 +104,9 @@ export class Contest {
     if (this.#alone?.claim === claim && this.#alone.isInUse) this.#stopBlocking()
   }
 
-  /** A session to cancel from may take longer to get than the wait lasts: then there is nothing to cancel any more. */
   async #cancel(session: Session): Promise<void> {
     const ended = new Promise<void>((resolve) => (this.#waitEnded = resolve))
-    await Promise.race([this.#context.sessions.shared.ready(), ended])
-    if (this.#blocked === session) await this.#context.sessions.cancel(session)
+    await this.#context.sessions.cancel(session, ended)
   }
 
   sessionLost(session: Session | undefined): void {
@@ -286,7 +284,8 @@ export class Contest {
   }
 
   async #tryOn(head: Claim, source: SessionSource, mayWait: boolean, isFresh: boolean): Promise<Outcome> {
-    const { isInUse } = source
+    // Nobody else can go on with a wait in a transaction of the caller.
+    const isInUse = source.isInUse || source.endTransaction !== undefined
     let session: Session | undefined
     try {
       session = await this.#open(head, source)

@@ -17,11 +17,24 @@ export class DirectPlace implements Place {
 
   ask(request: Request, literal: string, asker: Asker, mark?: string): void {
     const dialect = this.#dialect
+    if (request === 'give' && dialect.endsWithTransaction) {
+      this.#endTransaction(asker)
+      return
+    }
     const expression = request === 'passTurn' ? dialect.passTurn(literal, mark as string) : dialect[request](literal)
     this.session.send(dialect.single(expression), (error, rows) => {
       const answer = error ? undefined : dialect.readBatch(rows)[0]
       asker.answered(request, answer, error ?? undefined)
     })
+  }
+
+  /** Where locks end with their transaction: one that others run ends when they say so. */
+  #endTransaction(asker: Asker): void {
+    const ended = this.source?.endTransaction?.() ?? Promise.resolve()
+    ended.then(
+      () => asker.answered('give', '1', undefined),
+      (error: Error) => asker.answered('give', undefined, error),
+    )
   }
 
   held(): void {}

@@ -241,13 +241,15 @@ export class Session {
   /**
    * Back to the pool, with its settings restored. The session must hold no locks. In any doubt the connection is destroyed
    * instead: a released connection keeps its locks, and the next borrower would own them without knowing.
+   *
+   * @param isRestored Nothing is left to restore.
    */
-  async giveBack(): Promise<void> {
+  async giveBack(isRestored = this.facts.restore === ''): Promise<void> {
     if (this.#lostError || this.#released) return
     this.onLost = undefined
     this.#prepared.drop()
     try {
-      await this.ask(this.facts.restore)
+      if (!isRestored) await this.ask(this.facts.restore)
       this.#connection.removeListener('end', this.#ended)
       this.#connection.removeListener('error', this.#failed)
       this.#letPoolEnd()

@@ -5,13 +5,15 @@ import { NamedLockClosedError, NamedLockConfigurationError, type NamedLockLostEr
 import type { Settings } from '../settings.js'
 import { singleValue, type RawConnection, type RunnerLike } from './connection.js'
 import { Backoff } from './backoff.js'
+import { BegunTransactions } from './begun-transactions.js'
 import { databaseError } from './database-error.js'
 import { FencingTable } from './fencing-table.js'
 import { outside } from './outside.js'
 import { OwnConnections } from './own-connections.js'
+import { Questions } from './questions.js'
 import { queryWithin, SilentConnectionError } from './query-within.js'
 import { Session } from './session.js'
-import { SharedPlace } from './shared-place.js'
+import { SharedPlace, type Shared } from './shared-place.js'
 import { WorkSessions } from './work-sessions.js'
 import { within } from '../within.js'
 
@@ -33,9 +35,11 @@ const PATIENCE = 2_000
  * wait for a connection of the pool.
  */
 export class Sessions {
-  readonly shared: SharedPlace
+  readonly shared: Shared
   /** Those that a transaction or a dedicated lock works on. */
   readonly work: WorkSessions
+  /** Those of locks that end with their transaction. */
+  readonly begun: BegunTransactions
   /** Where fencing tokens come from, if not from the server's own numbers. */
   readonly fencing: FencingTable | undefined
   /** Who sleeps for lack of a waiting session, longest first: one is called when a session becomes idle. */
@@ -95,10 +99,22 @@ export class Sessions {
       open: () => outside(() => this.#openSession('work')),
       giveBack: (session) => this.#giveBack(session),
     })
-    this.shared = new SharedPlace(
-      () => outside(() => this.#openSession('shared')),
-      () => this.#dialect,
-    )
+    this.begun = new BegunTransactions({
+      dataSource,
+      limit: poolSize - 1,
+      connect: () => this.#connect(this.#dataSource),
+      prepare: (runner, connection) => this.#prepare(runner, connection, 'begun', this.#mostPatience),
+      destroy: (connection) => this.#dialect.destroy(connection),
+    })
+    this.shared = dialect.endsWithTransaction
+      ? new Questions(
+          (work) => this.inspect(work),
+          () => this.#dialect,
+        )
+      : new SharedPlace(
+          () => outside(() => this.#openSession('shared')),
+          () => this.#dialect,
+        )
   }
 
   /** The server's dialect; a guess by the driver's type until the first session is open. */
@@ -176,8 +192,9 @@ export class Sessions {
     })
   }
 
-  giveBack(session: Session): Promise<void> {
-    return this.#giveBack(session)
+  /** @param isRestored Nothing is left to restore on it. */
+  giveBack(session: Session, isRestored?: boolean): Promise<void> {
+    return this.#giveBack(session, isRestored)
   }
 
   /** Whether that connection is one of this service's. */
@@ -186,8 +203,32 @@ export class Sessions {
     return false
   }
 
-  /** Ends the statement that `session` runs, from the shared session if there is one; resolves when the cancel has been answered. */
-  async cancel(session: Session): Promise<void> {
+  /** Ends the wait of `session` on the server, unless it ends before; resolves when the cancel has been answered. */
+  async cancel(session: Session, ended: Promise<void>): Promise<void> {
+    if (this.#dialect.endsWithTransaction) return this.#cancelFromPool(session, ended)
+    let isOver = false
+    void ended.then(() => (isOver = true))
+    // A session to cancel from may take longer to get than the wait lasts: then there is nothing to cancel any more.
+    await Promise.race([this.shared.ready(), ended])
+    if (!isOver) await this.#cancelFromShared(session)
+  }
+
+  /** What can not be had in time is left: the wait has a time limit of its own. */
+  async #cancelFromPool(session: Session, ended: Promise<void>): Promise<void> {
+    let isOver = false
+    let isSent = false
+    void ended.then(() => (isOver = true))
+    const cancelling = this.inspect(async (ask) => {
+      if (isOver || session.lostError) return
+      isSent = true
+      await ask(this.#dialect.cancel(session.connectionId))
+    })
+    await Promise.race([cancelling.catch(() => {}), ended])
+    // Whatever went out must have arrived before anything else is sent on that connection.
+    if (isSent) await cancelling
+  }
+
+  async #cancelFromShared(session: Session): Promise<void> {
     const shared = this.shared.session
     if (!shared || session.lostError) return
     // Connection ids begin again when a server restarts: the id must still mean that session.
@@ -368,6 +409,7 @@ export class Sessions {
   #forget(session: Session): void {
     this.#open.delete(session)
     this.work.gone(session)
+    this.begun.gone(session)
     if (this.shared.session === session) this.shared.drop()
     const place = this.#idle.indexOf(session)
     if (place >= 0) this.#idle.splice(place, 1)
@@ -375,9 +417,9 @@ export class Sessions {
     if (this.#open.size === 0 && !this.#own?.isOpen) this.#stopLookingAfter()
   }
 
-  async #giveBack(session: Session): Promise<void> {
+  async #giveBack(session: Session, isRestored?: boolean): Promise<void> {
     this.#forget(session)
-    await session.giveBack()
+    await session.giveBack(isRestored)
   }
 
   /** A server that takes longer for a trifle could not keep up with the heartbeats either. */
@@ -432,11 +474,12 @@ export class Sessions {
 
 const unanswered = (): Error => new Error('the server did not answer')
 
-type Kind = 'shared' | 'waiting' | 'work' | 'adopted'
+type Kind = 'shared' | 'waiting' | 'work' | 'adopted' | 'begun'
 
 const USES: Readonly<Record<Kind, SessionUse>> = {
   shared: 'locks',
   waiting: 'locks',
   work: 'work',
   adopted: 'transaction',
+  begun: 'begun',
 }

@@ -3,6 +3,10 @@ import { Batch } from './batch.js'
 import type { Asker, Place, Request } from './place.js'
 import type { Session } from './session.js'
 
+/** The shared session, and what stands in for it. */
+export type Shared = Place &
+  Pick<SharedPlace, 'isOpening' | 'isIdle' | 'ready' | 'abandon' | 'settled'> & { drop(): Session | undefined }
+
 /**
  * The shared session: it holds any number of locks and never blocks. Opened by the first request, opened anew by the
  * first request after it died, given back when it has held nothing for a while.

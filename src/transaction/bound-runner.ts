@@ -13,6 +13,8 @@ export interface WorkRunner {
   connect(): Promise<RawConnection>
   release(): Promise<void>
   startTransaction(isolation?: TransactionOptions['isolation']): Promise<void>
+  /** 1 in a transaction, more in its savepoints. TypeORM keeps it to itself. */
+  readonly transactionDepth?: number
   commitTransaction(): Promise<void>
   rollbackTransaction(): Promise<void>
 }
@@ -26,8 +28,12 @@ export class BoundRunner {
   readonly runner: WorkRunner
   readonly work: WorkConnection
 
-  constructor(dataSource: DataSourceLike, session: Session) {
-    const runner = dataSource.createQueryRunner('master') as WorkRunner
+  /** @param runner One that was made before and is not connected; else a new one. */
+  constructor(
+    dataSource: DataSourceLike,
+    session: Session,
+    runner = dataSource.createQueryRunner('master') as WorkRunner,
+  ) {
     const work = new WorkConnection(session, runner)
     const connected = Promise.resolve(work.connection)
     // All statements of a QueryRunner ask for its connection here; its own release() then has nothing to give back.

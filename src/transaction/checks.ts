@@ -8,7 +8,7 @@ import {
 import { transactionScope } from '../lock-scope.js'
 import type { LockNames, NamedLockServiceOptions, TransactionOptions } from '../options.js'
 import type { Settings } from '../settings.js'
-import { namesOf } from '../targets.js'
+import { namesOf, type Target } from '../targets.js'
 import type { WorkRunner } from './bound-runner.js'
 import type { TransactionLocks } from './transaction-locks.js'
 
@@ -58,6 +58,24 @@ export function runnerOf(manager: unknown, dataSource: DataSourceLike): WorkRunn
   if ((its?.dataSource ?? its?.connection) === dataSource) return runner
   throw new NamedLockConfigurationError(
     "lockTransaction: that EntityManager belongs to another DataSource than this service's. Use the service of its own.",
+  )
+}
+
+/** The rollback of a savepoint takes the locks with it that were taken in it, while the transaction goes on without them. */
+export function refuseInSavepoint(runner: WorkRunner, targets: readonly Target[]): void {
+  if ((runner.transactionDepth ?? 1) <= 1) return
+  throw new NamedLockConfigurationError(
+    `lockTransaction: the lock '${targets[0]?.name}' was asked for inside a savepoint (a transaction in the transaction). With pooling: 'transaction' ` +
+      'a lock belongs to the savepoint it was taken in, and a rollback of that would lose it without a word. Take it in the outermost transaction.',
+  )
+}
+
+/** The statement that asks for the lock would take the snapshot, before the lock is there. */
+export function refuseOldSnapshot(isolation: string | undefined, targets: readonly Target[]): void {
+  if (isolation !== 'repeatable read' && isolation !== 'serializable') return
+  throw new NamedLockConfigurationError(
+    `lockTransaction: the transaction runs with ${isolation.toUpperCase()}, where it would go on seeing what was there before the lock ` +
+      `'${targets[0]?.name}' came. With pooling: 'transaction' use locks.transaction(name, { isolation }, work), or READ COMMITTED.`,
   )
 }
 

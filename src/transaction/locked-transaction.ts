@@ -15,19 +15,21 @@ type Isolation = TransactionOptions['isolation']
 export class LockedTransaction {
   readonly locks: TransactionLocks
   readonly isolation: Isolation
+  readonly #begin: () => Promise<void>
   /** Set when the transaction can not be committed any more, though the work may not know it. */
   #doom: unknown
 
-  constructor(locks: TransactionLocks, isolation: Isolation) {
+  /** @param begin What begins it, where that is not TypeORM's part. */
+  constructor(locks: TransactionLocks, isolation: Isolation, begin?: () => Promise<void>) {
     this.locks = locks
     this.isolation = isolation
+    this.#begin = begin ?? (() => locks.runner.startTransaction(isolation))
   }
 
   async run(lock: HeldLock, work: () => unknown): Promise<unknown> {
-    const { runner } = this.locks
     let result: unknown
     try {
-      await runner.startTransaction(this.isolation)
+      await this.#begin()
       result = await work()
     } catch (error) {
       await this.#rollBack()

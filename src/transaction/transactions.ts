@@ -12,17 +12,28 @@ import { namesOf, type Target } from '../targets.js'
 import { callUnder } from '../tracing.js'
 import { adoptTransaction } from './adopted-transaction.js'
 import type { WorkRunner } from './bound-runner.js'
-import { nestedIsolation, noLongerActive, reentrancyRefused, runnerOf } from './checks.js'
+import {
+  nestedIsolation,
+  noLongerActive,
+  reentrancyRefused,
+  refuseInSavepoint,
+  refuseOldSnapshot,
+  runnerOf,
+} from './checks.js'
 import { LastingSource } from './lasting-source.js'
 import { ForeignTransaction, Level } from './level.js'
 import { LockedTransaction } from './locked-transaction.js'
 import { TransactionLocks } from './transaction-locks.js'
+import { TransactionSource } from './transaction-source.js'
 
 /** What transactions need of the service's engine. */
 export interface TransactionsHost {
   readonly dataSource: DataSourceLike
   readonly sessions: Sessions
   targets(names: LockNames, call: CallSettings): Promise<readonly Target[]>
+  /** Locks live and end with a transaction. */
+  readonly isPooled: boolean
+  readonly lease: number
   /** The lock on a connection of its own, for a scope; or the claim whose time has run out. */
   obtain(names: LockNames, call: CallSettings, source: SessionSource): Promise<HeldLock | Claim>
   /** The lock as a running scope holds it already. */
@@ -70,27 +81,36 @@ export class Transactions {
   async lock(manager: unknown, names: LockNames, call: CallSettings): Promise<readonly string[]> {
     const startedAt = performance.now()
     const targets = await this.#host.targets(names, call)
-    const { locks } = (await this.#levelOf(runnerOf(manager, this.#host.dataSource))).transaction
+    const runner = runnerOf(manager, this.#host.dataSource)
+    if (this.#host.isPooled) refuseInSavepoint(runner, targets)
+    const { locks } = (await this.#levelOf(runner)).transaction
+    if (this.#host.isPooled) refuseOldSnapshot(locks.session.facts.isolation, targets)
     locks.watchFor((session, error) => this.#host.sessionLost(session, error))
     await locks.turns.take(() => this.#lockAll(locks, targets, call, startedAt))
     return targets.map(({ key }) => key)
   }
 
   async #runOutermost(names: LockNames, call: CallSettings, work: TransactionWork): Promise<unknown> {
-    const own = new DedicatedSource(this.#host.dataSource, this.#host.sessions.work)
+    const { dataSource, sessions, isPooled, lease } = this.#host
+    const own = isPooled
+      ? new TransactionSource(dataSource, sessions, call.isolation)
+      : new DedicatedSource(dataSource, sessions.work)
     const obtaining = this.#host.obtain(names, call, own)
-    own.prepare()
+    if (own instanceof DedicatedSource) own.prepare()
     const lock = await obtaining
     if (!(lock instanceof HeldLock)) throw await this.#host.timeout(lock, call)
     const scope = lock.scope as LockScope
     const source = lock.claims[0]?.source
-    if (!(source instanceof DedicatedSource) || lock.claims.some((claim) => claim.source !== source)) {
+    if (!isOwnConnection(source) || lock.claims.some((claim) => claim.source !== source)) {
       await lock.release()
       throw heldElsewhere(lock)
     }
     const { runner, work: connection } = source.bound
     const locks = new TransactionLocks(runner, lock.claims[0]?.session as Session, connection, scope, lock.claims)
-    const transaction = new LockedTransaction(locks, call.isolation)
+    const literals = lock.claims.map(({ literal }) => literal)
+    const begin =
+      source instanceof TransactionSource ? (): Promise<void> => source.renewSnapshot(literals, lease) : undefined
+    const transaction = new LockedTransaction(locks, call.isolation, begin)
     const level = new Level(transaction, true)
     levels.set(runner, level)
     scope.lock = lock
@@ -213,6 +233,10 @@ export class Transactions {
     if (isKnown) foreign.level = level
     return level
   }
+}
+
+function isOwnConnection(source: SessionSource | undefined): source is DedicatedSource | TransactionSource {
+  return source instanceof DedicatedSource || source instanceof TransactionSource
 }
 
 function heldElsewhere(lock: HeldLock): NamedLockReentrancyError {

@@ -1,0 +1,80 @@
+import type { DataSourceLike } from '../data-source-like.js'
+import type { TransactionOptions } from '../options.js'
+import type { WorkRunner } from '../transaction/bound-runner.js'
+import type { RawConnection, RunnerLike } from './connection.js'
+import { databaseError } from './database-error.js'
+import { outside } from './outside.js'
+import { Places } from './places.js'
+import type { Session } from './session.js'
+
+/** A transaction that runs on a connection of the pool, with nothing in it yet. */
+export interface Begun {
+  readonly session: Session
+  /** Its QueryRunner, for the work. */
+  readonly runner: WorkRunner
+}
+
+/** What they need of the service's other connections. */
+export interface BegunTransactionsContext {
+  readonly dataSource: DataSourceLike
+  /** How many there may be at once. */
+  readonly limit: number
+  connect(): Promise<[RunnerLike, RawConnection]>
+  prepare(runner: RunnerLike, connection: RawConnection): Promise<Session>
+  destroy(connection: RawConnection): void
+}
+
+/**
+ * The transactions of locks that live in one (behind a pooler): each begins before its lock is asked for, and has a connection
+ * for as long as it runs. Their number is limited, so that the application keeps one for the rest of its work.
+ */
+export class BegunTransactions {
+  readonly #context: BegunTransactionsContext
+  readonly #places: Places
+  readonly #running = new WeakSet<Session>()
+
+  constructor(context: BegunTransactionsContext) {
+    this.#context = context
+    this.#places = new Places(context.limit)
+  }
+
+  /** Why a caller may be waiting for one. */
+  get obstacle(): string {
+    return this.#places.hasWaiters
+      ? `all ${this.#places.limit} connections that transactions with locks may have at once were in use`
+      : 'no connection came free in that time, in the pool of the DataSource or in the pooler behind it'
+  }
+
+  async begin(isolation: TransactionOptions['isolation']): Promise<Begun> {
+    await this.#places.take()
+    try {
+      return await outside(() => this.#begin(isolation))
+    } catch (error) {
+      this.#places.giveBack()
+      throw error
+    }
+  }
+
+  /** Its session is lost, or has gone back to the pool. */
+  gone(session: Session): void {
+    if (this.#running.delete(session)) this.#places.giveBack()
+  }
+
+  async #begin(isolation: TransactionOptions['isolation']): Promise<Begun> {
+    const context = this.#context
+    const [owner, connection] = await context.connect()
+    const runner = context.dataSource.createQueryRunner('master') as WorkRunner
+    runner.connect = () => Promise.resolve(connection)
+    try {
+      await runner.startTransaction(isolation)
+    } catch (error) {
+      context.destroy(connection)
+      await owner.release().catch(() => {})
+      throw databaseError('No transaction could be begun for locks', error)
+    }
+    const session = await context.prepare(owner, connection)
+    if (session.lostError) throw session.lostError
+    this.#running.add(session)
+    return { session, runner }
+  }
+}
