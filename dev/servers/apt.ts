@@ -59,19 +59,23 @@ export class PrivateApt {
     return names.sort((a, b) => a.localeCompare(b, 'en', { numeric: true }))
   }
 
-  /** Fetches a package and all it needs; the paths of the archives. */
-  async download(name: string): Promise<string[]> {
+  /** Fetches a package and all it needs, or of these the packages that are wanted; the paths of the archives. */
+  async download(name: string, isWanted?: (name: string) => boolean): Promise<string[]> {
     const install = ['-y', '--no-install-recommends', '--download-only', 'install', name]
     const plan = await this.#run('apt-get', ['--print-uris', ...install])
-    const sizes = [...plan.matchAll(/^'[^']+' \S+ (\d+)/gm)].map((match) => Number(match[1]))
-    const total = sizes.reduce((sum, size) => sum + size, 0)
-    this.#log(`Downloading ${name} and what it needs: ${sizes.length} packages, ${megabytes(total)}`)
+    const all = [...plan.matchAll(/^'[^']+' ([^\s_]+)_\S+ (\d+)/gm)].map(([, one = '', size]) => ({ name: one, size }))
+    const wanted = isWanted ? all.filter((one) => isWanted(one.name)) : all
+    const total = wanted.reduce((sum, { size }) => sum + Number(size), 0)
+    this.#log(`Downloading ${name} and what it needs: ${wanted.length} packages, ${megabytes(total)}`)
     const archives = path.join(this.#folder, 'cache/archives')
     const progress = setInterval(() => {
       void sizeOf(archives).then((size) => this.#log(`  ${megabytes(size)} of ${megabytes(total)}`))
     }, progressInterval)
     try {
-      const output = await this.#run('apt-get', install)
+      // By their names they end up where the command is run.
+      const output = isWanted
+        ? await this.#run('apt-get', ['download', ...wanted.map((one) => one.name)], archives)
+        : await this.#run('apt-get', install)
       this.#log(`  ${/^Fetched .*$/m.exec(output)?.[0] ?? 'done'}`)
     } finally {
       clearInterval(progress)

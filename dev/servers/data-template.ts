@@ -27,8 +27,7 @@ export async function freshDataDir(engine: Engine, program: ServerProgram, dataD
   if (program.user) await run(['chown', '-R', `${program.user.uid}:${program.user.gid}`, dataDir])
 }
 
-async function templateName({ kind, version, command }: ServerProgram): Promise<string> {
-  const file = command.at(-1) ?? ''
+async function templateName({ kind, version, file }: ServerProgram): Promise<string> {
   const { size, mtimeMs } = await stat(file)
   const hash = createHash('sha256').update([version, file, size, mtimeMs].join(' ')).digest('hex')
   return `databases/${kind}-${hash.slice(0, 12)}-v${layout}`

@@ -5,6 +5,8 @@ import type { Log, ServerAddress, ServerKind } from './server-types.js'
 export interface ServerProgram {
   readonly kind: ServerKind
   readonly version: string
+  /** The server's executable, where it was found. */
+  readonly file: string
   /** What to execute: the server itself, or the dynamic loader of the distribution that the server was built for. */
   readonly command: Command
   /** Arguments that a program away from its usual place needs to find its own files. */
@@ -12,6 +14,8 @@ export interface ServerProgram {
   readonly env?: Readonly<Record<string, string>> | undefined
   /** Who has to run it, where that is not the user of this process. */
   readonly user?: SystemUser | undefined
+  /** The folder with all of its files, where that is in the cache, to which nobody but this process's user has a way. */
+  readonly tree?: string | undefined
   /** Folder with the SQL files that create the system tables (MariaDB). */
   readonly shareDir?: string | undefined
 }

@@ -53,6 +53,7 @@ async function programAt(kind: ServerKind, file: string): Promise<ServerProgram 
   return {
     kind,
     version,
+    file,
     command: [file],
     locationArgs: [],
     shareDir: kind === 'mariadb' ? await mariadbShareDir(file) : undefined,

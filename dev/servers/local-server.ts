@@ -1,4 +1,4 @@
-import { chown, mkdtemp, readFile, realpath, rm } from 'node:fs/promises'
+import { chmod, chown, mkdtemp, readFile, realpath, rm } from 'node:fs/promises'
 import os from 'node:os'
 import path from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -6,6 +6,7 @@ import { freshDataDir } from './data-template.js'
 import type { ServerProgram } from './engine.js'
 import { engines } from './engines.js'
 import { freePort } from './free-port.js'
+import { attempt, run } from './run.js'
 import { ServerProcess } from './server-process.js'
 import { appLogin, urlOf, type Log, type RunningServer, type ServerKind, type ServerOrigin } from './server-types.js'
 import { Watchdog } from './watchdog.js'
@@ -46,9 +47,11 @@ export class LocalServer implements RunningServer {
   }
 
   static async start(origin: ServerOrigin, program: ServerProgram, args: readonly string[], log: Log) {
-    const server = new LocalServer(origin, program, args, await throwAwayFolder(program))
+    const folder = await throwAwayFolder(program)
+    const server = new LocalServer(origin, withinReach(program, folder), args, folder)
     try {
-      await freshDataDir(engines[program.kind], program, server.dataDir, log)
+      if (server.#program.tree !== program.tree) await copyProgram(program, server.#program)
+      await freshDataDir(engines[program.kind], server.#program, server.dataDir, log)
       await server.#startOnFreePort()
       return server
     } catch (error) {
@@ -142,6 +145,26 @@ export class LocalServer implements RunningServer {
     if (!this.#process?.running) throw new Error(`This ${this.kind} server is not running; restart() starts it again`)
     return this.#process
   }
+}
+
+/** The program as its user can run it: a copy in the server's folder, where the user has no way to the cache. */
+function withinReach(program: ServerProgram, folder: string): ServerProgram {
+  const { tree, user, command } = program
+  if (tree === undefined || user === undefined) return program
+  const copy = path.join(folder, 'program')
+  const moved = (file: string): string => (file.startsWith(tree) ? path.join(copy, path.relative(tree, file)) : file)
+  const [first, ...others] = command
+  return { ...program, tree: copy, command: [moved(first), ...others.map(moved)] }
+}
+
+async function copyProgram({ tree = '' }: ServerProgram, { tree: copy = '' }: ServerProgram): Promise<void> {
+  // Links cost next to nothing; between file systems there are none.
+  const { code } = await attempt(['cp', '-al', tree, copy])
+  if (code !== 0) {
+    await rm(copy, { recursive: true, force: true })
+    await run(['cp', '-a', tree, copy])
+  }
+  await chmod(copy, 0o755)
 }
 
 async function throwAwayFolder({ kind, user }: ServerProgram): Promise<string> {

@@ -1,14 +1,14 @@
 import { existsSync } from 'node:fs'
-import { mkdir, readdir, rename, rm } from 'node:fs/promises'
+import { mkdir, rename, rm } from 'node:fs/promises'
 import path from 'node:path'
 import { PrivateApt } from './apt.js'
 import { cachedFolder } from './cache-folder.js'
+import { dynamicLoader } from './dynamic-loader.js'
 import type { ServerProgram } from './engine.js'
+import { isPartOfPostgres, makePostgresRun, postgresIn } from './packaged-postgres.js'
 import { programVersion } from './program-version.js'
 import { run } from './run.js'
 import { WayNotOpen, type Log, type ServerKind } from './server-types.js'
-
-type PackagedKind = 'mysql' | 'mariadb'
 
 /** Raise it when the layout of the cached folder changes. */
 const layout = 2
@@ -16,13 +16,19 @@ const layout = 2
 /** Part of no server, and a good part of what the packages hold. */
 const ballast = ['share/doc', 'share/man', 'share/perl', 'share/locale', 'share/i18n'].map((name) => `usr/${name}`)
 
+/** What the server's package is called; a version may follow. */
+const packages: Readonly<Record<ServerKind, string>> = {
+  mysql: 'mysql-server-core',
+  mariadb: 'mariadb-server-core',
+  postgres: 'postgresql',
+}
+
 /** MariaDB's folders are called after MySQL in older releases. */
 const pluginFolders = ['usr/lib/mariadb/plugin', 'usr/lib/mysql/plugin'] as const
 const shareFolders = ['usr/share/mariadb', 'usr/share/mysql'] as const
 
 /** A server out of Debian's or Ubuntu's packages, unpacked into the cache and not installed. */
 export async function packagedProgram(kind: ServerKind, log: Log): Promise<ServerProgram> {
-  if (kind === 'postgres') throw new WayNotOpen('not for PostgreSQL')
   if (!existsSync('/usr/bin/apt-get') || !existsSync('/usr/bin/dpkg-deb')) {
     throw new WayNotOpen('only on Debian and Ubuntu')
   }
@@ -33,29 +39,32 @@ export async function packagedProgram(kind: ServerKind, log: Log): Promise<Serve
     await fetchInto(path.join(unfinished, 'tree'), work, kind, log)
     await rm(work, { recursive: true })
   })
-  return programIn(kind, path.join(folder, 'tree'))
+  const tree = path.join(folder, 'tree')
+  return kind === 'postgres' ? postgresIn(tree) : programIn(kind, tree)
 }
 
-async function fetchInto(tree: string, work: string, kind: PackagedKind, log: Log): Promise<void> {
+async function fetchInto(tree: string, work: string, kind: ServerKind, log: Log): Promise<void> {
   const { apt, name } = await sourceOf(kind, work, log)
-  const archives = await apt.download(name)
+  const archives = await apt.download(name, kind === 'postgres' ? isPartOfPostgres : undefined)
   log('Unpacking')
   await mkdir(tree)
   for (const archive of archives) {
     if (!/^(lib)?perl/.test(path.basename(archive))) await run(['dpkg-deb', '-x', archive, tree])
   }
   for (const folder of ballast) await rm(path.join(tree, folder), { recursive: true, force: true })
-  if (!firstOf(tree, pluginFolders)) await fetchPlugins(apt, name.replace('-core', ''), tree, work)
+  if (kind === 'postgres') await makePostgresRun(tree, await dynamicLoader(tree))
+  else if (!firstOf(tree, pluginFolders)) await fetchPlugins(apt, name.replace('-core', ''), tree, work)
 }
 
 /** The repository that has the server, and the package's name in it. */
-async function sourceOf(kind: PackagedKind, work: string, log: Log): Promise<{ apt: PrivateApt; name: string }> {
-  const wanted = `${kind}-server-core`
+async function sourceOf(kind: ServerKind, work: string, log: Log): Promise<{ apt: PrivateApt; name: string }> {
+  const wanted = packages[kind]
   const own = await PrivateApt.create(path.join(work, 'own'), log)
   await own.update()
   // Without a version in its name (Debian's MariaDB), or the newest of those with one (`mysql-server-core-8.0`, Ubuntu).
-  const names = await own.find(wanted)
-  const name = names.find((found) => found === wanted) ?? names.at(-1)
+  const names = (await own.find(wanted)).filter((found) => /^(-[\d.]+)?$/.test(found.slice(wanted.length)))
+  // PostgreSQL without a version is only what leads to the one of the release.
+  const name = (kind !== 'postgres' && names.find((found) => found === wanted)) || names.at(-1)
   if (name !== undefined) return { apt: own, name }
   const mirror = await own.debianMirror()
   if (!mirror) throw new Error(`none of this machine's package sources has ${wanted}`)
@@ -79,7 +88,7 @@ async function fetchPlugins(apt: PrivateApt, name: string, tree: string, work: s
   }
 }
 
-async function programIn(kind: PackagedKind, tree: string): Promise<ServerProgram> {
+async function programIn(kind: 'mysql' | 'mariadb', tree: string): Promise<ServerProgram> {
   const server = path.join(tree, 'usr/sbin', kind === 'mysql' ? 'mysqld' : 'mariadbd')
   const { loader, libraries } = await dynamicLoader(tree)
   const command = [loader, '--library-path', libraries.join(':'), server] as const
@@ -89,6 +98,7 @@ async function programIn(kind: PackagedKind, tree: string): Promise<ServerProgra
   return {
     kind,
     version: await programVersion(command),
+    file: server,
     command,
     locationArgs: [
       `--basedir=${path.join(tree, 'usr')}`,
@@ -102,21 +112,4 @@ async function programIn(kind: PackagedKind, tree: string): Promise<ServerProgra
 
 function firstOf(tree: string, folders: readonly string[]): string | undefined {
   return folders.map((folder) => path.join(tree, folder)).find((folder) => existsSync(folder))
-}
-
-/** The packages bring their own C library, which may be newer than the machine's; only its own loader can start it. */
-async function dynamicLoader(tree: string): Promise<{ loader: string; libraries: string[] }> {
-  const libraries: string[] = []
-  let loader: string | undefined
-  for (const lib of ['usr/lib', 'lib']) {
-    const parent = path.join(tree, lib)
-    const triplets = existsSync(parent) ? (await readdir(parent)).filter((name) => name.includes('-linux-gnu')) : []
-    for (const folder of triplets.map((name) => path.join(parent, name))) {
-      libraries.push(folder)
-      const name = (await readdir(folder)).find((file) => /^ld-linux.*\.so\.\d+$/.test(file))
-      if (name !== undefined) loader ??= path.join(folder, name)
-    }
-  }
-  if (loader === undefined) throw new Error(`no dynamic loader in ${tree}`)
-  return { loader, libraries }
 }

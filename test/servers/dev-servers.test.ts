@@ -127,29 +127,70 @@ for (const kind of ['mysql', 'mariadb'] as const) {
 }
 
 describe('development servers: postgres', () => {
+  afterEach(finishChildren)
+
   it('answers SQL, freezes with its open connections, and has its data again after a kill', async function () {
-    const server = await startServer('postgres', { via: ['docker', 'binary'], log: () => undefined }).catch(() => null)
-    if (!server) return this.skip()
-    await using _ = server
-    const query = async (client: Client, sql: string) => Object.values((await client.query(sql)).rows[0] ?? {})[0]
-    const client = new Client(server.url)
-    client.on('error', () => undefined) // the server is killed here
-    await client.connect()
-    expect(await query(client, 'SHOW server_version')).to.equal(server.version)
+    this.timeout(firstStart)
+    await using server = await startServer('postgres', { via: ['docker', ...ownMachine] })
+    const client = await pgClient(server)
+    expect(await pgAsk(client, 'SHOW server_version')).to.equal(server.version)
+    expect(await pgAsk(client, 'SELECT rolsuper FROM pg_roles WHERE rolname = current_user')).to.equal(true)
     await client.query('CREATE TABLE kept AS SELECT 7 AS id')
     await server.freeze()
-    const answer = query(client, 'SELECT 42')
+    const answer = pgAsk(client, 'SELECT 42')
     const inFrost = await Promise.race([answer, sleep(300, 'no answer')])
     await server.thaw()
     expect(inFrost).to.equal('no answer')
     expect(await answer).to.equal(42)
+    const { port } = server
     await server.kill()
+    expect(await accepts(port)).to.equal(false)
     await server.restart()
-    const later = new Client(server.url)
-    await later.connect()
-    expect(await query(later, 'SELECT id FROM kept')).to.equal(7)
+    expect(server.port).to.equal(port)
+    const later = await pgClient(server)
+    expect(await pgAsk(later, 'SELECT id FROM kept')).to.equal(7)
     await later.end()
   })
+
+  it('comes out of packages where nothing is installed, twice at once, and leaves nothing behind', async function () {
+    this.timeout(firstStart)
+    if (!existsSync('/usr/bin/apt-get')) {
+      this.test!.title += ' (needs Debian or Ubuntu)'
+      this.skip()
+    }
+    const args = ['-c', 'max_connections=33']
+    const both = await Promise.all([1, 2].map(() => startServer('postgres', { via: ['packages'], args })))
+    try {
+      const [one, two] = await Promise.all(both.map(pgClient))
+      expect(both[0]!.port).not.to.equal(both[1]!.port)
+      expect(both[0]!.origin).to.equal('packages')
+      await one!.query('CREATE TABLE only_here (id INT)')
+      expect(await pgAsk(two!, "SELECT to_regclass('only_here')")).to.equal(null)
+      expect(await pgAsk(two!, 'SHOW max_connections')).to.equal('33')
+      // What its own library is needed for: names of time zones, collations.
+      expect(await pgAsk(two!, "SELECT 'a' < 'B' COLLATE \"en-x-icu\"")).to.equal(true)
+      await Promise.all([one!.end(), two!.end()])
+    } finally {
+      await Promise.all(both.map((each) => each.stop()))
+    }
+    for (const each of both) {
+      expect(existsSync(folderOf(each))).to.equal(false)
+      expect(await accepts(each.port)).to.equal(false)
+    }
+    const refused = startServer('postgres', { via: ['packages'], args: ['--no_such_thing=1'], log: () => undefined })
+    expect((await rejection(refused)).message).to.match(/did not start[^]*no_such_thing/)
+  })
+
+  for (const freeze of [false, true]) {
+    it(`ends with its owner, even with one that is killed${freeze ? ' while the server is frozen' : ''}`, async () => {
+      const child = startChild('own-server.ts', { kind: 'postgres', freeze })
+      const { port, dataDir } = (await child.next('started')) as unknown as { port: number; dataDir: string }
+      expect(await accepts(port)).to.equal(true)
+      await child.kill()
+      await until('the end of the server', async () => !(await accepts(port)))
+      await until('the end of its folder', () => !existsSync(path.dirname(dataDir)))
+    })
+  }
 })
 
 describe('development servers: an address in the environment', () => {
@@ -196,6 +237,18 @@ async function connected<T>(server: RunningServer, work: (connection: Connection
   } finally {
     connection.destroy()
   }
+}
+
+async function pgClient(server: RunningServer): Promise<Client> {
+  const client = new Client(server.url)
+  client.on('error', () => undefined) // servers are killed here
+  await client.connect()
+  return client
+}
+
+/** The first column of the first row. */
+async function pgAsk(client: Client, sql: string): Promise<unknown> {
+  return Object.values((await client.query(sql)).rows[0] as object)[0]
 }
 
 /** The first column of the first row. */
