@@ -3,6 +3,7 @@ import path from 'node:path'
 import { Argument, Command, InvalidArgumentError, Option } from 'commander'
 import { parseDuration } from '../duration.js'
 import type { Finding, InspectOptions, ListOptions } from '../options.js'
+import { lockName } from './exact-name.js'
 import { ExitCode } from './exit-codes.js'
 import { age, describeHolder, findingsText, lockTable, printable } from './format.js'
 import { release, type ReleaseFlags } from './release.js'
@@ -44,7 +45,9 @@ export function createProgram(): Command {
     .option('--exact-name', 'the name is the key, as other programs use it', false)
     .addHelpText('after', RUN_HELP)
     .action(async (lock: string, words: string[], flags: RunFlags & ServiceFlags) => {
-      process.exitCode = await withService(flags, (locks) => run(locks, lock, words, flags))
+      process.exitCode = await withService(flags, (locks, dataSource) =>
+        run(locks, lockName(dataSource, lock, flags.exactName), words, flags),
+      )
     })
 
   command(program, 'list', 'list the locks that are held, and who waits for them')
@@ -69,8 +72,8 @@ export function createProgram(): Command {
     .option('--exact-name', 'the name is the key, as other programs use it', false)
     .addOption(json())
     .action(async (lock: string, { exactName, json: asJson, ...flags }: WhoFlags) => {
-      await withService(flags, async (locks) => {
-        const holder = await locks.holder(lock, { exactName })
+      await withService(flags, async (locks, dataSource) => {
+        const holder = await locks.holder(lockName(dataSource, lock, exactName), { exactName })
         if (!holder) process.exitCode = ExitCode.failed
         const text = holder
           ? `${describeHolder(holder)}${holder.since ? `, for ${age(holder.since)}` : ''}`

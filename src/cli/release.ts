@@ -3,6 +3,7 @@ import type { DataSource } from 'typeorm'
 import { dialectFor } from '../dialect/index.js'
 import type { NamedLockService } from '../named-lock-service.js'
 import type { InspectOptions, LockHolder } from '../options.js'
+import { lockName } from './exact-name.js'
 import { ExitCode, UserError } from './exit-codes.js'
 import { age, describeHolder, printable } from './format.js'
 
@@ -18,12 +19,13 @@ export interface ReleaseFlags extends InspectOptions {
 export async function release(
   locks: NamedLockService,
   dataSource: DataSource,
-  name: string,
+  called: string,
   { killHolder, yes, exactName }: ReleaseFlags,
 ): Promise<number> {
+  const name = lockName(dataSource, called, exactName)
   const holder = await locks.holder(name, { exactName })
   if (!holder) {
-    console.log(`Nobody holds '${printable(name)}'.`)
+    console.log(`Nobody holds '${printable(called)}'.`)
     return ExitCode.ok
   }
   if (!killHolder) {
@@ -31,7 +33,7 @@ export async function release(
       `A lock can only be taken from its holder by ending the holder's connection (${describeHolder(holder)}), with everything that it is doing and all other locks that it holds. Say --kill-holder if you mean that.`,
     )
   }
-  if (!yes && !(await isAgreed(name, holder))) {
+  if (!yes && !(await isAgreed(called, holder))) {
     console.error('Nothing was done.')
     return ExitCode.failed
   }
@@ -57,7 +59,7 @@ export async function release(
       )
     }
   }
-  console.log(`Ended ${describeHolder(holder)}, which held '${printable(name)}'.`)
+  console.log(`Ended ${describeHolder(holder)}, which held '${printable(called)}'.`)
   return ExitCode.ok
 }
 

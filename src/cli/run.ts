@@ -3,6 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import type { NamedLock } from '../named-lock.js'
 import { NamedLockTimeoutError } from '../errors.js'
 import type { NamedLockService } from '../named-lock-service.js'
+import type { LockName } from '../options.js'
 import { Command } from './command.js'
 import { ExitCode, ofSignal, UserError } from './exit-codes.js'
 import { age, describeHolder, printable } from './format.js'
@@ -23,7 +24,7 @@ const ASK_EVERY = 1_000
 /** Runs a command while the lock is held. Resolves to the exit code. */
 export async function run(
   locks: NamedLockService,
-  name: string,
+  name: LockName,
   command: readonly string[],
   flags: RunFlags,
 ): Promise<number> {
@@ -44,7 +45,7 @@ export async function run(
   }
 }
 
-async function acquire(locks: NamedLockService, name: string, flags: RunFlags): Promise<NamedLock> {
+async function acquire(locks: NamedLockService, name: LockName, flags: RunFlags): Promise<NamedLock> {
   const ending = new AbortController()
   const forget = onSignals(ENDING, (signal) => ending.abort(new Interrupted(signal)))
   const status = new StatusLine(process.stderr)
@@ -64,7 +65,7 @@ async function acquire(locks: NamedLockService, name: string, flags: RunFlags): 
 /** Who holds the lock, on the terminal, for as long as it is waited for. */
 async function tell(
   locks: NamedLockService,
-  name: string,
+  name: LockName,
   status: StatusLine,
   until: AbortSignal,
   exactName: boolean,
@@ -78,7 +79,7 @@ async function tell(
     if (until.aborted) return
     const since = holder?.since ? `for ${age(holder.since)} ` : ''
     const who = holder ? `held ${since}by ${describeHolder(holder)}` : 'it is just changing hands'
-    status.show(`Waiting for '${printable(name)}' since ${age(startedAt)}: ${who}`)
+    status.show(`Waiting for '${printable(String(name))}' since ${age(startedAt)}: ${who}`)
   }
 }
 
