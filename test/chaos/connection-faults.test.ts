@@ -1,13 +1,13 @@
 import { expect } from 'chai'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { NamedLockLostError, type NamedLock } from '../../src/index.js'
-import { forEachServer } from '../support/conformance.js'
+import { forEachDialect } from '../support/conformance.js'
 import { Figure } from '../support/figure.js'
 import { clock } from '../support/fixtures/clock.js'
 import { reasonOf } from '../support/rejection.js'
 import { Scene } from '../support/scene.js'
 import { sideBySide } from '../support/side-by-side.js'
-import { poolOf } from '../support/typeorms.js'
+import { loginOf } from '../support/typeorms.js'
 import { settlesWithin, until } from '../support/until.js'
 
 /** What a fault is given to recover from, on a busy machine: the promise is a second. */
@@ -19,7 +19,7 @@ const recovery = new Figure('the service again after the fault', 1_000)
 describe('a connection', function () {
   this.timeout(60_000)
 
-  forEachServer((ctx) => {
+  forEachDialect((ctx) => {
     async function kill(scene: Scene): Promise<number> {
       const at = clock()
       await ctx.outsider.kill((await ctx.outsider.holderOf(scene.lock.key))!)
@@ -119,7 +119,7 @@ describe('a connection', function () {
         'one that the server ends for its idleness is lost at once': async () => {
           const scene = await Scene.set(ctx, 'wait_timeout', { lease: '30s' }, { session: 'dedicated' })
           const { manager } = scene.lock as unknown as { manager: { query(sql: string): Promise<unknown> } }
-          await manager.query('SET SESSION wait_timeout = 1') // before the first heartbeat is due
+          await manager.query(ctx.sql('SET SESSION wait_timeout = 1', 'SET idle_session_timeout = 1000')) // before the first heartbeat is due
           await scene.granted()
           await scene.lost()
           expect(scene.lostAt! - scene.grantedAt!, 'the signal after the grant').to.be.lessThan(SOON)
@@ -173,14 +173,12 @@ describe('a connection', function () {
     it('that may not cancel a wait lets its slice run out', async () => {
       // The pool logs in as one user for the shared session, and as another one for the waiting session.
       for (const user of ['killer', 'waiter'].map((name) => `${ctx.database}_${name}`)) {
-        await ctx.outsider.query(`CREATE USER '${user}'@'%' IDENTIFIED BY 'secret'`)
-        await ctx.outsider.query(`GRANT ALL ON ${ctx.database}.* TO '${user}'@'%'`)
+        await ctx.createUser(user, 'secret')
       }
       const dataSource = await ctx.dataSource({ username: `${ctx.database}_killer`, password: 'secret' })
-      const { config } = poolOf(dataSource) as unknown as { config: { connectionConfig: { user: string } } }
       const service = await ctx.service({ lease: '9s' }, dataSource)
       await (await service.acquire('mine')).release()
-      config.connectionConfig.user = `${ctx.database}_waiter`
+      loginOf(dataSource).user = `${ctx.database}_waiter`
       const foreign = ctx.keyOf('foreign')
       await ctx.outsider.getLock(foreign)
       const controller = ctx.abortController()
@@ -200,7 +198,7 @@ describe('a connection', function () {
       expect(clock() - abortedAt, 'a slice is a third of the lease').to.be.lessThan(3_000 + SOON)
       expect((await ctx.outsider.connectionsOf(ctx.database)).map(({ id }) => id)).to.include(connectionId)
       await (await service.acquire('mine')).release()
-      for (const name of ['killer', 'waiter']) await ctx.outsider.query(`DROP USER '${ctx.database}_${name}'@'%'`)
+      for (const name of ['killer', 'waiter']) await ctx.dropUser(`${ctx.database}_${name}`)
     })
 
     for (const killed of ['its statements are', 'it is itself'] as const) {
@@ -227,8 +225,8 @@ describe('a connection', function () {
         for (let i = 0; i < 15; i++) {
           await sleep(20 + Math.random() * 20)
           for (const { id } of await ctx.outsider.connectionsOf(ctx.database)) {
-            const kind = killed === 'it is itself' ? '' : 'QUERY '
-            await ctx.outsider.query(`KILL ${kind}${id}`).catch(() => undefined) // it may have gone
+            const how = killed === 'it is itself' ? 'kill' : 'cancel'
+            await ctx.outsider[how](id).catch(() => undefined) // it may have gone
           }
         }
         await until('many calls', () => calls > 300, { within: 30_000 })

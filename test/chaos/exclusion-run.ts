@@ -73,11 +73,13 @@ export class ExclusionRun {
   async run(seconds: number): Promise<Summary> {
     const ctx = this.#ctx
     const bookServer = await sharedServer(ctx.kind)
-    const { host, port, username: user, password } = bookServer
-    this.#book = { host, port, user, password, database: ctx.database }
-    const clerk = await SqlClient.connect(bookServer)
-    await clerk.query(`CREATE DATABASE ${ctx.database}`)
-    await clerk.query(`CREATE TABLE ${ctx.database}.inside (name VARCHAR(20) PRIMARY KEY, who VARCHAR(40) NOT NULL)`)
+    const { kind, host, port, username: user, password } = bookServer
+    this.#book = { kind, host, port, user, password, database: ctx.database }
+    const librarian = await SqlClient.connect(bookServer)
+    await librarian.query(`CREATE DATABASE ${ctx.database}`)
+    const clerk = await SqlClient.connect(bookServer, ctx.database)
+    await clerk.query('CREATE TABLE inside (name VARCHAR(20) PRIMARY KEY, who VARCHAR(40) NOT NULL)')
+    await clerk.end()
     await this.#createCounters()
     try {
       for (let i = 0; i < PROCESSES; i++) {
@@ -94,8 +96,8 @@ export class ExclusionRun {
       })
       return await this.#summary()
     } finally {
-      await clerk.query(`DROP DATABASE ${ctx.database}`)
-      await clerk.end()
+      await librarian.dropDatabase(ctx.database)
+      await librarian.end()
     }
   }
 
@@ -142,8 +144,8 @@ export class ExclusionRun {
   }
 
   readonly #kinds: Readonly<Record<string, readonly [boolean, (worker: Worker) => Promise<void>]>> = {
-    'KILL of connections': [true, () => killConnections(this.#ctx, 'KILL')],
-    'KILL QUERY': [false, () => killConnections(this.#ctx, 'KILL QUERY')],
+    'KILL of connections': [true, () => killConnections(this.#ctx, 'kill')],
+    'KILL QUERY': [false, () => killConnections(this.#ctx, 'cancel')],
     'reset of connections': [true, async ({ proxy }) => proxy.reset()],
     'connections forgotten': [false, async ({ proxy }) => proxy.forget()],
     'black hole to the server': [false, (worker) => this.#blackHole(worker, 'to server')],

@@ -9,10 +9,10 @@ export function shuffled<T>(all: readonly T[]): T[] {
 }
 
 /** Three volleys at connections of the test's database, whatever they are doing. */
-export async function killConnections({ outsider, database }: Conformance, statement: string): Promise<void> {
+export async function killConnections({ outsider, database }: Conformance, how: 'kill' | 'cancel'): Promise<void> {
   for (let i = 0; i < 3; i++) {
     const all = await outsider.connectionsOf(database)
-    for (const { id } of shuffled(all).slice(0, 6)) await outsider.query(`${statement} ${id}`).catch(() => undefined)
+    for (const { id } of shuffled(all).slice(0, 6)) await outsider[how](id).catch(() => undefined)
     await sleep(50)
   }
 }

@@ -1,7 +1,7 @@
 import { expect } from 'chai'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Child } from '../support/child.js'
-import { forEachServer, type Conformance } from '../support/conformance.js'
+import { forEachDialect, type Conformance } from '../support/conformance.js'
 import { Figure } from '../support/figure.js'
 import { clock } from '../support/fixtures/clock.js'
 import type { SeenLoss } from '../support/fixtures/hold-and-watch.js'
@@ -36,7 +36,7 @@ const faults: Record<string, Fault> = {
 }
 
 describe('a holder that goes silent', () => {
-  forEachServer((ctx) => {
+  forEachDialect((ctx) => {
     it('knows of its loss before anybody else has the lock, in every run', async function () {
       this.timeout(180_000)
       const runs = await Promise.all(Object.entries(faults).map(([what, fault]) => suffer(ctx, what, fault)))

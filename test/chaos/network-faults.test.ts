@@ -8,7 +8,7 @@ import { reasonOf, rejection } from '../support/rejection.js'
 import { Scene } from '../support/scene.js'
 import { sideBySide } from '../support/side-by-side.js'
 import type { Direction } from '../support/tcp-proxy.js'
-import { poolOf } from '../support/typeorms.js'
+import { loginOf } from '../support/typeorms.js'
 import { settlesWithin, until } from '../support/until.js'
 
 const LEASE = 1_500
@@ -116,16 +116,16 @@ describe('the network', function () {
 
     it("loses the server's name, and finds it again", async () => {
       const scene = await set('name')
-      const { config } = poolOf(scene.dataSource) as unknown as { config: { connectionConfig: { host: string } } }
-      const { host } = config.connectionConfig
-      config.connectionConfig.host = 'no-such-host.invalid'
+      const login = loginOf(scene.dataSource)
+      const { host } = login
+      login.host = 'no-such-host.invalid'
       scene.proxy.reset()
       await scene.lost()
       await scene.granted()
       const error = (await reasonOf(scene.service.acquire(`${scene.name} 2`))) as NamedLockError
       expect(error).to.be.instanceOf(NamedLockError)
       expect((error.cause as { code?: string }).code).to.match(/^(ENOTFOUND|EAI_AGAIN)$/)
-      config.connectionConfig.host = host
+      login.host = host
       recovery.add(await scene.recovers())
     })
 

@@ -11,7 +11,7 @@ const BATCH = 2_000
 
 /** What `exactName` relies on: which names the server takes for one. */
 describe('lock names on the server', () => {
-  for (const kind of serverKinds) {
+  for (const kind of serverKinds.filter((one) => one !== 'postgres')) {
     describe(kind, () => {
       const prefix = randomName('names')
       let one: SqlClient

@@ -1,12 +1,12 @@
 import { expect } from 'chai'
 import { NamedLockDeadlockError, NamedLockTimeoutError, type NamedLockService } from '../../src/index.js'
-import { forEachServer } from '../support/conformance.js'
+import { forEachDialect } from '../support/conformance.js'
 import { settlesWithin } from '../support/until.js'
 
 type Step = () => Promise<unknown>
 
 describe('cycles of locks inside this process', () => {
-  forEachServer((ctx) => {
+  forEachDialect((ctx) => {
     /** Both have their first lock before either asks for its second. */
     function meeting(size = 2): Step {
       let missing = size

@@ -1,13 +1,14 @@
 import { expect } from 'chai'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { NamedLockError, NamedLockTimeoutError, type NamedLock, type NamedLockService } from '../../src/index.js'
-import { forEachServer } from '../support/conformance.js'
+import { forEachDialect } from '../support/conformance.js'
 import { failStatements } from '../support/failing-statements.js'
 import { reasonOf } from '../support/rejection.js'
 import type { SqlClient } from '../support/sql-client.js'
-import { poolOf, type DataSource } from '../support/typeorms.js'
+import { borrowedConnections, type DataSource } from '../support/typeorms.js'
 import { settlesWithin, until } from '../support/until.js'
-import { hookStatements } from './statement-hook.js'
+import { leftOnConnection } from './left-on-connection.js'
+import { cancelled, hookStatements } from './statement-hook.js'
 
 /** Rounds of each kind and server. */
 const ROUNDS = Number(process.env.NAMED_LOCK_ROUNDS ?? 300)
@@ -17,19 +18,17 @@ const LANES = 3
 type Leaving = 'abort' | 'timeout'
 
 describe('the moment of grant', () => {
-  forEachServer((ctx) => {
+  forEachDialect((ctx) => {
     /** The application takes every connection of the pool at once; none may have a lock or a setting of ours on it. */
     async function expectCleanPool(dataSource: DataSource): Promise<void> {
       const runners = Array.from({ length: POOL_SIZE }, () => dataSource.createQueryRunner())
       await settlesWithin(4_000, 'all connections of the pool', Promise.all(runners.map((runner) => runner.connect())))
       try {
-        expect(poolOf(dataSource)._freeConnections.length).to.equal(0)
+        expect(borrowedConnections(dataSource)).to.equal(POOL_SIZE)
         for (const runner of runners) {
-          const [row] = await runner.query(
-            'SELECT CONNECTION_ID() AS id, RELEASE_ALL_LOCKS() AS locks, @@wait_timeout AS w',
-          )
+          const [row] = await runner.query(leftOnConnection(ctx))
           expect(Number(row.locks), `locks on connection ${row.id} of the pool`).to.equal(0)
-          expect(Number(row.w), `wait_timeout of connection ${row.id} of the pool`).to.equal(28_800)
+          expect(Number(row.w), `time limit of connection ${row.id} of the pool`).to.equal(ctx.isPostgres ? 0 : 28_800)
         }
       } finally {
         await Promise.all(runners.map((runner) => runner.release()))
@@ -112,10 +111,10 @@ describe('the moment of grant', () => {
           let spoilt = 0
           // What KILL QUERY looks like that comes when the lock has just been granted.
           hook.spoil = ({ sql }) => {
-            if (!/GET_LOCK\(x'[0-9a-f]+',[1-9]/.test(sql)) return undefined
+            if (!/GET_LOCK\(x'[0-9a-f]+',[1-9]|pg_advisory_lock\(/.test(sql)) return undefined
             spoilt++
             if (leaves) controller.abort('enough')
-            return Object.assign(new Error('Query execution was interrupted'), { errno: 1317, sqlState: '70100' })
+            return cancelled(ctx.isPostgres)
           }
           const outcome = locks
             .acquire('spoilt', { session, signal: controller.signal })
@@ -146,8 +145,9 @@ describe('the moment of grant', () => {
         const locks = await ctx.service({}, dataSource)
         let spoilt = 0
         hook.spoil = ({ sql }) => {
-          if (!/GET_LOCK\(x'[0-9a-f]+',0\)/.test(sql) || ++spoilt > 1) return undefined
-          return Object.assign(new Error('Query execution was interrupted'), { errno: 1317, sqlState: '70100' })
+          if (!/GET_LOCK\(x'[0-9a-f]+',0\)|pg_try_advisory_lock\(-?\d|named_lock\('\{0\}'/.test(sql) || ++spoilt > 1)
+            return undefined
+          return cancelled(ctx.isPostgres)
         }
         const call = locks.acquire('spoilt', { session, timeout: '5s' }).catch((error: unknown) => {
           // A connection that is in doubt ends; its caller may be told of that.
@@ -171,7 +171,7 @@ describe('the moment of grant', () => {
       const locks = await ctx.service({}, dataSource)
       const stranger = await ctx.connectOutsider()
       const key = ctx.keyOf('late')
-      const cancels = failStatements(dataSource, /^KILL/)
+      const cancels = failStatements(dataSource, /^KILL|pg_cancel_backend/)
       await stranger.getLock(key)
       const controller = ctx.abortController()
       const outcome = reasonOf(locks.acquire('late', { signal: controller.signal, timeout: '20s' }))

@@ -1,7 +1,7 @@
 import { expect } from 'chai'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { NamedLockError, type NamedLockService } from '../../src/index.js'
-import { forEachServer } from '../support/conformance.js'
+import { forEachDialect } from '../support/conformance.js'
 import type { DataSource } from '../support/typeorms.js'
 import { settlesWithin, until } from '../support/until.js'
 import { hookStatements } from './statement-hook.js'
@@ -13,19 +13,19 @@ const MOST = 60
 type Scenario = (locks: NamedLockService, dataSource: DataSource) => Promise<unknown>
 
 describe('a connection that dies at any statement', () => {
-  forEachServer((ctx) => {
+  forEachDialect((ctx) => {
     const foreign = () => `${ctx.database}.foreign`
 
     const scenarios: Readonly<Record<string, Scenario>> = {
       'an ordinary lock': (locks) => locks.withLock('x', (lock) => lock.verify()),
       'several locks': (locks) => locks.withLock(['x', 'y', 'z'], (lock) => lock.fencingToken()),
       'a dedicated lock': (locks) =>
-        locks.withLock('x', { session: 'dedicated' }, (lock) => lock.manager.query('DO 1')),
-      'a transaction': (locks) => locks.transaction('x', (manager) => manager.query('DO 1')),
+        locks.withLock('x', { session: 'dedicated' }, (lock) => lock.manager.query('SELECT 1')),
+      'a transaction': (locks) => locks.transaction('x', (manager) => manager.query('SELECT 1')),
       "a lock of the application's transaction": (locks, dataSource) =>
         dataSource.transaction(async (manager) => {
           await locks.lockTransaction(manager, 'x')
-          await manager.query('DO 1')
+          await manager.query('SELECT 1')
         }),
       'a look at the locks': (locks) => Promise.all([locks.isLocked('x'), locks.holder('x'), locks.list()]),
       'a token from a table': (locks) => locks.withLock('x', (lock) => lock.fencingToken()),
@@ -65,7 +65,8 @@ describe('a connection that dies at any statement', () => {
           let sent = 0
           const kills: Promise<unknown>[] = []
           hook.afterSend = ({ connectionId }) => {
-            if (sent++ === victim) kills.push(killer.query(`${kind} ${connectionId}`).catch(() => undefined))
+            if (sent++ === victim)
+              kills.push(killer[kind === 'KILL' ? 'kill' : 'cancel'](connectionId).catch(() => undefined))
           }
           await settlesWithin(15_000, where, scenario(locks, dataSource).catch(onlyErrors))
           await ctx.outsider.releaseLock(foreign())

@@ -1,5 +1,5 @@
 import { setImmediate as turn, setTimeout as sleep } from 'node:timers/promises'
-import { forEachServer, type Conformance } from '../support/conformance.js'
+import { forEachDialect, type Conformance } from '../support/conformance.js'
 import { expectNoUnhandledRejections } from '../support/leaks.js'
 import { until } from '../support/until.js'
 import { Look } from './model/look.js'
@@ -20,7 +20,7 @@ const STEPS_BETWEEN_RESTS = 150
  * rest: nothing is held, no promise is left, and every connection is one of a pool.
  */
 describe('the engine against a model', () => {
-  forEachServer((ctx) => {
+  forEachDialect((ctx) => {
     it(`makes ${STEPS} moves, seed ${SEED}`, async function () {
       this.timeout(60_000 + STEPS * 60)
       const random = new Random(SEED)
@@ -49,12 +49,14 @@ describe('the engine against a model', () => {
 
 async function makeWorld(ctx: Conformance): Promise<World> {
   const world = new World(ctx, await ctx.connectOutsider())
-  const one = await ctx.dataSource({ poolSize: 12 })
-  const other = await ctx.dataSource({ poolSize: 6, database: ctx.otherDatabase })
+  const name = (i: number): string => (ctx.isPostgres ? ['one', 'other'] : [ctx.database, ctx.otherDatabase])[i]!
+  const home = (i: number) => (ctx.isPostgres ? { extra: { application_name: name(i) } } : { database: name(i) })
+  const one = await ctx.dataSource({ poolSize: 12, ...home(0) })
+  const other = await ctx.dataSource({ poolSize: 6, ...home(1) })
   for (const dataSource of [one, other]) world.trace(dataSource)
-  await world.addSide('waiting', {}, one, ctx.database)
-  await world.addSide('impatient', { handOver: { times: 2, for: 20 }, lease: '3s' }, one, ctx.database)
-  await world.addSide('polling', { maxSessions: 1, lease: '2s' }, other, ctx.otherDatabase)
+  await world.addSide('waiting', {}, one, name(0))
+  await world.addSide('impatient', { handOver: { times: 2, for: 20 }, lease: '3s' }, one, name(0))
+  await world.addSide('polling', { maxSessions: 1, lease: '2s' }, other, name(1))
   for (let i = 0; i < 2; i++) await world.addStranger()
   return world
 }

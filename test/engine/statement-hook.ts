@@ -1,4 +1,4 @@
-import { connectionsIn, onNewConnection, type DataSource, type RawConnection } from '../support/typeorms.js'
+import { connectionsIn, idOf, onNewConnection, type DataSource, type RawConnection } from '../support/typeorms.js'
 
 export interface SentStatement {
   readonly sql: string
@@ -29,20 +29,22 @@ export function hookStatements(dataSource: DataSource): StatementHook {
   const patch = (connection: RawConnection) => {
     const original = connection.query.bind(connection)
     connection.query = (...args: any[]) => {
-      const sql = String(args[0]?.sql ?? args[0])
-      const requests = sql.match(/\b(GET_LOCK|RELEASE_LOCK)\(/g)?.length ?? 0
-      const statement = { sql, connectionId: String(connection.threadId), requests }
+      const key = typeof args[0]?.text === 'string' ? 'text' : 'sql' // of pg's objects, and of mysql2's
+      const sql = String(args[0]?.[key] ?? args[0])
+      const statement = { sql, connectionId: idOf(connection), requests: requestsIn(sql) }
+      const { requests } = statement
       if (hook.rewrite) {
         const rewritten = hook.rewrite(sql, requests)
-        args[0] = typeof args[0] === 'string' ? rewritten : { ...args[0], sql: rewritten }
+        args[0] = typeof args[0] === 'string' ? rewritten : { ...args[0], [key]: rewritten }
       }
       const callback: unknown = args.at(-1)
       if (typeof callback === 'function') {
-        args[args.length - 1] = (error: Error | null, rows: unknown, fields: unknown) => {
-          hook.onAnswer?.(statement, error, rows)
+        args[args.length - 1] = (error: Error | null, result: unknown, fields: unknown) => {
+          // pg wraps the rows.
+          hook.onAnswer?.(statement, error, (result as { rows?: unknown } | undefined)?.rows ?? result)
           const spoilt = error ? undefined : hook.spoil?.(statement)
           if (spoilt) callback(spoilt)
-          else callback(error, rows, fields)
+          else callback(error, result, fields)
         }
       }
       const result = original(...args)
@@ -53,4 +55,33 @@ export function hookStatements(dataSource: DataSource): StatementHook {
   for (const connection of connectionsIn(dataSource)) patch(connection)
   onNewConnection(dataSource, patch)
   return hook
+}
+
+/** How many locks a statement takes, gives back or passes on. */
+function requestsIn(sql: string): number {
+  // PostgreSQL: the operations of the prepared statement, or one request alone.
+  const [, operations] = /^EXECUTE typeorm_named_lock\('\{([\d,]*)\}'/.exec(sql) ?? []
+  if (operations !== undefined) return operations.split(',').length
+  if (/^EXECUTE typeorm_named_lock_/.test(sql)) return 1
+  return sql.match(/\b(GET_LOCK|RELEASE_LOCK|pg_try_advisory_lock|pg_advisory_lock|pg_advisory_unlock)\(/g)?.length ?? 0
+}
+
+/** The error of a statement that somebody has cancelled. */
+export function cancelled(isPostgres: boolean): Error {
+  return isPostgres
+    ? Object.assign(new Error('canceling statement due to user request'), { code: '57014', severity: 'ERROR' })
+    : Object.assign(new Error('Query execution was interrupted'), { errno: 1317, sqlState: '70100' })
+}
+
+/** A batch of PostgreSQL that takes its time before the request at that place. */
+export function sleepingBatch(sql: string, at: number): string {
+  const [, operations = '', keys = ''] = /^EXECUTE typeorm_named_lock\('\{([\d,]*)\}','\{([-\d,]*)\}'/.exec(sql) ?? []
+  if (operations === '') return sql
+  const all = keys.split(',')
+  const requests = operations.split(',').map((operation, i) => {
+    const call = operation === '0' ? 'pg_try_advisory_lock' : 'pg_advisory_unlock'
+    const request = `CASE WHEN ${call}(${all[i]}) THEN '1' ELSE '0' END`
+    return i === at ? `CASE WHEN pg_sleep(0.03)::text IS NULL THEN '0' ELSE ${request} END` : request
+  })
+  return `SELECT array_to_string(ARRAY[${requests.join(',')}],',') AS r`
 }

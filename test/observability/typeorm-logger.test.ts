@@ -1,12 +1,12 @@
 import { expect } from 'chai'
 import { DataSource, type DataSourceOptions, type Logger } from 'typeorm'
 import { NamedLockTimeoutError } from '../../src/index.js'
-import { forEachServer } from '../support/conformance.js'
+import { forEachDialect } from '../support/conformance.js'
 import { rejection } from '../support/rejection.js'
 import { until } from '../support/until.js'
 
 describe("TypeORM's logger", () => {
-  forEachServer((ctx) => {
+  forEachDialect((ctx) => {
     async function logged(logging: DataSourceOptions['logging']): Promise<string[]> {
       const lines: string[] = []
       const silent = () => undefined

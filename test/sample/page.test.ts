@@ -4,11 +4,11 @@ import { chromium, type Browser, type Page } from 'playwright-core'
 import { chromiumArgs, findChromium } from '../support/chromium.js'
 import { Program } from '../support/program.js'
 import { randomName } from '../support/random-name.js'
-import { connectRoot, serverKinds, sharedServer } from '../support/servers.js'
+import { connectRoot, mysqlKinds, sharedServer } from '../support/servers.js'
 import type { SqlClient } from '../support/sql-client.js'
 import { until } from '../support/until.js'
 
-const kind = serverKinds[0]!
+const kind = mysqlKinds[0]!
 const patiently = { within: 120_000, every: 50 }
 const wrongs = ['oversold', 'duplicateSeats', 'missingMoney', 'settledTwice']
 

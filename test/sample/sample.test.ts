@@ -5,12 +5,12 @@ import { DataSource } from 'typeorm'
 import { NamedLockService } from '../../src/index.js'
 import { Program, type ProgramEnd } from '../support/program.js'
 import { randomName } from '../support/random-name.js'
-import { connectRoot, serverKinds, sharedServer } from '../support/servers.js'
+import { connectRoot, mysqlKinds, sharedServer } from '../support/servers.js'
 import type { SqlClient } from '../support/sql-client.js'
 import { until } from '../support/until.js'
 
-const kind = serverKinds[0]!
-const ownKind = serverKinds.at(-1)!
+const kind = mysqlKinds[0]!
+const ownKind = mysqlKinds.at(-1)!
 
 describe('the sample with --once', function () {
   this.timeout(180_000)

@@ -49,19 +49,23 @@ export function forEachServerAndTypeorm(
   }
 }
 
-const leftOut: string[] = []
+/** What a server is started with; undefined: the tests are not about that kind. */
+type ServerArgs = (kind: ServerKind) => readonly string[] | undefined
 
-after('tell what PostgreSQL has not', () => {
-  const all = leftOut.splice(0) // a worker of a parallel run comes here after each of its files
-  if (all.length > 0) console.log(`\n  Not cases of PostgreSQL:\n${all.map((one) => `    ${one}`).join('\n')}`)
-})
-
-/** The same with TypeORM 1.x alone and a server that nobody else uses: for tests that do harm to it. */
-export function forEachOwnServer(define: (ctx: Conformance) => void, args: readonly string[] = []): void {
-  // Arguments are those of MySQL and MariaDB.
-  for (const kind of serverKinds.filter((one) => one !== 'postgres' || args.length === 0)) {
+/**
+ * The same with TypeORM 1.x alone and a server that nobody else uses: for tests that do harm to it. Arguments that are not given
+ * for each kind are those of MySQL and MariaDB, and PostgreSQL is left out.
+ */
+export function forEachOwnServer(
+  define: (ctx: Conformance) => void,
+  args: readonly string[] | ServerArgs = () => [],
+): void {
+  const argsOf = typeof args === 'function' ? args : (kind: ServerKind) => (kind === 'postgres' ? undefined : args)
+  for (const kind of dialectKinds) {
+    const given = argsOf(kind)
+    if (!given) continue
     describe(`${kind}, a server of its own`, () => {
-      const ctx = new Conformance(kind, typeorms[0]!, () => ownServer(kind, args))
+      const ctx = new Conformance(kind, typeorms[0]!, () => ownServer(kind, given))
       register(ctx)
       after('stop the server', () => ctx.server.stop())
       define(ctx)
@@ -72,14 +76,7 @@ export function forEachOwnServer(define: (ctx: Conformance) => void, args: reado
 function register(ctx: Conformance): void {
   before('start the server', async function () {
     this.timeout(600_000)
-    try {
-      await ctx.open()
-    } catch (error) {
-      // Not every machine has one, and there are no packages to unpack for it; whoever asks for it wants to know.
-      if (!ctx.isPostgres || ctx.hasServer || process.env.NAMED_LOCK_TEST_SERVERS) throw error
-      console.log(`      PostgreSQL is left out, there is none here: ${(error as Error).message}`)
-      this.skip()
-    }
+    await ctx.open()
   })
   beforeEach('look at what is there', function () {
     ctx.currentTest = this.currentTest
@@ -94,7 +91,7 @@ function register(ctx: Conformance): void {
   after('drop the databases', () => ctx.close())
 }
 
-/** The same on PostgreSQL as well. */
+/** The same, on PostgreSQL also when it is not asked for. */
 export function forEachDialectAndTypeorm(define: (ctx: Conformance) => void, majors = typeorms, isCore?: 'core'): void {
   forEachServerAndTypeorm(define, majors, isCore, dialectKinds)
 }
@@ -150,10 +147,6 @@ export class Conformance {
     return this.#server
   }
 
-  get hasServer(): boolean {
-    return this.#server !== undefined
-  }
-
   /** A plain connection, outside of the test's databases. */
   get outsider(): SqlClient {
     if (!this.#outsider) throw new Error('There is no outsider before the first test.')
@@ -164,6 +157,20 @@ export class Conformance {
   get address(): Pick<RunningServer, 'kind' | 'host' | 'port' | 'username' | 'password' | 'database'> {
     const { kind, host, port, username, password } = this.server
     return { kind, host, port, username, password, database: this.database }
+  }
+
+  /** A user who may do everything in the test's database, and nothing else. */
+  async createUser(name: string, password: string): Promise<void> {
+    if (this.isPostgres) {
+      await this.outsider.query(`CREATE ROLE ${name} LOGIN PASSWORD '${password}'`)
+      return
+    }
+    await this.outsider.query(`CREATE USER '${name}'@'%' IDENTIFIED BY '${password}'`)
+    await this.outsider.query(`GRANT ALL ON ${this.database}.* TO '${name}'@'%'`)
+  }
+
+  async dropUser(name: string): Promise<void> {
+    await this.outsider.query(this.sql(`DROP USER '${name}'@'%'`, `DROP ROLE ${name}`))
   }
 
   /** What the server knows the lock of that name as. */
@@ -190,9 +197,11 @@ export class Conformance {
 
   /** The case is not one of PostgreSQL: pending there, and listed with the reason when the run is over. */
   notOnPostgres(reason: string): void {
-    if (!this.isPostgres) return
-    leftOut.push(`${this.currentTest?.fullTitle()}: ${reason}`)
-    this.currentTest?.ctx?.skip()
+    if (!this.isPostgres || !this.currentTest) return
+    // Of what a worker of a parallel run knows of a test, its title is what gets to the report.
+    const needs = ` (needs MySQL or MariaDB: ${reason})`
+    if (!this.currentTest.title.endsWith(needs)) this.currentTest.title += needs
+    this.currentTest.ctx?.skip()
   }
 
   get isPostgres(): boolean {
@@ -340,7 +349,7 @@ export class Conformance {
       this.#outsider = await SqlClient.connect(this.server)
     }
     for (const name of [this.database, this.otherDatabase]) {
-      await this.outsider.query(`DROP DATABASE IF EXISTS ${name}${isPostgres ? ' WITH (FORCE)' : ''}`)
+      await this.outsider.dropDatabase(name)
     }
     await this.outsider.end()
   }

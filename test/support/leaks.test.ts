@@ -8,20 +8,21 @@ import {
   Resources,
   watchRejections,
 } from './leaks.js'
+import { advisoryKey } from './pg-client.js'
 import { randomName } from './random-name.js'
 import { rejection } from './rejection.js'
-import { connectRoot, serverKinds, sharedServer } from './servers.js'
+import { connectRoot, dialectKinds, sharedServer } from './servers.js'
 import { SqlClient } from './sql-client.js'
 
 /** The conformance suite is worth what these find. */
 describe('leak checks', () => {
-  for (const kind of serverKinds) {
+  for (const kind of dialectKinds) {
     it(`find locks, waits and connections on ${kind}`, async function () {
       this.timeout(600_000)
       const outsider = await connectRoot(kind)
       const database = randomName('nl')
       await outsider.query(`CREATE DATABASE ${database}`)
-      const clients = [0, 1].map(async () => SqlClient.connect(await sharedServer(kind), database))
+      const clients = [0, 1].map(async () => SqlClient.connect(await sharedServer(kind), database, false))
       const [holder, waiter] = (await Promise.all(clients)) as [SqlClient, SqlClient]
       await expectNoLocks(outsider, database)
       await holder.getLock('left')
@@ -30,15 +31,16 @@ describe('leak checks', () => {
         rejection(expectNoLocks(outsider, database)),
         rejection(expectNoConnections(outsider, database)),
       ])
-      expect(locks.message).to.include(`left (GRANTED, connection ${holder.id})`)
-      expect(locks.message).to.include(`left (PENDING, connection ${waiter.id})`)
-      expect(connections.message).to.include(`${holder.id} (Sleep`)
+      const key = kind === 'postgres' ? advisoryKey('left') : 'left'
+      expect(locks.message).to.include(`${key} (GRANTED, connection ${holder.id})`)
+      expect(locks.message).to.include(`${key} (PENDING, connection ${waiter.id})`)
+      expect(connections.message).to.include(`${holder.id} (${kind === 'postgres' ? 'idle' : 'Sleep'}`)
       await holder.end()
       expect(await waiting).to.equal(true)
       await waiter.end()
       await expectNoLocks(outsider, database)
       await expectNoConnections(outsider, database)
-      await outsider.query(`DROP DATABASE ${database}`)
+      await outsider.dropDatabase(database)
       await outsider.end()
     })
   }

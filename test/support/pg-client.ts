@@ -18,6 +18,8 @@ const PHRASES: readonly [RegExp, string][] = [
 /** An outsider on PostgreSQL, as SqlClient is one on MySQL. Keys may be given as MySQL has them: `namespace.name`. */
 export class PgClient {
   readonly #client: Client
+  /** The driver warns of whoever asks while another statement is under way. */
+  #last: Promise<unknown> = Promise.resolve()
 
   private constructor(
     client: Client,
@@ -26,14 +28,14 @@ export class PgClient {
     this.#client = client
   }
 
-  static async connect(address: SqlAddress, database: string): Promise<PgClient> {
+  static async connect(address: SqlAddress, database: string, isOutsider: boolean): Promise<PgClient> {
     const client = new Client({
       host: address.host,
       port: address.port,
       user: address.username,
       password: address.password,
       database,
-      application_name: OUTSIDER,
+      ...(isOutsider && { application_name: OUTSIDER }),
     })
     client.on('error', () => undefined) // a test may kill it; the next statement tells
     await client.connect()
@@ -46,8 +48,9 @@ export class PgClient {
     for (const [pattern, replacement] of PHRASES) text = text.replace(pattern, replacement)
     let count = 0
     text = text.replaceAll('?', () => `$${++count}`)
-    const { rows } = await this.#client.query(text, [...parameters])
-    return rows as Row[]
+    const result = this.#last.then(() => this.#client.query(text, [...parameters]))
+    this.#last = result.catch(() => undefined)
+    return (await result).rows as Row[]
   }
 
   async value(sql: string, parameters: readonly unknown[] = []): Promise<unknown> {
@@ -84,6 +87,10 @@ export class PgClient {
     await this.query(`SELECT pg_terminate_backend(${Number(connectionId)})`)
   }
 
+  async cancel(connectionId: string): Promise<void> {
+    await this.query(`SELECT pg_cancel_backend(${Number(connectionId)})`)
+  }
+
   async connectionsOf(database: string): Promise<ProcessRow[]> {
     return this.query<ProcessRow>(
       `SELECT pid::text AS id, datname AS "database", state AS command, query AS statement
@@ -96,7 +103,7 @@ export class PgClient {
   async userLocksOf(database: string): Promise<UserLockRow[]> {
     return this.query<UserLockRow>(
       `SELECT ((l.classid::bigint << 32) | l.objid::bigint)::text AS key, l.pid::text AS "connectionId",
-         CASE WHEN l.granted THEN 'GRANTED' ELSE 'PENDING' END AS status
+         CASE WHEN l.granted THEN 'GRANTED' ELSE 'PENDING' END AS status, l.objsubid = 2 AS "isMark"
        FROM pg_locks l JOIN pg_stat_activity a ON a.pid = l.pid
        WHERE l.locktype = 'advisory' AND a.datname = ? AND ${NOT_OUTSIDERS}`,
       [database],
@@ -112,13 +119,17 @@ export class PgClient {
     return { statements: Number(row!.last), connections: Number(row!.connections) }
   }
 
+  async dropDatabase(name: string): Promise<void> {
+    await this.query(`DROP DATABASE IF EXISTS ${name} WITH (FORCE)`)
+  }
+
   async end(): Promise<void> {
     await this.#client.end().catch(() => undefined)
   }
 }
 
 /** A key as the library shows it, or in the words of the other servers. */
-function advisoryKey(key: string): string {
+export function advisoryKey(key: string): string {
   if (/^-?\d+$/.test(key)) return key
   const [, namespace, name] = /^([^.]+)\.(.+)$/s.exec(key) ?? []
   return (namespace === undefined ? postgresKeyFor(false, key) : postgresKeyFor(namespace, name!)).toString()

@@ -10,12 +10,17 @@ const wanted = (process.env.NAMED_LOCK_TEST_SERVERS ?? 'mysql,mariadb,memory').s
 export const serverKinds: readonly ServerKind[] = parseKinds(wanted.filter((kind) => kind !== 'memory'))
 
 /**
- * Those that the conformance and transaction tests are about: PostgreSQL, too. The tests that speak MySQL's own language (faults in
- * its statements, its errors) leave it out unless it is asked for.
+ * Those that all tests of the dialects are about, and the strongest of the others: PostgreSQL, too. What is left of them runs on it
+ * when it is asked for: on every server it would take longer than a run may.
  */
 export const dialectKinds: readonly ServerKind[] = process.env.NAMED_LOCK_TEST_SERVERS
   ? serverKinds
   : [...serverKinds, 'postgres']
+
+/** Those of MySQL's family that are wanted; MySQL where none is. */
+export const mysqlKinds: readonly ServerKind[] = serverKinds.some((kind) => kind !== 'postgres')
+  ? serverKinds.filter((kind) => kind !== 'postgres')
+  : ['mysql']
 
 /** Whether the conformance tests also run over the locks in memory of `typeorm-named-lock/testing`. */
 export const isMemoryWanted = wanted.includes('memory')

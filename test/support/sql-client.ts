@@ -22,6 +22,8 @@ export interface UserLockRow {
   readonly key: string
   readonly connectionId: string
   readonly status: 'GRANTED' | 'PENDING'
+  /** The library's own: a polling mark. */
+  readonly isMark: boolean
 }
 
 /** An outsider: a plain connection that knows nothing of the library. */
@@ -36,10 +38,11 @@ export class SqlClient {
     this.#connection = connection
   }
 
-  static async connect(address: SqlAddress, database?: string): Promise<SqlClient> {
+  /** `isOutsider`: tells it from the connections of the library, where those are looked for. */
+  static async connect(address: SqlAddress, database?: string, isOutsider = true): Promise<SqlClient> {
     if (address.kind === 'postgres') {
       // The same for those who use it; locks are those of one database there.
-      return (await PgClient.connect(address, database ?? address.database ?? '')) as unknown as SqlClient
+      return (await PgClient.connect(address, database ?? address.database ?? '', isOutsider)) as unknown as SqlClient
     }
     const connection = await createConnection({
       host: address.host,
@@ -83,6 +86,11 @@ export class SqlClient {
     await this.query(`KILL ${Number(connectionId)}`)
   }
 
+  /** Ends the statement that a connection runs, and nothing else. */
+  async cancel(connectionId: string): Promise<void> {
+    await this.query(`KILL QUERY ${Number(connectionId)}`)
+  }
+
   /** The connections that use a database, except this one. */
   async connectionsOf(database: string): Promise<ProcessRow[]> {
     return this.query<ProcessRow>(
@@ -94,12 +102,13 @@ export class SqlClient {
 
   /** The named locks that connections of a database hold or wait for. */
   async userLocksOf(database: string): Promise<UserLockRow[]> {
-    return this.query<UserLockRow>(
+    const rows = await this.query<Omit<UserLockRow, 'isMark'>>(
       `SELECT l.OBJECT_NAME AS \`key\`, CAST(t.PROCESSLIST_ID AS CHAR) AS connectionId, l.LOCK_STATUS AS status
        FROM performance_schema.metadata_locks l JOIN performance_schema.threads t ON t.THREAD_ID = l.OWNER_THREAD_ID
        WHERE l.OBJECT_TYPE = 'USER LEVEL LOCK' AND t.PROCESSLIST_DB = ?`,
       [database],
     )
+    return rows.map((row) => ({ ...row, isMark: row.key.startsWith('_polling') }))
   }
 
   /** How many statements the server has executed for anybody, and how many connections it has accepted. */
@@ -109,6 +118,10 @@ export class SqlClient {
     )
     const value = (name: string) => Number(rows.find((row) => row.Variable_name === name)?.Value)
     return { statements: value('Questions'), connections: value('Connections') }
+  }
+
+  async dropDatabase(name: string): Promise<void> {
+    await this.query(`DROP DATABASE IF EXISTS ${name}`)
   }
 
   async end(): Promise<void> {

@@ -68,12 +68,21 @@ export function poolOf(dataSource: DataSource): RawPool {
 interface PgPool {
   on(event: 'connect', listener: (connection: RawConnection) => void): void
   readonly totalCount: number
+  readonly options: { host: string; user: string }
   readonly idleCount: number
   readonly _clients: readonly RawConnection[]
 }
 
 function pgPoolOf(dataSource: DataSource): PgPool | undefined {
   return (dataSource.driver as unknown as { master?: PgPool } | undefined)?.master
+}
+
+/** What new connections of its pool are opened with; it may be changed. */
+export function loginOf(dataSource: DataSource): { host: string; user: string } {
+  const pg = pgPoolOf(dataSource)
+  if (pg) return pg.options
+  return (poolOf(dataSource) as unknown as { config: { connectionConfig: { host: string; user: string } } }).config
+    .connectionConfig
 }
 
 /** Calls `listener` with every connection that the pool opens from now on. */

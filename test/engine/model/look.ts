@@ -1,12 +1,5 @@
-import { connectionsIn } from '../../support/typeorms.js'
-import { GRACE, type World } from './world.js'
-
-interface Row {
-  readonly key: string
-  readonly id: string
-  readonly database: string | null
-  readonly status: string
-}
+import { connectionsIn, idOf } from '../../support/typeorms.js'
+import { GRACE, type LockRow, type World } from './world.js'
 
 /** Compares the server with what the model knows. What looks wrong may be on its way: it counts when it stays so. */
 export class Look {
@@ -24,15 +17,15 @@ export class Look {
       .filter((one) => one.name && !one.busy)
       .map((one) => [one, one.name] as const)
     const askedAt = performance.now()
-    const rows = await this.#locks()
-    const granted = new Map(rows.filter((row) => row.status === 'GRANTED').map((row) => [row.key, row]))
+    const rows = await world.locks()
+    const granted = new Map(rows.filter((row) => row.status === 'GRANTED' && !row.isMark).map((row) => [row.key, row]))
 
     for (const call of heldBefore) {
       if (call.state !== 'held' || !call.lock?.isHeld || call.side.disturbedAt > askedAt - GRACE) continue
       if (call.side.closing || call.locks !== call.side.locks) continue
       for (const name of call.names) {
         const row = granted.get(world.keyOf(name))
-        if (row?.database === call.side.database) continue
+        if (row?.home === call.side.home) continue
         const holder = row ? `connection ${row.id} has it` : 'nobody has it'
         world.violation(`#${call.id} (${call.side.name}) believes in '${name}', but on the server ${holder}`)
       }
@@ -51,13 +44,13 @@ export class Look {
 
   /** Nobody has or wants a lock: the server must agree, and the pools too. */
   async atRest(): Promise<string | undefined> {
-    const rows = await this.#locks()
+    const rows = await this.#world.locks()
     if (rows.length > 0) return `locks: ${rows.map((row) => `${row.key} ${row.status} ${row.id}`).join(', ')}`
-    for (const { name, database } of this.#world.sides) {
-      const onServer = (await this.#world.looker.connectionsOf(database)).map(({ id }) => id).sort()
+    for (const { name, home } of this.#world.sides) {
+      const onServer = (await this.#world.connectionsOf(home)).map(({ id }) => id).sort()
       const inPool = this.#world.sides
-        .filter((side) => side.database === database)
-        .flatMap((side) => connectionsIn(side.dataSource).map(({ threadId }) => String(threadId)))
+        .filter((side) => side.home === home)
+        .flatMap((side) => connectionsIn(side.dataSource).map(idOf))
       const known = [...new Set(inPool)].sort()
       if (onServer.join() !== known.join())
         return `connections of ${name}: ${onServer.join()} on the server, ${known.join()} in the pool`
@@ -65,7 +58,7 @@ export class Look {
     return undefined
   }
 
-  #lookAt(name: string, row: Row | undefined, wrong: Set<string>): void {
+  #lookAt(name: string, row: LockRow | undefined, wrong: Set<string>): void {
     const world = this.#world
     const pending = world.pending(name)
     const now = performance.now()
@@ -80,16 +73,16 @@ export class Look {
       if (stranger.name !== name && !stranger.busy) wrong.add(`a stranger has '${name}' and does not know it`)
       return
     }
-    const holder = [...world.holdersOf(name)].find((call) => call.side.database === row.database)
-    const partly = pending.find((call) => call.names.length > 1 && call.side.database === row.database)
+    const holder = [...world.holdersOf(name)].find((call) => call.side.home === row.home)
+    const partly = pending.find((call) => call.names.length > 1 && call.side.home === row.home)
     if (!holder && !partly) wrong.add(`connection ${row.id} has '${name}', and no handle owns it`)
   }
 
-  #lookAtMark(row: Row, wrong: Set<string>): void {
-    if (!row.key.startsWith('_polling')) return
+  #lookAtMark(row: LockRow, wrong: Set<string>): void {
+    if (!row.isMark) return
     const world = this.#world
-    const name = world.names.find((one) => row.key.startsWith(`_polling.${world.keyOf(one)}~`))
-    const polls = name && world.pending(name).some((call) => call.side.database === row.database)
+    const name = world.names.find((one) => world.isMarkOf(one, row))
+    const polls = name && world.pending(name).some((call) => call.side.home === row.home)
     if (!polls) wrong.add(`connection ${row.id} has the mark ${row.key}, and nobody polls`)
   }
 
@@ -110,15 +103,5 @@ export class Look {
       const late = now - call.startedAt - Math.max(call.timeout, call.what === 'try' ? 3_000 : 0)
       if (late > 700) this.#world.violation(`#${call.id} is ${Math.round(late)} ms late`)
     }
-  }
-
-  #locks(): Promise<Row[]> {
-    const { looker, ctx } = this.#world
-    return looker.query<Row>(
-      `SELECT l.OBJECT_NAME AS \`key\`, CAST(t.PROCESSLIST_ID AS CHAR) AS id, t.PROCESSLIST_DB AS \`database\`, l.LOCK_STATUS AS status
-       FROM performance_schema.metadata_locks l JOIN performance_schema.threads t ON t.THREAD_ID = l.OWNER_THREAD_ID
-       WHERE l.OBJECT_TYPE = 'USER LEVEL LOCK' AND (l.OBJECT_NAME LIKE ? OR l.OBJECT_NAME LIKE ?)`,
-      [`${ctx.database}.%`, `\\_polling.${ctx.database}.%`],
-    )
   }
 }

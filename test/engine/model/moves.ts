@@ -1,5 +1,6 @@
 import { expect } from 'chai'
 import { NamedLockReentrancyError, NamedLockService } from '../../../src/index.js'
+import { leftOnConnection } from '../left-on-connection.js'
 import { begin, granted, letGo, release, type CallPlan } from './calls.js'
 import type { Random } from './random.js'
 import type { Call, Side, World } from './world.js'
@@ -229,10 +230,11 @@ export function strangerReleases(world: World, stranger: World['strangers'][numb
 /** The application uses the pool: no connection that it gets may have a lock on it. */
 export function application(world: World, side: Side): Promise<void> {
   const before = performance.now()
-  return side.dataSource.query('SELECT CONNECTION_ID() AS id, RELEASE_ALL_LOCKS() AS locks, @@wait_timeout AS w').then(
+  return side.dataSource.query(leftOnConnection(world.ctx)).then(
     ([row]: { id: string; locks: string; w: string }[]) => {
       if (Number(row?.locks) > 0) world.violation(`connection ${row?.id} came out of the pool with ${row?.locks} locks`)
-      if (Number(row?.w) < 1_000) world.violation(`connection ${row?.id} came with a wait_timeout of ${row?.w}`)
+      if (Number(row?.w) > 0 && Number(row?.w) < 1_000)
+        world.violation(`connection ${row?.id} came with a wait_timeout of ${row?.w}`)
     },
     (error: unknown) => {
       if (side.disturbedAt < before - 1_000) world.violation(`the application: ${String(error)}`)
@@ -241,18 +243,18 @@ export function application(world: World, side: Side): Promise<void> {
 }
 
 function kill(world: World, random: Random, side: Side, statementOnly: boolean): void {
-  void world.looker
-    .connectionsOf(side.database)
+  void world
+    .connectionsOf(side.home)
     .then(async (connections) => {
       const connection = random.pick(connections)
       if (!connection) return
-      world.disturb(side.database)
+      world.disturb(side.home)
       world.note(`${statementOnly ? 'killQuery' : 'kill'} ${connection.id} of ${side.name}: ${connection.statement}`)
-      if (statementOnly) await world.looker.query(`KILL QUERY ${Number(connection.id)}`)
+      if (statementOnly) await world.looker.cancel(connection.id)
       else await world.looker.kill(connection.id)
     })
     .catch(() => undefined) // it has ended by itself
-    .finally(() => world.disturb(side.database))
+    .finally(() => world.disturb(side.home))
 }
 
 async function close(world: World, side: Side): Promise<void> {

@@ -1,14 +1,16 @@
 import { NamedLockService, type NamedLock, type NamedLockServiceOptions } from '../../../src/index.js'
 import type { Conformance } from '../../support/conformance.js'
-import type { SqlClient } from '../../support/sql-client.js'
+import type { ProcessRow, SqlClient } from '../../support/sql-client.js'
 import type { DataSource } from '../../support/typeorms.js'
+import { PostgresDialect } from '../../../src/dialect/postgres.js'
 import { hookStatements } from '../statement-hook.js'
 
 /** One service with its DataSource: who takes part in the model. */
 export interface Side {
   readonly name: string
   readonly dataSource: DataSource
-  readonly database: string
+  /** What the server tells the connections of a DataSource by: their database, or on PostgreSQL, where locks are those of one, their name. */
+  readonly home: string
   readonly options: NamedLockServiceOptions
   locks: NamedLockService
   closing: boolean
@@ -46,6 +48,24 @@ export interface Stranger {
   busy: boolean
 }
 
+/** A lock on the server. */
+export interface LockRow {
+  readonly key: string
+  readonly id: string
+  readonly home: string | null
+  readonly status: string
+  readonly isMark: boolean
+}
+
+const MYSQL_LOCKS = `SELECT l.OBJECT_NAME AS \`key\`, CAST(t.PROCESSLIST_ID AS CHAR) AS id, t.PROCESSLIST_DB AS home, l.LOCK_STATUS AS status
+FROM performance_schema.metadata_locks l JOIN performance_schema.threads t ON t.THREAD_ID = l.OWNER_THREAD_ID
+WHERE l.OBJECT_TYPE = 'USER LEVEL LOCK' AND (l.OBJECT_NAME LIKE ? OR l.OBJECT_NAME LIKE ?)`
+
+const POSTGRES_LOCKS = `SELECT ((l.classid::bigint << 32) | l.objid::bigint)::text AS key, l.pid::text AS id, a.application_name AS home,
+  CASE WHEN l.granted THEN 'GRANTED' ELSE 'PENDING' END AS status, l.objsubid = 2 AS "isMark"
+FROM pg_locks l JOIN pg_stat_activity a ON a.pid = l.pid
+WHERE l.locktype = 'advisory' AND a.datname = current_database() AND l.mode = 'ExclusiveLock'`
+
 /** How long something may look wrong: what is on its way between client and server, and back-off after a disturbance. */
 export const GRACE = 2_000
 
@@ -68,15 +88,10 @@ export class World {
     readonly looker: SqlClient,
   ) {}
 
-  async addSide(
-    name: string,
-    options: NamedLockServiceOptions,
-    dataSource: DataSource,
-    database: string,
-  ): Promise<void> {
+  async addSide(name: string, options: NamedLockServiceOptions, dataSource: DataSource, home: string): Promise<void> {
     const all = { namespace: this.ctx.database, closeTimeout: 200, ...options }
     const locks = await this.ctx.service(all, dataSource)
-    this.sides.push({ name, dataSource, database, options: all, locks, closing: false, disturbedAt: -Infinity })
+    this.sides.push({ name, dataSource, home, options: all, locks, closing: false, disturbedAt: -Infinity })
   }
 
   async addStranger(): Promise<void> {
@@ -84,7 +99,35 @@ export class World {
   }
 
   keyOf(name: string): string {
-    return `${this.ctx.database}.${name}`
+    return this.ctx.keyOf(name)
+  }
+
+  /** The connections of a home. */
+  async connectionsOf(home: string): Promise<ProcessRow[]> {
+    if (!this.ctx.isPostgres) return this.looker.connectionsOf(home)
+    return this.looker.query<ProcessRow>(
+      'SELECT pid::text AS id, query AS statement FROM pg_stat_activity WHERE datname = current_database() AND application_name = ?',
+      [home],
+    )
+  }
+
+  /** The locks of the model, and the marks that belong to them. */
+  async locks(): Promise<LockRow[]> {
+    const { ctx, looker } = this
+    if (!ctx.isPostgres) {
+      const rows = await looker.query<Omit<LockRow, 'isMark'>>(MYSQL_LOCKS, [
+        `${ctx.database}.%`,
+        `\\_polling.${ctx.database}.%`,
+      ])
+      return rows.map((row) => ({ ...row, isMark: row.key.startsWith('_polling') }))
+    }
+    return looker.query<LockRow>(POSTGRES_LOCKS)
+  }
+
+  /** Whether the mark is that of the name. */
+  isMarkOf(name: string, { key }: LockRow): boolean {
+    if (this.ctx.isPostgres) return new PostgresDialect().markLiteral(this.keyOf(name)) === `m${key}`
+    return key.startsWith(`_polling.${this.keyOf(name)}~`)
   }
 
   /** Keeps the last statements of a DataSource, for the report of a failure. */
@@ -134,8 +177,8 @@ export class World {
     return [...this.calls].filter((call) => call.state === 'held')
   }
 
-  disturb(database: string): void {
-    for (const side of this.sides) if (side.database === database) side.disturbedAt = performance.now()
+  disturb(home: string): void {
+    for (const side of this.sides) if (side.home === home) side.disturbedAt = performance.now()
   }
 }
 
