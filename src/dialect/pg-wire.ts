@@ -1,5 +1,6 @@
 import { connect } from 'node:net'
 import type { PreparedStatement, RawCallback, RawConnection } from '../session/connection.js'
+import { PgStatement, type Bound, type PgConnection } from './pg-statement.js'
 
 /** What is used of pg's Client. */
 export interface PgClient {
@@ -17,7 +18,10 @@ export interface PgClient {
   readonly processID?: number | null
   readonly secretKey?: unknown
   readonly connectionParameters?: { readonly query_timeout?: unknown }
-  readonly connection?: { readonly stream?: { destroy(): void } }
+  /** Not every client has one: pg-native does all by itself. */
+  readonly connection?: Partial<PgConnection>
+  /** It sends statements before the answers to others are in, and then takes no statements but its own. */
+  readonly pipeline?: unknown
 }
 
 interface PgResult {
@@ -25,7 +29,7 @@ interface PgResult {
   readonly fields?: readonly unknown[]
 }
 
-type Statement = string | { sql: string; rowsAsArray: true }
+type Statement = string | { sql: string; rowsAsArray: true } | { sql: string; bound: Bound }
 
 /** setTimeout's longest delay: pg takes it instead of its own limit, and 0 not. */
 const NEVER = 2_147_483_647
@@ -37,16 +41,22 @@ const NEVER = 2_147_483_647
 export class PgWire implements RawConnection {
   readonly #client: PgClient
   readonly #waiting: [Statement, RawCallback][] = []
-  readonly #hasLimit: boolean
+  readonly #limit: number | undefined
+  readonly #takesOurs: boolean
   #isBusy = false
   #prepared = 0
 
   constructor(client: PgClient) {
     this.#client = client
-    this.#hasLimit = Boolean(client.connectionParameters?.query_timeout)
+    this.#limit = client.connectionParameters?.query_timeout ? NEVER : undefined
+    this.#takesOurs = typeof client.connection?.bind === 'function' && !client.pipeline
   }
 
-  query(statement: Statement, callback: RawCallback): void {
+  query(statement: string | { sql: string; rowsAsArray: true }, callback: RawCallback): void {
+    this.#queue(statement, callback)
+  }
+
+  #queue(statement: Statement, callback: RawCallback): void {
     if (this.#isBusy) this.#waiting.push([statement, callback])
     else this.#send(statement, callback)
   }
@@ -68,7 +78,10 @@ export class PgWire implements RawConnection {
         return
       }
       callback(null, {
-        execute: ([parameter], answered) => this.query(`EXECUTE ${name}('${String(parameter)}')`, answered),
+        execute: ([parameter], answered) => {
+          const value = String(parameter)
+          this.#queue({ sql: `EXECUTE ${name}('${value}')`, bound: { statement: name, values: [value] } }, answered)
+        },
         close: () => this.query(`DEALLOCATE ${name}`, () => {}),
       })
     })
@@ -84,10 +97,14 @@ export class PgWire implements RawConnection {
     })
   }
 
-  #config(statement: Statement): string | object {
-    const limit = this.#hasLimit ? { query_timeout: NEVER } : undefined
-    if (typeof statement === 'string') return limit ? { text: statement, ...limit } : statement
-    return { text: statement.sql, rowMode: 'array', ...limit }
+  #config(statement: Statement): object {
+    const isPlain = typeof statement === 'string'
+    const text = isPlain ? statement : statement.sql
+    if (isPlain || 'bound' in statement) {
+      if (this.#takesOurs) return new PgStatement(text, isPlain ? undefined : statement.bound, this.#limit)
+      return { text, query_timeout: this.#limit }
+    }
+    return { text, rowMode: 'array', query_timeout: this.#limit }
   }
 }
 

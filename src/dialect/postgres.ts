@@ -105,7 +105,8 @@ export class PostgresDialect implements Dialect {
   }
 
   readBatch(rows: unknown): (string | undefined)[] {
-    return singleValue(rows)?.split(',') ?? []
+    const answers = singleValue(rows)
+    return answers === undefined ? [] : answers.length === 1 ? [answers] : answers.split(',')
   }
 
   /**
