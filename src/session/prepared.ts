@@ -4,6 +4,9 @@ import type { PreparedStatement, RawCallback, RawConnection } from './connection
 /** After how many requests in one statement each it pays to let the server read the statement once and for all. */
 const WORTHWHILE = 16
 
+/** How many parameters are kept at hand. */
+const REMEMBERED = 1_000
+
 type Kind = 'take' | 'give'
 
 /**
@@ -17,8 +20,8 @@ export class Prepared {
   readonly #statements: Partial<Record<Kind, PreparedStatement>> = {}
   /** How many more plain statements there are before it begins; Infinity when there is nothing to be had. */
   #left: number
-  #literal: string | undefined
-  #parameter: string | undefined
+  /** Names tend to come again: their parameters are not worked out anew each time. */
+  readonly #parameters = new Map<string, string>()
 
   constructor(connection: RawConnection, requests: PreparedRequests | undefined) {
     this.#connection = connection
@@ -33,13 +36,9 @@ export class Prepared {
       if (--this.#left === 0) this.#prepareAll()
       return false
     }
-    if (literal !== this.#literal) {
-      // What is taken is given back soon.
-      this.#literal = literal
-      this.#parameter = this.#requests?.parameter(literal)
-    }
-    if (this.#parameter === undefined) return false
-    statement.execute([this.#parameter], callback)
+    const parameter = this.#parameters.get(literal) ?? this.#parameterFor(literal)
+    if (parameter === undefined) return false
+    statement.execute([parameter], callback)
     return true
   }
 
@@ -50,6 +49,14 @@ export class Prepared {
       this.#statements[kind]?.close()
       delete this.#statements[kind]
     }
+  }
+
+  #parameterFor(literal: string): string | undefined {
+    const parameter = this.#requests?.parameter(literal)
+    if (parameter === undefined) return undefined
+    if (this.#parameters.size >= REMEMBERED) this.#parameters.clear()
+    this.#parameters.set(literal, parameter)
+    return parameter
   }
 
   #prepareAll(): void {

@@ -157,12 +157,12 @@ export class Session {
 
   /** What is to be called with the answer to a statement that is sent now; undefined when the session is dead, and that was told. */
   #sending(callback: RawCallback): RawCallback | undefined {
-    if (!this.isAlive) {
-      callback(this.#lostError as Error)
-      return undefined
-    }
     const sentAt = performance.now()
     const sentAtWall = Date.now()
+    if (this.#lostError || (this.#isPast(sentAt, sentAtWall) && !this.isAlive)) {
+      callback(this.#lostError as unknown as Error)
+      return undefined
+    }
     this.lastUsed = sentAt
     this.#pending.add(callback)
     return (error, rows) => {
@@ -276,13 +276,13 @@ export class Session {
     this.#aliveAtWall = wall
   }
 
-  #isPast(now: number): boolean {
-    return this.#working === 0 && this.#silence(now) >= this.#lease
+  #isPast(now: number, wall = Date.now()): boolean {
+    return this.#working === 0 && this.#silence(now, wall) >= this.#lease
   }
 
   /** Where the machine was suspended only the wall clock knows how long; when that is set back it decides nothing. */
-  #silence(now: number): number {
-    return Math.max(now - this.#aliveAt, Date.now() - this.#aliveAtWall)
+  #silence(now: number, wall = Date.now()): number {
+    return Math.max(now - this.#aliveAt, wall - this.#aliveAtWall)
   }
 
   /** One timer for both: the next keepalive, and the deadline when one is under way. */
