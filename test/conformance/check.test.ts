@@ -1,4 +1,6 @@
 import { expect } from 'chai'
+import { rm, writeFile } from 'node:fs/promises'
+import path from 'node:path'
 import type { Finding } from '../../src/index.js'
 import { cli } from '../support/cli.js'
 import { forEachOwnServer, forEachDialectAndTypeorm } from '../support/conformance.js'
@@ -30,23 +32,29 @@ describe('check', () => {
     })
 
     it('finds missing grants, and says which', async () => {
-      ctx.notOnPostgres('everybody may see the locks')
-      const user = ctx.database
-      await ctx.outsider.query(`CREATE USER '${user}'@'%' IDENTIFIED BY 'weak'`)
-      await ctx.outsider.query(`GRANT ALL ON ${ctx.database}.* TO '${user}'@'%'`)
+      const user = `${ctx.database}_weak`
+      await ctx.createUser(user, 'weak')
       const weak = makeDataSource(ctx.typeorm, { ...ctx.address, username: user, password: 'weak' })
       await weak.initialize()
       try {
         const locks = await ctx.service({}, weak)
         const findings = await locks.check()
-        expect(codes(findings)).to.deep.equal(['MISSING_GRANT_LIST', 'MISSING_GRANT_KILL'])
-        expect(findings[0]!.remedy).to.equal(`GRANT SELECT ON performance_schema.* TO '${user}'@'%'`)
-        await ctx.outsider.query(findings[0]!.remedy)
-        expect(codes(await locks.check())).to.deep.equal(['MISSING_GRANT_KILL'])
+        if (ctx.isPostgres) {
+          // Everybody may see the locks there.
+          expect(codes(findings)).to.deep.equal(['MISSING_GRANT_KILL'])
+          expect(findings[0]!.remedy).to.match(/GRANT pg_signal_backend/)
+          await ctx.outsider.query(`GRANT pg_signal_backend TO ${user}`)
+          expect(codes(await locks.check())).to.deep.equal([])
+        } else {
+          expect(codes(findings)).to.deep.equal(['MISSING_GRANT_LIST', 'MISSING_GRANT_KILL'])
+          expect(findings[0]!.remedy).to.equal(`GRANT SELECT ON performance_schema.* TO '${user}'@'%'`)
+          await ctx.outsider.query(findings[0]!.remedy)
+          expect(codes(await locks.check())).to.deep.equal(['MISSING_GRANT_KILL'])
+        }
         await locks.close()
       } finally {
         await weak.destroy()
-        await ctx.outsider.query(`DROP USER '${user}'@'%'`)
+        await ctx.dropUser(user)
       }
     })
   })
@@ -76,5 +84,33 @@ describe('check, a server with flaws', function () {
       })
     },
     ['--log-bin=binlog', '--server-id=7', '--binlog-format=STATEMENT'],
+  )
+
+  forEachOwnServer(
+    (ctx) => {
+      it('finds a small table of locks, and that it is a hot standby', async function () {
+        const url = ctx.server.url.replace(/[^/]*$/, ctx.database)
+        const warned = await cli('check', '--url', url)
+        expect([warned.code, warned.stdout.split('\n')[0]]).to.deep.equal([1, 'WARNING  LOCK_TABLE_SMALL'])
+        if (ctx.server.dataDir === undefined) {
+          this.test!.title += ' (needs the files of the server)'
+          this.skip()
+        }
+        // What tells the server at its next start that it is one.
+        const signal = path.join(ctx.server.dataDir, 'standby.signal')
+        await writeFile(signal, '')
+        await ctx.server.restart()
+        try {
+          const failed = await cli('check', '--json', '--url', url)
+          const found = codes(JSON.parse(failed.stdout) as Finding[])
+          expect([failed.code, found]).to.deep.equal([2, ['SERVER_READ_ONLY', 'LOCK_TABLE_SMALL']])
+        } finally {
+          await rm(signal)
+          await ctx.server.restart()
+          await ctx.reconnectOutsider()
+        }
+      })
+    },
+    (kind) => (kind === 'postgres' ? ['-c', 'max_locks_per_transaction=10', '-c', 'max_connections=40'] : undefined),
   )
 })
