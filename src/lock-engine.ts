@@ -16,7 +16,7 @@ import { DedicatedSource } from './session/dedicated-source.js'
 import { Sessions } from './session/sessions.js'
 import { defaultCall, readCallOptions, readServiceOptions, type CallSettings, type Settings } from './settings.js'
 import { namesOf, Targets, type Target } from './targets.js'
-import { reentrancyRefused, refuseInsideTransaction } from './transaction/checks.js'
+import { reentrancyRefused, refuseInsideTransaction, refuseUpgrade } from './transaction/checks.js'
 import { watchTransactions } from './transaction/foreign-transactions.js'
 import { Transactions, type TransactionsHost, type TransactionWork } from './transaction/transactions.js'
 import { timeoutError } from './timeout-error.js'
@@ -165,10 +165,9 @@ export class LockEngine {
   ): Promise<HeldLock | Claim> {
     this.#closing.check()
     const around = currentScope()
-    const isPlain = !call.exactName && !call.shared
-    if (!isPlain || around || typeof names !== 'string') return this.#obtainAll(names, call, isScoped, around, source)
+    if (call.exactName || around || typeof names !== 'string') return this.#obtainAll(names, call, isScoped, around, source)
     // By far the most calls: one name, outside of every scope. The same as below, without what they have no need of.
-    const target = this.#targets.of(names, false)
+    const target = this.#targets.of(names, false, call.shared)
     call.signal?.throwIfAborted()
     if (isScoped) this.#guardTransaction(names)
     const scope = isScoped ? new LockScope(undefined, this.#dataSource, [target.exclusionKey]) : undefined
@@ -229,7 +228,10 @@ export class LockEngine {
     return new Promise((resolve, reject) => {
       const isTry = call.timeout === 0
       const claim: Claim = new Claim(
-        this.#slots.slotFor(target.exclusionKey, target.literal),
+        // Readers with connections of their own share the lock by way of the server.
+        target.isShared && source
+          ? this.#slots.slotBeside(target.exclusionKey, target.literal)
+          : this.#slots.slotFor(target.exclusionKey, target.literal),
         target,
         startedAt,
         startedAt + (isTry ? PATIENCE : call.timeout),
@@ -296,6 +298,7 @@ export class LockEngine {
       }
       const claim = claimIn(scope, exclusionKey)
       if (!claim?.isHeld) throw lostIn(scope, name)
+      if (!call.shared) refuseUpgrade(claim.target)
       held ??= new Map()
       held.set(exclusionKey, claim)
     }
@@ -320,10 +323,9 @@ export class LockEngine {
   }
 
   async #targetsOf(names: LockNames, call: CallSettings): Promise<readonly Target[]> {
-    if (call.shared) throw this.#sharedRefused()
     if (call.exactName && !this.#sessions.isDialectSure)
       await this.inspector.inTime(this.#sessions.sureDialect(), call.timeout, call.signal)
-    const targets = this.#targets.ofAll(names, call.exactName)
+    const targets = this.#targets.ofAll(names, call.exactName, call.shared)
     call.signal?.throwIfAborted()
     return targets
   }
@@ -351,12 +353,6 @@ export class LockEngine {
       sessionLost: (session, error) => this.#slots.sessionLost(session, error),
       released: this.#onReleased,
     }
-  }
-
-  #sharedRefused(): Error {
-    return new NamedLockConfigurationError(
-      `shared: ${this.#sessions.dialect.server} has no reader locks; leave the option out for an ordinary lock.`,
-    )
   }
 }
 

@@ -1,5 +1,5 @@
 import type { DataSourceLike } from './data-source-like.js'
-import { InvalidLockNameError } from './errors.js'
+import { InvalidLockNameError, NamedLockConfigurationError } from './errors.js'
 import { checkName } from './lock-name.js'
 import type { LockName, LockNames } from './options.js'
 import { databaseOf } from './session/driver.js'
@@ -14,6 +14,8 @@ export interface Target {
   readonly literal: string
   /** What excludes whom in this process. */
   readonly exclusionKey: string
+  /** For readers: held by many together. */
+  readonly isShared?: true | undefined
 }
 
 /** How many names keep their key at hand. */
@@ -34,7 +36,12 @@ export class Targets {
   }
 
   /** Without `exactName`, and with it once the server is known. */
-  of(name: LockName, exactName: boolean): Target {
+  of(name: LockName, exactName: boolean, isShared = false): Target {
+    const target = this.#alone(name, exactName)
+    return isShared ? this.#shared(target) : target
+  }
+
+  #alone(name: LockName, exactName: boolean): Target {
     const { dialect } = this.#sessions
     if (exactName) {
       const key = dialect.exactKey(name)
@@ -72,10 +79,10 @@ export class Targets {
   }
 
   /** All names of a call, in the one order in which everybody takes them; a name given twice is one. */
-  ofAll(names: LockNames, exactName: boolean): readonly Target[] {
-    if (!isSeveral(names)) return [this.of(names, exactName)]
+  ofAll(names: LockNames, exactName: boolean, isShared: boolean): readonly Target[] {
+    if (!isSeveral(names)) return [this.of(names, exactName, isShared)]
     if (names.length === 0) throw new InvalidLockNameError('No name was given: the list of names is empty.')
-    const targets = names.map((name) => this.of(name, exactName))
+    const targets = names.map((name) => this.of(name, exactName, isShared))
     if (targets.length === 1) return targets
     const byKey = new Map<string, Target>()
     for (const target of targets) {
@@ -88,6 +95,15 @@ export class Targets {
       byKey.set(target.exclusionKey, target)
     }
     return [...byKey.values()].sort((a, b) => (a.exclusionKey < b.exclusionKey ? -1 : 1))
+  }
+
+  #shared(target: Target): Target {
+    const { dialect } = this.#sessions
+    const literal = dialect.sharedLiteral?.(target.literal)
+    if (literal !== undefined) return { ...target, literal, isShared: true }
+    throw new NamedLockConfigurationError(
+      `shared: ${dialect.server} has no reader locks; leave the option out for an ordinary lock.`,
+    )
   }
 
   #space(): string | false {

@@ -37,6 +37,8 @@ export interface WithNamedLockOptions<M extends AsyncMethod = AsyncMethod, This 
     | undefined
   /** A call from inside a scope that holds the lock already is counted instead of being a NamedLockReentrancyError. Default false. */
   reentrant?: boolean | undefined
+  /** A reader lock, where the server has them (PostgreSQL): calls with it run together, those without it alone. Default false. */
+  shared?: boolean | undefined
   /**
    * Runs the method in a transaction on the lock's own connection: the lock ends after the COMMIT. The transaction's
    * EntityManager is `NamedLock.current()!.manager` while the method runs; `this.manager` of a repository is not part of it.

@@ -19,6 +19,7 @@ export interface DecoratorSettings {
   readonly callOptions: {
     readonly timeout: number | undefined
     readonly reentrant: boolean
+    readonly shared: boolean
     readonly signal: AbortSignal | undefined
   }
   readonly signal: OfCall<AbortSignal | undefined> | undefined
@@ -28,6 +29,7 @@ const OPTIONS: readonly (keyof WithNamedLockOptions)[] = [
   'locks',
   'onBusy',
   'reentrant',
+  'shared',
   'transaction',
   'holdAtLeast',
   'signal',
@@ -39,7 +41,7 @@ export function readDecoratorOptions(name: unknown, timeout: unknown, given: unk
   const onBusy = readOnBusy(options.onBusy)
   const transaction = readFlag(options.transaction, 'transaction')
   const signal = typeof options.signal === 'function' ? undefined : options.signal
-  const call = readCallOptions({ timeout, reentrant: options.reentrant, signal }, defaultCall(0))
+  const call = readCallOptions({ timeout, reentrant: options.reentrant, shared: options.shared, signal }, defaultCall(0))
   return {
     name: readName(name),
     locks: readLocks(options.locks),
@@ -50,6 +52,7 @@ export function readDecoratorOptions(name: unknown, timeout: unknown, given: unk
       // Whoever has another answer for a busy lock does not want to wait for it, unless told how long.
       timeout: timeout === undefined && onBusy === 'throw' ? undefined : call.timeout,
       reentrant: call.reentrant,
+      shared: call.shared,
       signal: call.signal,
     },
     signal: typeof options.signal === 'function' ? (options.signal as OfCall<AbortSignal | undefined>) : undefined,

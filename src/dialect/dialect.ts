@@ -91,8 +91,6 @@ export interface Dialect {
   readonly endsWithTransaction?: boolean | undefined
   /** There is no other server that a DataSource of this kind could lead to. */
   readonly isCertain?: boolean | undefined
-  /** Reader locks. */
-  readonly hasSharedLocks: boolean
   /** How many locks a service may have unless it is told otherwise; left out where there is no reason for a limit. */
   readonly mostLocks?: number | undefined
   readonly pool: PoolDriver
@@ -110,6 +108,10 @@ export interface Dialect {
 
   /** A key as it stands in SQL. */
   literal(key: string): string
+  /** The same for a lock that many may hold together, as long as nobody holds it alone. Left out where there are none: no reader locks. */
+  sharedLiteral?(literal: string): string
+  /** What whoever polls for a key, to hold it alone, takes besides the polling mark: `takeShared` leaves the key alone meanwhile. */
+  writersMark?(exclusionKey: string): string
   /** What excludes whom, for an exact name: keys that the server may fold together must give the same text. */
   exclusionKey(key: string): string
   /** The key of an exact name, or an InvalidLockNameError for what this server would refuse. */
@@ -117,6 +119,10 @@ export interface Dialect {
 
   /** Takes the lock if it is free: 1 taken, 0 busy. */
   take(literal: string): string
+  /** Takes a shared literal, unless somebody polls who wants it alone: readers come and go, and a poll may never find none. */
+  takeShared?(literal: string): string
+  /** For a shared literal that is held: 1 when somebody waits who wants it alone, blocked or polling with `mark`. */
+  isWanted?(literal: string, mark: string): string
   /** Gives the lock back: 1 given back, anything else: it was not ours. */
   give(literal: string): string
   /**
@@ -128,7 +134,7 @@ export interface Dialect {
   isFree(literal: string): string
   /** 1 when this very session has the lock. */
   owns(literal: string): string
-  /** The connection id of the holder, or nothing. */
+  /** The connection id of the holder, or nothing; with a space between them where there are several. */
   holderId(literal: string): string
   /** A number that rises from call to call, while this session owns the lock; nothing otherwise. */
   fencingToken(literal: string): string

@@ -40,7 +40,6 @@ const COMMIT_INTERRUPTED: ReadonlySet<unknown> = new Set([1053, 1180, 1317, 1927
  */
 export abstract class MySqlFamily implements Dialect {
   abstract readonly server: string
-  readonly hasSharedLocks = false
   readonly hasReadableKeys = true
   readonly pool = MYSQL2_POOL
   readonly keyFor = keyFor

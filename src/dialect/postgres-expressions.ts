@@ -4,12 +4,22 @@
  * all that, the lock lives in the running transaction and ends with it.
  *
  *     t take   g give   p pass turn (`p42;m7`)   f is free   o owns   h holder   x fencing token   w wait (in `wait` only)
+ *     q take for readers, unless the writers' mark is taken (`qs42`)   a is wanted by somebody alone (`as42;m7`)
  */
 
 /** The name of the prepared statement that takes and gives back. */
 export const PREPARED = 'typeorm_named_lock'
 
-const OPERATIONS: Readonly<Record<string, number>> = { t: 0, g: 1, ts: 2, gs: 3, tm: 4, gm: 5 }
+const OPERATIONS: Readonly<Record<string, number>> = { t: 0, g: 1, ts: 2, gs: 3, tm: 4, gm: 5, qs: 6 }
+
+/** The mark of a key that is wanted by one who polls: a pair of integers, like other marks, that SQL can work out. */
+const WRITERS = 0x6c6f_636b_5f77_7274n
+
+export function writersMark(key: string): string {
+  return `m${BigInt.asIntN(64, BigInt(key) ^ WRITERS)}`
+}
+
+const WRITERS_PAIR = `((k#${WRITERS})>>32)::int4,(((k#${WRITERS})<<32)>>32)::int4`
 
 /** Every row is evaluated once, in the order of the arrays: what is given back first is free for who takes it after. */
 export const BATCH_STATEMENT =
@@ -17,7 +27,8 @@ export const BATCH_STATEMENT =
   'WHEN 0 THEN pg_try_advisory_lock(k) WHEN 1 THEN pg_advisory_unlock(k) ' +
   'WHEN 2 THEN pg_try_advisory_lock_shared(k) WHEN 3 THEN pg_advisory_unlock_shared(k) ' +
   'WHEN 4 THEN pg_try_advisory_lock((k>>32)::int4,((k<<32)>>32)::int4) ' +
-  'WHEN 5 THEN pg_advisory_unlock((k>>32)::int4,((k<<32)>>32)::int4) END ' +
+  'WHEN 5 THEN pg_advisory_unlock((k>>32)::int4,((k<<32)>>32)::int4) ' +
+  `WHEN 6 THEN CASE WHEN ${markIsFree(WRITERS_PAIR)} THEN pg_try_advisory_lock_shared(k) ELSE false END END ` +
   `THEN '1' ELSE '0' END,',') AS r FROM unnest($1,$2) AS q(o,k)`
 
 /** One statement for many. A session's locks outlive a statement that fails half-way, as on every server. */
@@ -49,6 +60,8 @@ const LOCKS =
   "(SELECT * FROM pg_locks WHERE locktype='advisory' AND granted AND " +
   'database=(SELECT oid FROM pg_database WHERE datname=current_database())) AS l'
 
+const WAITING = LOCKS.replace('granted', 'NOT granted')
+
 function isDigit(text: string, at: number): boolean {
   const unit = text.charCodeAt(at)
   return unit <= 57 // a digit, or the minus before them
@@ -67,6 +80,16 @@ export function sqlOf(code: string, isRaw = false, from = LOCKS): string {
       return truth(`pg_advisory_unlock${lock.suffix}(${lock.key})`, isRaw)
     case 'w':
       return `pg_advisory${lock.scope}_lock${lock.suffix}(${lock.key})::text`
+    case 'q':
+      return truth(
+        `CASE WHEN ${sqlOf(`f${writersMark(lock.key)}`, true)} THEN ${sqlOf(`t${literal}`, true)} ELSE false END`,
+        isRaw,
+      )
+    case 'a':
+      return truth(
+        `EXISTS(SELECT FROM ${WAITING} WHERE ${lock.where}${EXCLUSIVE}) OR NOT ${sqlOf(`f${mark}`, true)}`,
+        isRaw,
+      )
     case 'p':
       return (
         `(CASE WHEN ${sqlOf(`g${literal}`, true)} THEN '1/' ELSE '0/' END||` +

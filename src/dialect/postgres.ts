@@ -10,7 +10,7 @@ import { PG_POOL } from './pg-pool.js'
 import { cancelBackend, PgWire, type PgClient } from './pg-wire.js'
 import { refuseTransactionPooling } from './pg-pooler.js'
 import { checkPostgres } from './postgres-check.js'
-import { BATCH_STATEMENT, batchText, PREPARED, sqlOf } from './postgres-expressions.js'
+import { BATCH_STATEMENT, batchText, PREPARED, sqlOf, writersMark } from './postgres-expressions.js'
 import { readPgLocks } from './postgres-locks.js'
 
 /** As for MySQL: the client gives its locks up at least this much earlier than the server does. */
@@ -44,7 +44,6 @@ const wires = new WeakMap<object, PgWire>()
 export class PostgresDialect implements Dialect {
   readonly server = 'PostgreSQL'
   readonly isCertain = true
-  readonly hasSharedLocks = false
   readonly hasReadableKeys = false
   readonly pool = PG_POOL
   readonly keepAlive = 'SELECT 1'
@@ -88,7 +87,11 @@ export class PostgresDialect implements Dialect {
     return `m${postgresKeyFor(MARKS, exclusionKey)}`
   }
 
+  sharedLiteral = (literal: string): string => `s${literal}`
+  writersMark = writersMark
   take = (literal: string): string => `t${literal}`
+  takeShared = (literal: string): string => `q${literal}`
+  isWanted = (literal: string, mark: string): string => `a${literal};${mark}`
   give = (literal: string): string => `g${literal}`
   passTurn = (literal: string, mark: string): string => `p${literal};${mark}`
   isFree = (literal: string): string => `f${literal}`

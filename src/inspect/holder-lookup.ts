@@ -1,7 +1,7 @@
 import type { LockHolder } from '../options.js'
 import type { Claim } from '../queue/claim.js'
 import type { Slots } from '../queue/slots.js'
-import type { Request } from '../session/place.js'
+import { ask, type Request } from '../session/place.js'
 import type { Target } from '../targets.js'
 import { readNotes, THIS_PROCESS } from './lock-notes.js'
 
@@ -56,10 +56,12 @@ export class HolderLookup {
   }
 
   async #find(exclusionKey: string, literal: string, key: string, question: Question): Promise<LockHolder | null> {
-    const connectionId = await this.ask('holderId', literal)
+    const connectionIds = (await this.ask('holderId', literal))?.split(' ') ?? []
+    const [connectionId] = connectionIds
     if (!connectionId) return null
-    const local = localHolder(this.#slots.get(exclusionKey)?.holder)
-    if (local?.connectionId === connectionId) return local
+    const local = this.#slots.holdersOf(exclusionKey).map(localHolder)
+    const own = local.find((holder) => holder && connectionIds.includes(holder.connectionId))
+    if (own) return own
     question.known = { connectionId }
     const { sessions } = this.#slots
     // Without the PROCESS privilege the server shows other users' connections to nobody: the id must do then.
@@ -76,11 +78,7 @@ export class HolderLookup {
 
   /** One request on the shared session; it never blocks there. */
   ask(request: Request, literal: string): Promise<string | undefined> {
-    return new Promise((resolve, reject) => {
-      this.#slots.sessions.shared.ask(request, literal, {
-        answered: (_request, answer, error) => (error ? reject(error) : resolve(answer)),
-      })
-    })
+    return ask(this.#slots.sessions.shared, request, literal)
   }
 }
 

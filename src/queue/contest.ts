@@ -9,10 +9,11 @@ import { singleValue } from '../session/connection.js'
 import { databaseError } from '../session/database-error.js'
 import { DirectPlace } from '../session/direct-place.js'
 import { outside } from '../session/outside.js'
-import type { Place, Request } from '../session/place.js'
+import { ask, type Place, type Request } from '../session/place.js'
 import type { Session } from '../session/session.js'
 import type { ClaimQueue } from './claim-queue.js'
 import type { Claim, SessionSource } from './claim.js'
+import { Marks } from './marks.js'
 import type { SlotContext } from './slot-context.js'
 import type { Slot } from './slot.js'
 
@@ -24,6 +25,9 @@ const EARLY_POLL = 10
 const EARLY = 1_000
 /** Between tries while the database does not answer. */
 const LONGEST_RETRY = 500
+
+/** How long a reader leaves the lock to somebody who polls to have it alone. */
+const POLITENESS = 500
 
 const WON = 'won'
 
@@ -42,7 +46,8 @@ type Outcome = 'won' | 'slice over' | 'busy' | 'marked' | 'failed'
  *   grants a lock to those who block for it before any poll can see it free, so a polling slot takes a second lock,
  *   the *polling mark* of the key, while it polls. Holders who have had their turn see the mark, give the lock back and
  *   do not queue in the server again until the mark is gone or they too have polled: that is what keeps polling and
- *   waiting processes from starving each other.
+ *   waiting processes from starving each other. Readers in many processes would never all be gone at one poll: who
+ *   polls to have the lock alone takes the *writers' mark*, too, and readers leave such a key alone for a while.
  * - **A connection of its own** (dedicated, transaction): the caller waits without a connection. The slot looks whether the lock
  *   is free, borrows the connection then, and tries there; it may block there while blocking permits last.
  */
@@ -50,9 +55,8 @@ export class Contest {
   readonly #slot: Slot
   readonly #queue: ClaimQueue
   readonly #context: SlotContext
-  #mark: string | undefined
-  #hasMark = false
-  #markedOn: Session | undefined
+  #marks: Marks | undefined
+  #startedAt = 0
   #isRunning = false
   #isKnownBusy = false
   #blocked: Session | undefined
@@ -72,7 +76,11 @@ export class Contest {
 
   /** The polling mark's literal. */
   get mark(): string {
-    return (this.#mark ??= this.#context.sessions.dialect.markLiteral(this.#slot.exclusionKey))
+    return this.#ownMarks.literal
+  }
+
+  get #ownMarks(): Marks {
+    return (this.#marks ??= new Marks(this.#slot.exclusionKey, this.#context))
   }
 
   /** `isKnownBusy`: the server has said so; otherwise what goes wrong at once is the callers' to know. */
@@ -110,7 +118,7 @@ export class Contest {
   }
 
   sessionLost(session: Session | undefined): void {
-    if (this.#hasMark && session === this.#markedOn) this.#hasMark = false
+    this.#marks?.lost(session)
     this.#wake?.()
   }
 
@@ -120,7 +128,7 @@ export class Contest {
   }
 
   async #run(hasYielded: boolean): Promise<void> {
-    const startedAt = performance.now()
+    const startedAt = (this.#startedAt = performance.now())
     let pause = FIRST_POLL
     let polls = 0
     // Whoever has just given way lets the others poll once before it asks again.
@@ -141,7 +149,7 @@ export class Contest {
     }
     this.#isRunning = false
     this.#dropAlone()
-    void this.#unmark()
+    void this.#marks?.give()
     this.#slot.conceded()
   }
 
@@ -155,11 +163,16 @@ export class Contest {
     return polls === 0 ? 'busy' : this.#poll(isMarked || (polls === 1 && this.#context.sessions.canWait))
   }
 
+  get #taking(): Request {
+    const isPolite = this.#queue.head?.target.isShared && performance.now() - this.#startedAt < POLITENESS
+    return isPolite ? 'takeShared' : 'take'
+  }
+
   async #poll(isPassing: boolean): Promise<Outcome> {
     const { shared } = this.#context.sessions
     // Without the mark the slot only waits longer; that it could not be had must not hide that the lock was.
-    const marking = isPassing || this.#hasMark ? undefined : this.#takeMark().catch(() => {})
-    const taking = this.#ask(shared, 'take', this.#slot.literal)
+    const marking = isPassing ? undefined : this.#ownMarks.take(!this.#queue.head?.target.isShared)
+    const taking = ask(shared, this.#taking, this.#slot.literal)
     const answer = await taking
     const { session } = shared
     await marking
@@ -170,7 +183,7 @@ export class Contest {
 
   /** Blocks on a session until the lock is granted, the slice is over, or the wait is cancelled. */
   async #waitOn(session: Session, place: Place): Promise<Outcome> {
-    await this.#unmark()
+    await this.#marks?.give()
     const outcome = await this.#block(session, place)
     if (outcome !== 'won' && !place.source) this.#context.sessions.returnWaiting(session)
     return outcome
@@ -207,7 +220,7 @@ export class Contest {
     try {
       if (failure && isInTransaction && dialect.afterFailedWait) await session.ask(dialect.afterFailedWait)
       // Cancelled, or ended in a way that does not tell: the grant may have come just before.
-      if (answer === undefined) answer = await this.#ask(place, 'owns', this.#slot.literal)
+      if (answer === undefined) answer = await ask(place, 'owns', this.#slot.literal)
       // The answer may be old: the lease is counted from when the question was sent.
       if (answer === '1' && performance.now() - sentAt > settings.lease / 6) await session.ask(dialect.keepAlive)
     } catch (error) {
@@ -272,12 +285,12 @@ export class Contest {
 
   /** A mark keeps the shared session's connection: not while somebody, maybe the lock's holder, waits for one of the pool. */
   async #markAlone(polls: number): Promise<void> {
-    if (this.#context.sessions.work.hasPoolWaiters) await this.#unmark()
-    else if (polls > 0 && !this.#hasMark) await this.#takeMark()
+    if (this.#context.sessions.work.hasPoolWaiters) await this.#marks?.give()
+    else if (polls > 0) await this.#ownMarks.take(!this.#queue.head?.target.isShared)
   }
 
   async #looksFree(): Promise<boolean> {
-    const isFree = (await this.#ask(this.#context.sessions.shared, 'isFree', this.#slot.literal)) === '1'
+    const isFree = (await ask(this.#context.sessions.shared, 'isFree', this.#slot.literal)) === '1'
     this.#isKnownBusy ||= !isFree
     if (!isFree) this.#slot.isBusy()
     return isFree
@@ -299,7 +312,7 @@ export class Contest {
     try {
       if (this.#queue.head !== head) return 'slice over'
       if (!isFresh) {
-        if ((await this.#ask(place, 'take', this.#slot.literal)) === '1') return (outcome = this.#win(place))
+        if ((await ask(place, this.#taking, this.#slot.literal)) === '1') return (outcome = this.#win(place))
         this.#isKnownBusy = true
         this.#slot.isBusy()
       }
@@ -319,7 +332,7 @@ export class Contest {
     const atOnce = source.openAtOnce()
     if (atOnce) return atOnce
     // A mark keeps the shared session's connection, and the one that is waited for may be held by who waits for that.
-    void this.#unmark()
+    void this.#marks?.give()
     const opening = source.open()
     const left = new Promise<undefined>((resolve) => {
       this.#opening = { claim, left: () => resolve(undefined) }
@@ -338,7 +351,7 @@ export class Contest {
 
   #win(place: Place): Outcome {
     this.#isRunning = false
-    void this.#unmark()
+    void this.#marks?.give()
     this.#slot.won(place, this.#isKnownBusy)
     return 'won'
   }
@@ -350,32 +363,6 @@ export class Contest {
     if (isFinal || isNews) this.#slot.failAll(databaseError('The lock could not be asked for', error))
     this.#slot.trouble = error
     return 'failed'
-  }
-
-  async #takeMark(): Promise<void> {
-    const { shared } = this.#context.sessions
-    if ((await this.#ask(shared, 'take', this.mark)) !== '1') return
-    this.#hasMark = true
-    this.#markedOn = shared.session
-    shared.held(1, shared.session)
-  }
-
-  /** Resolves when the mark is gone; nobody has to wait for it who does not look at the mark himself. */
-  #unmark(): Promise<unknown> | undefined {
-    if (!this.#hasMark) return undefined
-    const { shared } = this.#context.sessions
-    this.#hasMark = false
-    if (this.#markedOn !== shared.session) return undefined
-    shared.held(-1, this.#markedOn)
-    return this.#ask(shared, 'give', this.mark).catch(() => {})
-  }
-
-  #ask(place: Place, request: Request, literal: string): Promise<string | undefined> {
-    return new Promise((resolve, reject) => {
-      place.ask(request, literal, {
-        answered: (_request, answer, error) => (error ? reject(error) : resolve(answer)),
-      })
-    })
   }
 
   /** Sleeps about that long; woken early when the last caller leaves or, if wanted, when a waiting session is to be had. */

@@ -27,13 +27,15 @@ export function stopWaiting(claim: Claim): void {
 function findCycle(claim: Claim, origin: LockScope): string[] | undefined {
   const seen = new Set<LockScope>()
   const visit = (waiting: Claim, path: string[]): string[] | undefined => {
-    const holder = waiting.slot.holderInProcess?.scope
-    if (!holder || seen.has(holder)) return undefined
-    seen.add(holder)
-    if (isWithin(origin, holder)) return path
-    for (const next of (holder.waits ?? []) as Iterable<Claim>) {
-      const cycle = visit(next, [...path, next.name])
-      if (cycle) return cycle
+    for (const { scope: holder, target } of waiting.slot.holdersInProcess) {
+      // Readers do not wait for each other, but for somebody between them who may give up.
+      if (!holder || seen.has(holder) || (waiting.target.isShared && target.isShared)) continue
+      seen.add(holder)
+      if (isWithin(origin, holder)) return path
+      for (const next of (holder.waits ?? []) as Iterable<Claim>) {
+        const cycle = visit(next, [...path, next.name])
+        if (cycle) return cycle
+      }
     }
     return undefined
   }

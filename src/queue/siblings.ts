@@ -1,9 +1,8 @@
 import type { Claim } from './claim.js'
-import type { Slot } from './slot.js'
 
 /** The slots of one service, as those of another one see them. */
 interface Sibling {
-  get(exclusionKey: string): Slot | undefined
+  holdersOf(exclusionKey: string): readonly Claim[]
 }
 
 /** Weak: a service that nobody closes must not live as long as its DataSource. */
@@ -18,10 +17,6 @@ export function join(dataSource: object, sibling: Sibling): void {
 }
 
 /** Who in this process holds the lock of that key, by whichever service of the DataSource. */
-export function holderIn(dataSource: object, exclusionKey: string): Claim | undefined {
-  for (const one of services.get(dataSource) ?? []) {
-    const holder = one.deref()?.get(exclusionKey)?.holder
-    if (holder) return holder
-  }
-  return undefined
+export function holdersIn(dataSource: object, exclusionKey: string): readonly Claim[] {
+  return [...(services.get(dataSource) ?? [])].flatMap((one) => one.deref()?.holdersOf(exclusionKey) ?? [])
 }

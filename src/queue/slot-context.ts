@@ -11,8 +11,10 @@ export interface SlotContext {
   retire(slot: Slot, turnStartedAt: number, grantedAt: number): void
   /** The claim could not have the lock at once. */
   waits(claim: Claim): void
-  /** Who has the lock of that key by another service of the DataSource. */
-  holderElsewhere(exclusionKey: string): Claim | undefined
+  /** Who in this process has the lock of that key, by whichever service of the DataSource. */
+  holdersInProcess(exclusionKey: string): readonly Claim[]
+  /** Readers with connections of their own wait for the key: they do so beside its slot, as other processes do. */
+  hasReadersBeside(exclusionKey: string): boolean
   /** The error of a caller that did not want to wait for the lock and could not even ask for it. */
   unanswered(claim: Claim): Error
   /** A held lock is lost. */

@@ -6,6 +6,7 @@ import type { Session } from '../session/session.js'
 import { ClaimQueue } from './claim-queue.js'
 import type { Claim, Failure } from './claim.js'
 import { Contest } from './contest.js'
+import { Readers } from './readers.js'
 import type { SlotContext } from './slot-context.js'
 
 /**
@@ -18,7 +19,9 @@ import type { SlotContext } from './slot-context.js'
  * - `contending`: the lock is somebody else's, and the slot (not a caller) tries to get it: see contest.ts for how.
  *   Any number of callers queue meanwhile, without a connection.
  * - `held`: a caller of this process has the lock. When it is done, the next caller gets it directly: a hand-over, which the
- *   server does not hear of. Bounded in number and time, so that other processes get their turn.
+ *   server does not hear of. Bounded in number and time, so that other processes get their turn. Readers hold it together: the
+ *   first is granted it by the server, others join within the same bounds, and after them only when the server says
+ *   that nobody waits who wants it alone.
  * - `yielding`: the turn of this process is over and callers want the lock: one request gives it back and takes it again
  *   unless somebody else wants it, or looks whether somebody polls before it is asked for anew.
  * - `releasing`: the lock is being given back.
@@ -38,6 +41,8 @@ export class Slot implements Asker {
   #contest: Contest | undefined
   #state: 'free' | 'asking' | 'contending' | 'held' | 'yielding' | 'releasing' = 'free'
   #holder: Claim | undefined
+  /** Made when readers first have the lock. */
+  #readers: Readers | undefined
   /** The session on which this process has the lock. */
   #place: Place | undefined
   #session: Session | undefined
@@ -55,6 +60,8 @@ export class Slot implements Asker {
     readonly exclusionKey: string,
     literal: string,
     context: SlotContext,
+    /** The exclusion key, but for readers who are not alone in having it. */
+    readonly id = exclusionKey,
   ) {
     this.literal = literal
     this.#context = context
@@ -68,9 +75,15 @@ export class Slot implements Asker {
     return this.#holder
   }
 
-  /** The same, by whichever service of the DataSource. */
-  get holderInProcess(): Claim | undefined {
-    return this.#holder ?? this.#context.holderElsewhere(this.exclusionKey)
+  /** All of them, where readers have it together. */
+  get holders(): readonly Claim[] {
+    if (!this.#holder) return []
+    return this.#readers ? [this.#holder, ...this.#readers.all] : [this.#holder]
+  }
+
+  /** The same for all slots of the key, by whichever service of the DataSource. */
+  get holdersInProcess(): readonly Claim[] {
+    return this.#context.holdersInProcess(this.exclusionKey)
   }
 
   /** Who waits longest. */
@@ -88,6 +101,10 @@ export class Slot implements Asker {
 
   /** A caller wants the lock. Settles the claim at once when it does not want to wait and would have to. */
   add(claim: Claim): void {
+    if (claim.target.isShared && this.#holder?.target.isShared) {
+      this.#addReader(claim)
+      return
+    }
     const isBeingGivenUp = this.#state === 'releasing' && !this.#queue.head
     if (claim.isTry && this.#state !== 'free' && !isBeingGivenUp) {
       claim.state = 'over'
@@ -107,13 +124,16 @@ export class Slot implements Asker {
     claim.settle(failure)
     this.#contest?.left(claim)
     if (!this.#queue.head) this.#contest?.nobodyWaits()
+    else if (this.#holder?.target.isShared) this.#letReadersIn()
   }
 
   /** The holder is done. Resolves when the lock is given up: handed over here, or given back on the server. */
   release(claim: Claim): Promise<void> | undefined {
     if (claim.state !== 'held') return undefined
     claim.state = 'over'
-    this.#holder = undefined
+    this.#holder = this.#readers?.without(claim, this.#holder as Claim)
+    if (this.#holder) return undefined
+    this.#readers?.clear()
     const place = this.#place as Place
     const next = this.#queue.head
     if (!next) return this.#giveUp(claim, place, 'releasing', 'give')
@@ -121,11 +141,13 @@ export class Slot implements Asker {
     if (!this.#fits(next, place)) return this.#giveUp(claim, place, 'releasing', 'give')
     if (this.#isTurnOver) return this.#giveUp(claim, place, 'yielding', 'passTurn')
     this.#grant(next, place, 'handover')
+    if (next.target.isShared) this.#letReadersIn()
     return undefined
   }
 
   answered(request: Request, answer: string | undefined, error: Error | undefined): void {
-    if (request === 'take') this.#asked(answer, error)
+    if (request === 'take' || request === 'takeShared') this.#asked(answer, error)
+    else if (request === 'isWanted') this.#lookedForWriters(answer)
     else if (request === 'isFree') this.#lookedAtMark(answer)
     else this.#gaveUp(request, answer, error)
   }
@@ -142,8 +164,10 @@ export class Slot implements Asker {
     place.held(1, this.#session)
     const head = this.#queue.head
     // The caller it was meant for may have left meanwhile.
-    if (head && this.#fits(head, place)) this.#grant(head, place, 'server')
-    else void this.#giveUp(undefined, place, 'releasing', 'give')
+    if (head && this.#fits(head, place)) {
+      this.#grant(head, place, 'server')
+      if (head.target.isShared) this.#letReadersIn()
+    } else void this.#giveUp(undefined, place, 'releasing', 'give')
   }
 
   /** This process had the lock a moment ago: its turn goes on. */
@@ -173,10 +197,11 @@ export class Slot implements Asker {
   sessionLost(session: Session, error: Error): void {
     this.#contest?.sessionLost(session)
     if (this.#session !== session || this.#state !== 'held') return
-    const claim = this.#holder as Claim
+    const lost = this.holders
+    this.#readers?.clear()
     this.#holder = this.#place = this.#session = undefined
-    claim.state = 'over'
-    this.#context.lost(claim, error)
+    for (const claim of lost) claim.state = 'over'
+    for (const claim of lost) this.#context.lost(claim, error)
     if (this.#queue.head) this.#contend(false)
     else this.#next()
   }
@@ -236,7 +261,7 @@ export class Slot implements Asker {
     this.#state = 'asking'
     this.literal = head.literal
     this.#place = place
-    place.ask('take', this.literal, this)
+    place.ask(head.target.isShared ? 'takeShared' : 'take', this.literal, this)
   }
 
   #asked(answer: string | undefined, error: Error | undefined): void {
@@ -278,13 +303,61 @@ export class Slot implements Asker {
       place.source = claim.source
     }
     this.#state = 'held'
-    this.#holder = claim
+    if (this.#holder) (this.#readers ??= this.#newReaders()).add(claim)
+    else this.#holder = claim
     claim.state = 'held'
     claim.by = by
     claim.place = place
     claim.session = this.#session
     claim.grantedAt = this.#grantedAt = performance.now()
     claim.settle(undefined)
+  }
+
+  /** A reader, while readers have the lock. */
+  #addReader(claim: Claim): void {
+    this.#queue.push(claim)
+    this.#letReadersIn()
+    if (claim.state === 'queued' && !this.#readers?.isAsking) this.#keepWaiting(claim)
+  }
+
+  #keepWaiting(claim: Claim): void {
+    if (claim.isTry) this.leave(claim, 'timeout')
+    else this.#waits(claim)
+  }
+
+  /** Readers join those who have the lock, unless somebody waits before them, here or elsewhere. */
+  #letReadersIn(): void {
+    const place = this.#place as Place
+    for (let head = this.#queue.head; head && this.#fits(head, place); head = this.#queue.head) {
+      if (this.#isTurnOver) {
+        ;(this.#readers ??= this.#newReaders()).look()
+        return
+      }
+      this.#passedOn++
+      this.#grant(head, place, 'handover')
+      // Whoever was told of the grant may have ended it all.
+      if (this.#place !== place || !this.#holder?.target.isShared) return
+    }
+  }
+
+  #newReaders(): Readers {
+    return new Readers(() => {
+      if (this.#holder?.target.isShared) this.#place?.ask('isWanted', this.literal, this, this.#contestant.mark)
+      else this.#readers?.looked()
+    })
+  }
+
+  #lookedForWriters(answer: string | undefined): void {
+    this.#readers?.looked()
+    if (!this.#holder?.target.isShared) return
+    if (answer === '0') {
+      this.#turnStartedAt = performance.now()
+      this.#passedOn = 0
+      this.#letReadersIn()
+    } else {
+      for (const claim of this.waiters) this.#keepWaiting(claim)
+      if (this.#queue.head) this.#readers?.lookLater()
+    }
   }
 
   #giveUp(claim: Claim | undefined, place: Place, state: 'yielding' | 'releasing', request: Request): Promise<void> {
@@ -331,7 +404,7 @@ export class Slot implements Asker {
     this.#passedOn = 0
     const { head } = this.#queue
     if (!head) this.#next()
-    else if (answer === '0') this.#contend(true)
+    else if (answer === '0' || this.#context.hasReadersBeside(this.exclusionKey)) this.#contend(true)
     else this.#askFor(head)
   }
 

@@ -7,7 +7,7 @@ import { AbortWatch } from './abort-watch.js'
 import type { Claim } from './claim.js'
 import { startWaiting, stopWaiting } from './deadlock.js'
 import { LatelyEnded } from './lately-ended.js'
-import { holderIn, join } from './siblings.js'
+import { holdersIn, join } from './siblings.js'
 import { Slot } from './slot.js'
 import type { SlotContext } from './slot-context.js'
 
@@ -29,7 +29,11 @@ export class Slots implements SlotContext {
   readonly settings: Settings
   readonly #listener: SlotsListener
   readonly #dataSource: object
+  /** By exclusion key; those of readers with connections of their own by ids that are no keys. */
   readonly #slots = new Map<string, Slot>()
+  /** Readers with connections of their own, by exclusion key. */
+  readonly #beside = new Map<string, Set<Slot>>()
+  #lastId = 0
   readonly #turns = new LatelyEnded()
   readonly #aborts = new AbortWatch()
   #sessions!: Sessions
@@ -59,7 +63,7 @@ export class Slots implements SlotContext {
 
   /** Every claim that is held here. */
   get holders(): readonly Claim[] {
-    return [...this.#slots.values()].flatMap((slot) => slot.holder ?? [])
+    return [...this.#slots.values()].flatMap((slot) => slot.holders)
   }
 
   all(): Iterable<Slot> {
@@ -83,6 +87,20 @@ export class Slots implements SlotContext {
       this.#slots.set(exclusionKey, slot)
       if (!this.#turns.isEmpty) slot.resume(this.#turns.take(exclusionKey))
     }
+    return slot
+  }
+
+  /**
+   * A slot for a single reader with a connection of its own. It shares its lock with readers on other connections by way of the
+   * server, as readers of another process do.
+   */
+  slotBeside(exclusionKey: string, literal: string): Slot {
+    this.#checkRoom()
+    const slot = new Slot(exclusionKey, literal, this, `${exclusionKey}\0${++this.#lastId}`)
+    this.#slots.set(slot.id, slot)
+    const others = this.#beside.get(exclusionKey)
+    if (others) others.add(slot)
+    else this.#beside.set(exclusionKey, new Set([slot]))
     return slot
   }
 
@@ -124,7 +142,7 @@ export class Slots implements SlotContext {
     if (!claim) return
     this.#sessions.shared.ask('holderId', claim.literal, {
       answered: (_request, answer, error) => {
-        const isStillHeld = error || answer === undefined || answer === session.connectionId
+        const isStillHeld = error || answer === undefined || answer.split(' ').includes(session.connectionId)
         if (isStillHeld || claim.state !== 'held' || claim.session !== session) return
         session.lose(new Error('the server says that this connection does not hold the lock any more'))
       },
@@ -132,12 +150,19 @@ export class Slots implements SlotContext {
   }
 
   retire(slot: Slot, turnStartedAt: number, grantedAt: number): void {
-    this.#slots.delete(slot.exclusionKey)
-    if (turnStartedAt > 0) this.#turns.add(slot.exclusionKey, turnStartedAt, grantedAt)
+    this.#slots.delete(slot.id)
+    if (slot.id !== slot.exclusionKey) this.#leftBeside(slot)
+    else if (turnStartedAt > 0) this.#turns.add(slot.exclusionKey, turnStartedAt, grantedAt)
     if (this.#slots.size > 0) return
     // A timer that is due soon stays for the next caller, who would only set it again, for every uncontended lock.
     if (this.#onDrained || this.#nextDeadline > performance.now() + SOON) this.#disarm()
     this.#onDrained?.()
+  }
+
+  #leftBeside(slot: Slot): void {
+    const others = this.#beside.get(slot.exclusionKey)
+    others?.delete(slot)
+    if (others?.size === 0) this.#beside.delete(slot.exclusionKey)
   }
 
   /** Resolves when no slot is in use: everything is given back, and no wait is under way. */
@@ -155,8 +180,19 @@ export class Slots implements SlotContext {
     else this.#listener.waiting(claim)
   }
 
-  holderElsewhere(exclusionKey: string): Claim | undefined {
-    return holderIn(this.#dataSource, exclusionKey)
+  holdersOf(exclusionKey: string): readonly Claim[] {
+    const beside = this.#beside.get(exclusionKey)
+    const holders = this.#slots.get(exclusionKey)?.holders ?? []
+    return beside ? [...holders, ...[...beside].flatMap((slot) => slot.holders)] : holders
+  }
+
+  holdersInProcess(exclusionKey: string): readonly Claim[] {
+    return holdersIn(this.#dataSource, exclusionKey)
+  }
+
+  hasReadersBeside(exclusionKey: string): boolean {
+    const beside = this.#beside.get(exclusionKey)
+    return beside !== undefined && [...beside].some((slot) => slot.hasWaiters)
   }
 
   unanswered(claim: Claim): Error {

@@ -1,5 +1,5 @@
 import type { Dialect } from '../dialect/dialect.js'
-import type { Asker, Request } from './place.js'
+import { expressionOf, type Asker, type Request } from './place.js'
 import type { Session } from './session.js'
 
 /** What goes out in one statement. Its text grows with it, so that nothing is left to do when it is its turn. */
@@ -86,7 +86,7 @@ export class Batch {
   }
 
   #expression({ request, literal, mark }: Entry): string {
-    return request === 'passTurn' ? this.#dialect.passTurn(literal, mark as string) : this.#dialect[request](literal)
+    return expressionOf(this.#dialect, request, literal, mark)
   }
 
   #land(error: Error | null, rows: unknown): void {
@@ -160,7 +160,7 @@ export class Batch {
       const isTaken = owned.has(entry.literal)
       const isLast = last.get(entry.literal) === entry
       if (entry.request === 'give' && !(isLast && isTaken)) settled.push([entry, '1', undefined])
-      else if (takes(entry) && isTaken) settled.push([entry, entry.request === 'take' ? '1' : '1/1', undefined])
+      else if (takes(entry) && isTaken) settled.push([entry, entry.request === 'passTurn' ? '1/1' : '1', undefined])
       else if (!entry.retried) again.push(entry)
       else settled.push([entry, undefined, cause])
     }
@@ -187,7 +187,7 @@ export class Batch {
 }
 
 function takes(entry: Entry): boolean {
-  return entry.request === 'take' || entry.request === 'passTurn'
+  return entry.request === 'take' || entry.request === 'takeShared' || entry.request === 'passTurn'
 }
 
 function changesOwner(entry: Entry): boolean {

@@ -1,6 +1,6 @@
 import type { Dialect } from '../dialect/dialect.js'
 import type { SessionSource } from '../queue/claim.js'
-import type { Asker, Place, Request } from './place.js'
+import { expressionOf, type Asker, type Place, type Request } from './place.js'
 import type { Session } from './session.js'
 
 /** A session that holds one lock at a time: a waiting session, a dedicated one, a transaction's. One statement per request. */
@@ -21,8 +21,7 @@ export class DirectPlace implements Place {
       this.#endTransaction(asker)
       return
     }
-    const expression = request === 'passTurn' ? dialect.passTurn(literal, mark as string) : dialect[request](literal)
-    this.session.send(dialect.single(expression), (error, rows) => {
+    this.session.send(dialect.single(expressionOf(dialect, request, literal, mark)), (error, rows) => {
       const answer = error ? undefined : dialect.readBatch(rows)[0]
       asker.answered(request, answer, error ?? undefined)
     })

@@ -1,8 +1,10 @@
+import type { Dialect } from '../dialect/dialect.js'
 import type { SessionSource } from '../queue/claim.js'
 import type { Session } from './session.js'
 
 /** What can be asked of a session about one lock. All of them answer at once: none blocks on the server. */
-export type Request = 'take' | 'give' | 'passTurn' | 'isFree' | 'owns' | 'holderId' | 'fencingToken'
+export type Request =
+  'take' | 'takeShared' | 'give' | 'passTurn' | 'isFree' | 'isWanted' | 'owns' | 'holderId' | 'fencingToken'
 
 /** Who is told the answer. One method instead of a closure per request: there are two requests per lock. */
 export interface Asker {
@@ -23,4 +25,26 @@ export interface Place {
   ask(request: Request, literal: string, asker: Asker, mark?: string): void
   /** A lock was taken or given back on that session here, for whoever counts. */
   held(change: 1 | -1, session: Session | undefined): void
+}
+
+/** The request as an expression. */
+export function expressionOf(dialect: Dialect, request: Request, literal: string, mark: string | undefined): string {
+  switch (request) {
+    case 'passTurn':
+      return dialect.passTurn(literal, mark as string)
+    case 'isWanted':
+      return dialect.isWanted?.(literal, mark as string) ?? ''
+    case 'takeShared':
+      return dialect.takeShared?.(literal) ?? ''
+    default:
+      return dialect[request](literal)
+  }
+}
+
+export function ask(place: Place, request: Request, literal: string): Promise<string | undefined> {
+  return new Promise((resolve, reject) => {
+    place.ask(request, literal, {
+      answered: (_request, answer, error) => (error ? reject(error) : resolve(answer)),
+    })
+  })
 }

@@ -63,20 +63,22 @@ export class InMemoryNamedLockService<DS extends DataSourceLike = DataSource> ex
    * @throws NamedLockConfigurationError when nobody holds it.
    */
   simulateLoss(name: LockName): void {
-    const holder = this.#server.holderOf(this.#key(name))
-    if (!holder) throw new NamedLockConfigurationError(`simulateLoss: nobody holds the lock '${String(name)}'.`)
-    holder.die()
+    const holders = this.#server.holdersOf(this.#key(name))
+    if (holders.length === 0)
+      throw new NamedLockConfigurationError(`simulateLoss: nobody holds the lock '${String(name)}'.`)
+    for (const { connection } of holders) connection.die()
   }
 
   /**
    * Takes the lock, or several, as another process would, until it is released there.
    *
+   * @param options `shared`: as a reader, beside others.
    * @throws NamedLockConfigurationError when somebody holds it already.
    */
-  holdElsewhere(names: LockNames): LockElsewhere {
+  holdElsewhere(names: LockNames, { shared = false }: Pick<AcquireOptions, 'shared'> = {}): LockElsewhere {
     const connection = this.#server.connect()
     for (const name of isSeveral(names) ? names : [names]) {
-      if (this.#server.take(connection, this.#key(name))) continue
+      if (this.#server.take(connection, this.#key(name), shared)) continue
       connection.destroy()
       throw new NamedLockConfigurationError(`holdElsewhere: somebody holds the lock '${String(name)}' already.`)
     }

@@ -5,6 +5,9 @@ import type { MemoryServer } from './memory-server.js'
 /** An error that the server sent: a sign of life, unlike those of the connection. */
 export class ServerError extends Error {}
 
+/** What the literals of locks for readers begin with. */
+export const SHARED = '@'
+
 /** A connection to locks in memory: one statement at a time, in order, each answered in a later microtask. */
 export class MemoryConnection implements RawConnection {
   /** What it blocks for. */
@@ -112,34 +115,42 @@ export class MemoryConnection implements RawConnection {
 
   #evaluate(expression: string): string {
     const [request, literal = '', mark = ''] = expression.split(' ')
-    const key = decodeURIComponent(literal)
+    const { key, isShared } = lockOf(literal)
+    const isMarked = (): boolean => server.holdersOf(lockOf(mark).key).length > 0
     const server = this.#server
     const bit = (yes: boolean): string => (yes ? '1' : '0')
     switch (request) {
       case 'take':
-        return bit(server.take(this, key))
+        return bit(server.take(this, key, isShared))
       case 'give':
-        return bit(server.give(this, key))
+        return bit(server.give(this, key, isShared))
       case 'passTurn': {
-        const given = bit(server.give(this, key))
-        const isMarked = server.holderOf(decodeURIComponent(mark)) !== undefined
-        return `${given}/${isMarked ? '-1' : bit(server.take(this, key))}`
+        const given = bit(server.give(this, key, isShared))
+        return `${given}/${isMarked() ? '-1' : bit(server.take(this, key, isShared))}`
       }
       case 'isFree':
-        return bit(server.holderOf(key) === undefined)
+        return bit(!server.holdersOf(key).some((holder) => !isShared || !holder.isShared))
+      case 'isWanted':
+        return bit(server.isWantedAlone(key) || isMarked())
       case 'owns':
-        return bit(server.holderOf(key) === this)
+        return bit(server.owns(this, key, isShared))
       case 'holderId':
-        return server.holderOf(key)?.id ?? ''
+        return [...new Set(server.holdersOf(key).map(({ connection }) => connection.id))].join(' ')
       case 'fencingToken':
-        return server.holderOf(key) === this ? String(server.token()) : ''
+        return server.owns(this, key, isShared) ? String(server.token()) : ''
       default:
         throw new ServerError(`Locks in memory do not know the request '${request}'.`)
     }
   }
 
   async #wait([literal = '', mark = '', milliseconds = '0']: string[]): Promise<unknown[]> {
-    if (this.#server.holderOf(decodeURIComponent(mark))) return ['-1']
-    return [(await this.#server.wait(this, decodeURIComponent(literal), Number(milliseconds))) ? '1' : '0']
+    if (this.#server.holdersOf(lockOf(mark).key).length > 0) return ['-1']
+    const { key, isShared } = lockOf(literal)
+    return [(await this.#server.wait(this, key, isShared, Number(milliseconds))) ? '1' : '0']
   }
+}
+
+function lockOf(literal: string): { key: string; isShared: boolean } {
+  const isShared = literal.startsWith(SHARED)
+  return { key: decodeURIComponent(isShared ? literal.slice(SHARED.length) : literal), isShared }
 }

@@ -4,14 +4,13 @@ import { MARKS } from '../dialect/marks.js'
 import { checkName, keyFor } from '../lock-name.js'
 import type { Finding } from '../options.js'
 import type { RawConnection } from '../session/connection.js'
-import { ServerError, type MemoryConnection } from './memory-connection.js'
+import { ServerError, SHARED, type MemoryConnection } from './memory-connection.js'
 import type { MemoryServer } from './memory-server.js'
 
 /** How the service talks to locks in memory: the same requests, in words of their own instead of SQL. */
 export class MemoryDialect implements Dialect {
   readonly server = 'The locks in memory'
   readonly isCertain = true
-  readonly hasSharedLocks = false
   readonly hasReadableKeys = true
   readonly keyFor = keyFor
   readonly pool = MEMORY_POOL
@@ -45,7 +44,11 @@ export class MemoryDialect implements Dialect {
     return this.literal(keyFor(MARKS, exclusionKey))
   }
 
+  /** Nothing else begins with it. */
+  sharedLiteral = (literal: string): string => `${SHARED}${literal}`
   take = (literal: string): string => `take ${literal}`
+  takeShared = this.take
+  isWanted = (literal: string, mark: string): string => `isWanted ${literal} ${mark}`
   give = (literal: string): string => `give ${literal}`
   passTurn = (literal: string, mark: string): string => `passTurn ${literal} ${mark}`
   isFree = (literal: string): string => `isFree ${literal}`

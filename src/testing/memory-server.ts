@@ -1,14 +1,16 @@
 import { MemoryConnection, ServerError } from './memory-connection.js'
 
-export interface MemoryLock {
-  readonly key: string
-  readonly holder: MemoryConnection
+/** One connection's share in a lock. */
+export interface Holder {
+  readonly connection: MemoryConnection
+  readonly isShared: boolean
   readonly since: number
   count: number
 }
 
 interface Waiter {
   readonly connection: MemoryConnection
+  readonly isShared: boolean
   readonly since: number
   /** Settles the wait: the lock was granted, or not, or the wait was ended with an error. */
   readonly settle: (granted: boolean, error?: Error) => void
@@ -17,14 +19,14 @@ interface Waiter {
 let servers = 0
 
 /**
- * The named locks of one server, in memory: locks belong to connections, are counted, granted in the order of the waits, and
- * end with their connection. What the service does with them is the same as with a real server; only this is another.
+ * The named locks of one server, in memory: locks belong to connections, alone or together with other readers, are counted,
+ * granted in the order of the waits, and end with their connection. What the service does with them is the same as with a real server; only this is another.
  */
 export class MemoryServer {
   readonly id = `in memory ${++servers}`
   readonly startedAt = Math.floor(Date.now() / 1000)
   readonly #connections = new Map<string, MemoryConnection>()
-  readonly #locks = new Map<string, MemoryLock>()
+  readonly #locks = new Map<string, Holder[]>()
   readonly #waiters = new Map<string, Waiter[]>()
   #lastId = 0
   #lastToken = BigInt(Date.now()) << 20n
@@ -35,33 +37,44 @@ export class MemoryServer {
     return connection
   }
 
-  holderOf(key: string): MemoryConnection | undefined {
-    return this.#locks.get(key)?.holder
+  holdersOf(key: string): readonly Holder[] {
+    return this.#locks.get(key) ?? []
   }
 
-  take(connection: MemoryConnection, key: string): boolean {
-    const lock = this.#locks.get(key)
-    if (lock && lock.holder !== connection) return false
-    if (lock) lock.count++
-    else this.#locks.set(key, { key, holder: connection, since: Date.now(), count: 1 })
+  owns(connection: MemoryConnection, key: string, isShared: boolean): boolean {
+    return this.#shareOf(connection, key, isShared) !== undefined
+  }
+
+  /** Whether somebody waits for it who wants it alone: readers that come now queue behind. */
+  isWantedAlone(key: string): boolean {
+    return this.#waiters.get(key)?.some(({ isShared }) => !isShared) ?? false
+  }
+
+  take(connection: MemoryConnection, key: string, isShared: boolean): boolean {
+    const own = this.#shareOf(connection, key, isShared)
+    if (own) own.count++
+    else if (this.#isOpenTo(connection, key, isShared) && !(isShared && this.isWantedAlone(key)))
+      this.#grant(connection, key, isShared)
+    else return false
     return true
   }
 
   /** False when it was not that connection's. */
-  give(connection: MemoryConnection, key: string): boolean {
-    const lock = this.#locks.get(key)
-    if (lock?.holder !== connection) return false
-    if (--lock.count === 0) this.#free(key)
+  give(connection: MemoryConnection, key: string, isShared: boolean): boolean {
+    const own = this.#shareOf(connection, key, isShared)
+    if (!own) return false
+    if (--own.count === 0) this.#free(key, own)
     return true
   }
 
   /** Blocks the connection until the lock is its own, the time is up, or the wait is cancelled. */
-  wait(connection: MemoryConnection, key: string, milliseconds: number): Promise<boolean> {
-    if (this.take(connection, key)) return Promise.resolve(true)
+  wait(connection: MemoryConnection, key: string, isShared: boolean, milliseconds: number): Promise<boolean> {
+    if (this.take(connection, key, isShared)) return Promise.resolve(true)
     if (this.#closesCycle(connection, key)) return Promise.reject(new ServerError('deadlock'))
     return new Promise((resolve, reject) => {
       const waiter: Waiter = {
         connection,
+        isShared,
         since: Date.now(),
         settle: (granted, error) => {
           clearTimeout(timer)
@@ -70,6 +83,7 @@ export class MemoryServer {
           const queue = this.#waiters.get(key) ?? []
           if (queue.includes(waiter)) queue.splice(queue.indexOf(waiter), 1)
           if (queue.length === 0) this.#waiters.delete(key)
+          if (!granted) this.#grantNext(key) // others may have waited behind this one only
           if (error) reject(error)
           else resolve(granted)
         },
@@ -107,7 +121,9 @@ export class MemoryServer {
 
   /** Gives back everything that connection holds. */
   giveAll(connection: MemoryConnection): void {
-    for (const lock of [...this.#locks.values()]) if (lock.holder === connection) this.#free(lock.key)
+    for (const [key, holders] of [...this.#locks]) {
+      for (const own of holders.filter((holder) => holder.connection === connection)) this.#free(key, own)
+    }
   }
 
   /** The ids of those that are open. */
@@ -121,12 +137,9 @@ export class MemoryServer {
 
   /** Holders, and waiters in their order. */
   rows(): { key: string; isGranted: boolean; connectionId: string; since: number }[] {
-    const rows = [...this.#locks.values()].map(({ key, holder, since }) => ({
-      key,
-      isGranted: true,
-      connectionId: holder.id,
-      since,
-    }))
+    const rows = [...this.#locks].flatMap(([key, holders]) =>
+      holders.map(({ connection, since }) => ({ key, isGranted: true, connectionId: connection.id, since })),
+    )
     for (const [key, queue] of this.#waiters) {
       for (const { connection, since } of queue) {
         rows.push({ key, isGranted: false, connectionId: connection.id, since })
@@ -139,22 +152,47 @@ export class MemoryServer {
     return [...this.#connections.values()].map(({ note }) => note).filter((note) => note !== '')
   }
 
-  #free(key: string): void {
-    this.#locks.delete(key)
+  #shareOf(connection: MemoryConnection, key: string, isShared: boolean): Holder | undefined {
+    return this.#locks.get(key)?.find((holder) => holder.connection === connection && holder.isShared === isShared)
+  }
+
+  /** Whether those who hold it leave room for that. What one connection holds does not keep it from more. */
+  #isOpenTo(connection: MemoryConnection, key: string, isShared: boolean): boolean {
+    return this.holdersOf(key).every((holder) => holder.connection === connection || (isShared && holder.isShared))
+  }
+
+  #grant(connection: MemoryConnection, key: string, isShared: boolean): void {
+    const holder = { connection, isShared, since: Date.now(), count: 1 }
+    const holders = this.#locks.get(key)
+    if (holders) holders.push(holder)
+    else this.#locks.set(key, [holder])
+  }
+
+  #free(key: string, holder: Holder): void {
+    const left = this.holdersOf(key).filter((one) => one !== holder)
+    if (left.length > 0) this.#locks.set(key, left)
+    else this.#locks.delete(key)
+    this.#grantNext(key)
+  }
+
+  /** In the order they came, as many as can have it together. */
+  #grantNext(key: string): void {
     const [next] = this.#waiters.get(key) ?? []
-    if (!next) return
-    this.take(next.connection, key)
+    if (!next || !this.#isOpenTo(next.connection, key, next.isShared)) return
+    this.#grant(next.connection, key, next.isShared)
     next.settle(true)
+    this.#grantNext(key)
   }
 
   #closesCycle(connection: MemoryConnection, key: string): boolean {
     const seen = new Set<MemoryConnection>()
-    let holder = this.holderOf(key)
-    while (holder && !seen.has(holder)) {
-      if (holder === connection) return true
-      seen.add(holder)
-      holder = holder.waitsFor === undefined ? undefined : this.holderOf(holder.waitsFor)
-    }
-    return false
+    const leadsBack = (wanted: string): boolean =>
+      this.holdersOf(wanted).some(({ connection: holder }) => {
+        if (holder === connection) return wanted !== key
+        if (seen.has(holder)) return false
+        seen.add(holder)
+        return holder.waitsFor !== undefined && leadsBack(holder.waitsFor)
+      })
+    return leadsBack(key)
   }
 }

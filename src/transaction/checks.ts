@@ -44,6 +44,15 @@ export function reentrancyRefused(name: string): NamedLockReentrancyError {
   )
 }
 
+/** Who holds a lock with others can not have it alone: they may want the same, and wait for each other for ever. */
+export function refuseUpgrade({ name, isShared }: Target): void {
+  if (!isShared) return
+  throw new NamedLockReentrancyError(
+    `The running scope holds the lock '${name}' together with other readers (shared: true), and can not have it alone before it has given that ` +
+      'back. Take it without shared from the beginning.',
+  )
+}
+
 /** The QueryRunner of a manager that runs a transaction of this DataSource. */
 export function runnerOf(manager: unknown, dataSource: DataSourceLike): WorkRunner {
   const its = manager as { queryRunner?: WorkRunner; dataSource?: unknown; connection?: unknown } | null | undefined

@@ -18,6 +18,7 @@ import {
   reentrancyRefused,
   refuseInSavepoint,
   refuseOldSnapshot,
+  refuseUpgrade,
   runnerOf,
 } from './checks.js'
 import { LastingSource } from './lasting-source.js'
@@ -173,6 +174,7 @@ export class Transactions {
     let source: LastingSource | undefined
     try {
       for (const [i, target] of targets.entries()) {
+        if (held[i] && !call.shared) refuseUpgrade(held[i].target)
         if (locks.claimOf(target.exclusionKey)) continue
         source = new LastingSource(locks)
         const claim = held[i] ?? (await this.#host.claim(target, call, startedAt, source, locks.scope, waitsIn))
@@ -204,7 +206,9 @@ export class Transactions {
   async #heldIn(level: Level, names: LockNames, call: CallSettings): Promise<Claim[] | undefined> {
     const targets = await this.#host.targets(names, call)
     const claims = targets.map((target) => level.claimOf(target.exclusionKey) ?? this.#host.claimAround(target))
-    return claims.every((claim) => claim !== undefined) ? claims : undefined
+    if (!claims.every((claim) => claim !== undefined)) return undefined
+    if (!call.shared) for (const claim of claims) refuseUpgrade(claim.target)
+    return claims
   }
 
   #levelOf(runner: WorkRunner): Promise<Level> {

@@ -28,7 +28,6 @@ const badOptions: unknown[] = [
   { exactName: 1 },
   { session: 'own' },
   { signal: new AbortController() },
-  { shared: true }, // neither server has reader locks
   { timeout: 5, isolation: 'SERIALIZABLE' },
   '5s',
   5,

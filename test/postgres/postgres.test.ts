@@ -97,10 +97,6 @@ describe('what only PostgreSQL has', () => {
       await (await locks.acquire('d')).release()
       for (const lock of held) await lock.release()
     })
-
-    it('refuses reader locks', async () => {
-      await rejection((await ctx.service()).acquire('a', { shared: true }), NamedLockConfigurationError)
-    })
   })
 })
 

@@ -96,6 +96,12 @@ export function forEachDialectAndTypeorm(define: (ctx: Conformance) => void, maj
   forEachServerAndTypeorm(define, majors, isCore, dialectKinds)
 }
 
+/** Where there are reader locks: PostgreSQL, and the locks in memory. */
+export function forEachWithReaders(define: (ctx: Conformance) => void): void {
+  const kinds = dialectKinds.filter((kind) => kind === 'postgres')
+  forEachServerAndTypeorm(define, typeorms, undefined, kinds)
+}
+
 export function forEachDialect(define: (ctx: Conformance) => void): void {
   forEachDialectAndTypeorm(define, typeorms.slice(0, 1))
 }

@@ -168,16 +168,16 @@ class MemoryOutsider {
 
   getLock(key: string, seconds = 0): Promise<boolean> {
     return seconds === 0
-      ? Promise.resolve(this.#server.take(this.connection, key))
-      : this.#server.wait(this.connection, key, seconds * 1000)
+      ? Promise.resolve(this.#server.take(this.connection, key, false))
+      : this.#server.wait(this.connection, key, false, seconds * 1000)
   }
 
   releaseLock(key: string): Promise<boolean> {
-    return Promise.resolve(this.#server.give(this.connection, key))
+    return Promise.resolve(this.#server.give(this.connection, key, false))
   }
 
   async holderOf(key: string): Promise<string | null> {
-    return this.#server.holderOf(key)?.id ?? null
+    return this.#server.holdersOf(key)[0]?.connection.id ?? null
   }
 
   async kill(id: string): Promise<void> {

@@ -1,0 +1,351 @@
+import { expect } from 'chai'
+import { setTimeout as sleep } from 'node:timers/promises'
+import {
+  NamedLockDeadlockError,
+  NamedLockLostError,
+  NamedLockReentrancyError,
+  NamedLockTimeoutError,
+  WithNamedLock,
+  type NamedLockService,
+} from '../../src/index.js'
+import { forEachWithReaders } from '../support/conformance.js'
+import { rejection } from '../support/rejection.js'
+import { settlesWithin, until } from '../support/until.js'
+
+const shared = true
+
+/** Who is inside, and whether that was ever somebody who must not be. */
+class Room {
+  readers = 0
+  writers = 0
+  mostReaders = 0
+  readonly wrong: string[] = []
+
+  async read(ms: number): Promise<void> {
+    this.mostReaders = Math.max(this.mostReaders, ++this.readers)
+    if (this.writers > 0) this.wrong.push('a reader beside a writer')
+    await sleep(ms)
+    this.readers--
+  }
+
+  async write(ms: number): Promise<void> {
+    this.writers++
+    if (this.writers > 1 || this.readers > 0) this.wrong.push('a writer beside somebody')
+    await sleep(ms)
+    if (this.writers > 1 || this.readers > 0) this.wrong.push('somebody beside a writer')
+    this.writers--
+  }
+}
+
+describe('readers and writers', () => {
+  forEachWithReaders((ctx) => {
+    /** Every way to have the lock, as a function that runs work under it. */
+    type Way = (locks: NamedLockService, shared: boolean, work: () => Promise<void>) => Promise<unknown>
+    const ways: Record<string, Way> = {
+      withLock: (locks, isShared, work) => locks.withLock('a', { shared: isShared, timeout: '20s' }, work),
+      dedicated: (locks, isShared, work) =>
+        locks.withLock('a', { shared: isShared, timeout: '20s', session: 'dedicated' }, work),
+      transaction: (locks, isShared, work) => locks.transaction('a', { shared: isShared, timeout: '20s' }, work),
+      lockTransaction: (locks, isShared, work) =>
+        locks.dataSource.transaction(async (manager) => {
+          await locks.lockTransaction(manager, 'a', { shared: isShared, timeout: '20s' })
+          await work()
+        }),
+    }
+
+    /** Readers that come one after the other, and overlap, until it is stopped. */
+    function stream(way: Way, locks: NamedLockService, callers: number, isShared = true) {
+      let stopped = false
+      let turns = 0
+      const ended = Promise.all(
+        Array.from({ length: callers }, async (_, i) => {
+          await sleep(i * 7)
+          while (!stopped) {
+            await way(locks, isShared, () => sleep(20))
+            turns++
+          }
+        }),
+      )
+      const stop = (): Promise<unknown> => {
+        stopped = true
+        return settlesWithin(30_000, 'the stream', ended)
+      }
+      return {
+        stop,
+        get turns() {
+          return turns
+        },
+      }
+    }
+
+    for (const [name, way] of Object.entries(ways)) {
+      it(`lets readers in together, of one process and of several (${name})`, async () => {
+        const services = [await ctx.service(), await ctx.service()]
+        let inside = 0
+        const all = services.flatMap((locks) =>
+          [1, 2].map(() =>
+            way(locks, true, async () => {
+              inside++
+              await until('all readers are inside', () => inside === 4)
+            }),
+          ),
+        )
+        await settlesWithin(20_000, 'the readers', Promise.all(all))
+      })
+    }
+
+    it('lets writers in alone, whoever reads and in whatever way', async function () {
+      this.timeout(60_000)
+      const room = new Room()
+      const services = [await ctx.service(), await ctx.service(), await ctx.service({ maxSessions: 1 })]
+      const all = services.flatMap((locks) =>
+        Object.values(ways).flatMap((way, i) =>
+          [0, 1].map(async (caller) => {
+            for (let round = 0; round < 8; round++) {
+              const isReader = (i + caller + round) % 3 !== 0
+              await way(locks, isReader, () => (isReader ? room.read(2) : room.write(1)))
+            }
+          }),
+        ),
+      )
+      await settlesWithin(55_000, 'everybody', Promise.all(all))
+      expect(room.wrong).to.deep.equal([])
+      expect(room.mostReaders, 'readers inside at once').to.be.greaterThan(1)
+    })
+
+    for (const [name, way] of Object.entries(ways)) {
+      for (const maxSessions of [1, 3]) {
+        const how = maxSessions === 1 ? 'polling' : 'waiting'
+        it(`does not let a ${how} writer starve in a stream of readers (${name})`, async function () {
+          this.timeout(60_000)
+          const readers = [await ctx.service(), await ctx.service()].map((locks) =>
+            stream(ways.withLock as Way, locks, 8),
+          )
+          const writer = await ctx.service({ maxSessions })
+          await until('the readers are at it', () => readers.every(({ turns }) => turns > 8))
+          for (let i = 0; i < 3; i++) {
+            const before = performance.now()
+            await settlesWithin(
+              20_000,
+              'the writer',
+              way(writer, false, async () => undefined),
+            )
+            // Measured: 150 ms at most for who waits, 500 ms for who polls.
+            expect(performance.now() - before, 'ms until the writer had its turn').to.be.lessThan(10_000)
+          }
+          await Promise.all(readers.map(({ stop }) => stop()))
+        })
+      }
+    }
+
+    it('does not let a writer of the same process starve', async () => {
+      const locks = await ctx.service()
+      const readers = stream(ways.withLock as Way, locks, 8)
+      await until('the readers are at it', () => readers.turns > 8)
+      await locks.withLock('a', { timeout: '10s' }, () => undefined)
+      await readers.stop()
+    })
+
+    for (const maxSessions of [1, 3]) {
+      it(`does not let readers starve among writers (maxSessions: ${maxSessions})`, async function () {
+        this.timeout(60_000)
+        const writers = [await ctx.service(), await ctx.service({ maxSessions: 1 })].map((locks) =>
+          stream(ways.withLock as Way, locks, 4, false),
+        )
+        const reader = await ctx.service({ maxSessions })
+        await until('the writers are at it', () => writers.every(({ turns }) => turns > 2))
+        for (const way of Object.values(ways)) await way(reader, true, async () => undefined)
+        await Promise.all(writers.map(({ stop }) => stop()))
+      })
+    }
+
+    it('answers those who do not want to wait', async () => {
+      const [here, there] = [await ctx.service(), await ctx.service()]
+      const reader = await here.acquire('a', { shared })
+      for (const locks of [here, there]) {
+        expect(await locks.tryAcquire('a'), 'a writer beside a reader').to.equal(null)
+        const other = await locks.tryAcquire('a', { shared })
+        expect(other, 'a reader beside a reader').not.to.equal(null)
+        await other?.release()
+      }
+      await reader.release()
+      const writer = await here.acquire('a')
+      for (const locks of [here, there]) {
+        expect(await locks.tryAcquire('a', { shared }), 'a reader beside a writer').to.equal(null)
+        expect(await locks.tryWithLock('a', { shared }, () => 1)).to.deep.equal({ acquired: false })
+      }
+      await writer.release()
+    })
+
+    it('lets a reader join another one however long that has read, while nobody waits', async () => {
+      const locks = await ctx.service({ handOver: { times: 1, for: 20 } })
+      const first = await locks.acquire('a', { shared })
+      for (let i = 0; i < 10; i++) {
+        await sleep(10)
+        await (await locks.acquire('a', { shared, timeout: 0 })).release()
+      }
+      await first.release()
+    })
+
+    it('lets readers in again when the writer before them gives up', async () => {
+      const [locks, other] = [await ctx.service({ handOver: { times: 1, for: 20 } }), await ctx.service()]
+      for (const writer of [locks, other]) {
+        const first = await locks.acquire('a', { shared })
+        await sleep(50)
+        const giveUp = ctx.abortController()
+        const writing = rejection(writer.acquire('a', { signal: giveUp.signal }))
+        await until('the writer waits', async () => {
+          const reader = await locks.tryAcquire('a', { shared })
+          await reader?.release()
+          return reader === null
+        })
+        const reading = locks.acquire('a', { shared, timeout: '10s' })
+        giveUp.abort()
+        await writing
+        await (await reading).release()
+        await first.release()
+      }
+    })
+
+    it('keeps the order of the queue: who comes after a writer reads after it', async () => {
+      const locks = await ctx.service()
+      const order: string[] = []
+      const first = await locks.acquire('a', { shared })
+      const after = [
+        locks.withLock('a', () => order.push('writer')),
+        locks.withLock('a', { shared }, () => order.push('reader')),
+        locks.withLock('a', { shared }, () => order.push('reader')),
+        locks.withLock('a', () => order.push('writer')),
+      ]
+      await first.release()
+      await Promise.all(after)
+      expect(order).to.deep.equal(['writer', 'reader', 'reader', 'writer'])
+    })
+
+    it('takes several names for readers', async () => {
+      const locks = await ctx.service()
+      await locks.withLock(['b', 'a'], { shared }, async (lock) => {
+        expect(lock.names).to.deep.equal(['b', 'a'])
+        expect(await lock.verify()).to.equal(true)
+        expect(await lock.fencingToken()).to.be.a('bigint')
+      })
+      const lock = await locks.acquire(['b', 'a'], { shared })
+      await (await locks.acquire(['c', 'b'], { shared })).release()
+      expect(await locks.tryAcquire(['c', 'b'])).to.equal(null)
+      await lock.release()
+    })
+
+    it('refuses to make a writer of a reader', async () => {
+      const locks = await ctx.service()
+      await locks.withLock('a', { shared }, async () => {
+        const error = await rejection(
+          locks.withLock('a', { reentrant: true }, () => undefined),
+          NamedLockReentrancyError,
+        )
+        expect(error.message).to.match(/together with other readers/)
+        await rejection(
+          locks.withLock('a', { shared }, () => undefined),
+          NamedLockReentrancyError,
+        )
+        await locks.withLock('a', { shared, reentrant: true }, async (lock) => {
+          expect(await lock.verify()).to.equal(true)
+        })
+      })
+      await locks.transaction('a', { shared }, async () => {
+        await rejection(
+          locks.transaction('a', { reentrant: true }, () => undefined),
+          NamedLockReentrancyError,
+        )
+      })
+      await locks.withLock('a', () => locks.withLock('a', { shared, reentrant: true }, () => undefined))
+    })
+
+    it('refuses to make a writer of a reader inside of its transaction', async () => {
+      const locks = await ctx.service()
+      await locks.dataSource.transaction(async (manager) => {
+        await locks.lockTransaction(manager, 'a', { shared })
+        await rejection(locks.lockTransaction(manager, 'a', { reentrant: true }), NamedLockReentrancyError)
+        await locks.lockTransaction(manager, 'a', { shared, reentrant: true })
+      })
+    })
+
+    it('is lost for all readers of a connection together', async () => {
+      const [locks, other] = [await ctx.service(), await ctx.service()]
+      const readers = [await locks.acquire('a', { shared }), await locks.acquire('a', { shared })]
+      const elsewhere = await other.acquire('a', { shared })
+      const holder = await locks.holder('a')
+      await ctx.outsider.kill(holder?.connectionId as string)
+      for (const lock of readers) {
+        await until('the loss', () => lock.signal.aborted)
+        expect(lock.signal.reason).to.be.instanceOf(NamedLockLostError)
+        await lock.release()
+      }
+      expect(await elsewhere.verify()).to.equal(true)
+      await elsewhere.release()
+      await other.withLock('a', () => undefined)
+    })
+
+    it('sees a deadlock between readers that want to write what the other reads', async () => {
+      const locks = await ctx.service()
+      let inside = 0
+      const scope = (mine: string, other: string) =>
+        locks.withLock(mine, { shared }, async () => {
+          inside++
+          await until('both are inside', () => inside === 2)
+          await locks.withLock(other, { timeout: '20s' }, () => undefined)
+        })
+      const results = await Promise.allSettled([scope('a', 'b'), scope('b', 'a')])
+      const failed = results.filter((result) => result.status === 'rejected')
+      expect(failed).to.have.length(1)
+      expect(failed[0]?.reason).to.be.instanceOf(NamedLockDeadlockError)
+    })
+
+    it('tells who reads, and what a writer has waited for', async () => {
+      const [locks, other] = [await ctx.service(), await ctx.service()]
+      const readers = [await locks.acquire('a', { shared }), await locks.acquire('a', { shared, session: 'dedicated' })]
+      expect(await locks.isLocked('a')).to.equal(true)
+      const own = await locks.holder('a')
+      expect(own?.process, 'the process').to.be.a('string')
+      expect((await other.holder('a'))?.connectionId).to.be.a('string')
+      expect((await locks.list()).map(({ name }) => name)).to.deep.equal(['a'])
+      // The question has little time: on a busy machine the answer may come too late.
+      await until('a timeout that tells the holder', async () => {
+        const error = await rejection(other.acquire('a', { timeout: 50 }), NamedLockTimeoutError)
+        return error.holder?.connectionId
+      })
+      for (const lock of readers) await lock.release()
+      expect(await locks.isLocked('a')).to.equal(false)
+    })
+
+    it('can be had with the decorator', async () => {
+      const locks = await ctx.service()
+      let inside = 0
+      class Reports {
+        constructor(readonly locks: NamedLockService) {}
+
+        @WithNamedLock('a', '20s', { shared: true })
+        async read(): Promise<void> {
+          inside++
+          await until('both are inside', () => inside === 2)
+        }
+      }
+      const reports = new Reports(locks)
+      await Promise.all([reports.read(), reports.read()])
+    })
+
+    it('lets a service be closed while there are readers and a writer waits', async () => {
+      const locks = await ctx.service({ closeTimeout: 100 })
+      const reader = await locks.acquire('a', { shared })
+      const running = rejection(
+        locks.withLock('a', { shared }, ({ signal }) => until('the end', () => signal.aborted)),
+        NamedLockLostError,
+      )
+      await until('both are inside', async () => (await locks.list()).length === 1)
+      const writing = rejection(locks.acquire('a'))
+      await settlesWithin(10_000, 'close()', locks.close())
+      expect(reader.signal.aborted).to.equal(true)
+      await running
+      await writing
+    })
+  })
+})
