@@ -54,14 +54,14 @@ describe('readers and writers', () => {
     }
 
     /** Readers that come one after the other, and overlap, until it is stopped. */
-    function stream(way: Way, locks: NamedLockService, callers: number, isShared = true) {
+    function stream(way: Way, locks: NamedLockService, callers: number, isShared = true, ms = 20) {
       let stopped = false
       let turns = 0
       const ended = Promise.all(
         Array.from({ length: callers }, async (_, i) => {
           await sleep(i * 7)
           while (!stopped) {
-            await way(locks, isShared, () => sleep(20))
+            await way(locks, isShared, () => sleep(ms * (0.5 + Math.random())))
             turns++
           }
         }),
@@ -137,6 +137,21 @@ describe('readers and writers', () => {
         })
       }
     }
+
+    it('does not let a polling writer starve among readers of several processes that are never all gone', async function () {
+      this.timeout(60_000)
+      const services = [await ctx.service(), await ctx.service(), await ctx.service(), await ctx.service()]
+      const readers = services.map((locks) => stream(ways.withLock as Way, locks, 4, true, 150))
+      const writer = await ctx.service({ maxSessions: 1 })
+      await until('the readers are at it', () => readers.every(({ turns }) => turns > 4))
+      for (let i = 0; i < 3; i++)
+        await settlesWithin(
+          20_000,
+          'the writer',
+          ways.withLock!(writer, false, async () => {}),
+        )
+      await Promise.all(readers.map(({ stop }) => stop()))
+    })
 
     it('does not let a writer of the same process starve', async () => {
       const locks = await ctx.service()
