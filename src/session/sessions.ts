@@ -26,6 +26,8 @@ const IDLE_SHARED = 5_000
 const FIRST_PATIENCE = 1_000
 /** How long the server may take for the farewell of all sessions. */
 const PATIENCE = 2_000
+/** How often a session is tried to be opened whose first statements somebody cancels. */
+const MOST_CANCELLED = 5
 
 /**
  * All connections of a service: the shared session, the waiting sessions, and those that a single lock has for itself.
@@ -301,6 +303,7 @@ export class Sessions {
 
   /** A session, or the database's error. Connections that are dead without knowing are passed over. */
   async #openSession(kind: Kind): Promise<Session> {
+    let cancelled = 0
     for (let patience = FIRST_PATIENCE; ; patience = Math.min(patience * 1.25, this.#mostPatience)) {
       await this.#backoff.due()
       try {
@@ -311,6 +314,9 @@ export class Sessions {
       } catch (error) {
         this.#trouble = error as Error
         if (error instanceof SilentConnectionError) continue
+        // Somebody's KILL QUERY: nothing is wrong with the server.
+        if (this.#dialect.waitFailure((error as Error).cause ?? {}) === 'cancelled' && ++cancelled < MOST_CANCELLED)
+          continue
         if (this.#dataSource.isInitialized) this.#backoff.failed()
         throw error
       }

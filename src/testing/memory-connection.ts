@@ -122,6 +122,8 @@ export class MemoryConnection implements RawConnection {
     switch (request) {
       case 'take':
         return bit(server.take(this, key, isShared))
+      case 'takeShared':
+        return bit(!isMarked() && server.take(this, key, isShared))
       case 'give':
         return bit(server.give(this, key, isShared))
       case 'passTurn': {

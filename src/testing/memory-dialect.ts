@@ -47,7 +47,7 @@ export class MemoryDialect implements Dialect {
   /** Nothing else begins with it. */
   sharedLiteral = (literal: string): string => `${SHARED}${literal}`
   take = (literal: string): string => `take ${literal}`
-  takeShared = this.take
+  takeShared = (literal: string): string => `takeShared ${literal} ${this.#writersMarkOf(literal)}`
   isWanted = (literal: string, mark: string): string => `isWanted ${literal} ${mark}`
   give = (literal: string): string => `give ${literal}`
   passTurn = (literal: string, mark: string): string => `passTurn ${literal} ${mark}`
@@ -55,6 +55,7 @@ export class MemoryDialect implements Dialect {
   owns = (literal: string): string => `owns ${literal}`
   holderId = (literal: string): string => `holderId ${literal}`
   fencingToken = (literal: string): string => `fencingToken ${literal}`
+  writersMark = (exclusionKey: string): string => this.literal(keyFor(MARKS, `writers ${exclusionKey}`))
   single = (expression: string): string => `batch ${expression}`
   batch = (expressions: string): string => `batch ${expressions}`
   wait = (literal: string, mark: string, milliseconds: number): string => `wait ${literal} ${mark} ${milliseconds}`
@@ -62,6 +63,10 @@ export class MemoryDialect implements Dialect {
   endConnection = (connectionId: string): string => `end ${connectionId}`
   describeConnection = (): string => 'ping'
   leaveNote = (text: string): string => `note ${encodeURIComponent(text)}`
+
+  #writersMarkOf(literal: string): string {
+    return this.writersMark(decodeURIComponent(literal.slice(SHARED.length)))
+  }
 
   readBatch(rows: unknown): string[] {
     return (rows as string[][])[0] ?? []
