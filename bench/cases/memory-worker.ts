@@ -24,7 +24,7 @@ const nextTurn = () => new Promise((resolve) => setTimeout(resolve, 50))
 serveJobs({
   async open(address: ServerAddress) {
     dataSource = await openDataSource(address)
-    locks = new (builtLibrary().NamedLockService)(dataSource)
+    locks = new (builtLibrary().NamedLockService)(dataSource, { maxLocks: 20_000 })
     await locks.withLock('warm', () => undefined)
   },
 
