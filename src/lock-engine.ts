@@ -165,7 +165,8 @@ export class LockEngine {
   ): Promise<HeldLock | Claim> {
     this.#closing.check()
     const around = currentScope()
-    if (call.exactName || around || typeof names !== 'string') return this.#obtainAll(names, call, isScoped, around, source)
+    if (call.exactName || around || typeof names !== 'string')
+      return this.#obtainAll(names, call, isScoped, around, source)
     // By far the most calls: one name, outside of every scope. The same as below, without what they have no need of.
     const target = this.#targets.of(names, false, call.shared)
     call.signal?.throwIfAborted()

@@ -22,7 +22,10 @@ export interface AcquireOptions<S extends SessionKind = SessionKind> {
   exactName?: boolean | undefined
   /** Where the lock lives. Default `'shared'`. */
   session?: S | undefined
-  /** A reader lock, where the server has them (PostgreSQL). Default false. */
+  /**
+   * A reader lock: held together with other readers, never beside a writer. Where the server has them (PostgreSQL), else a
+   * NamedLockConfigurationError. Default false.
+   */
   shared?: boolean | undefined
 }
 

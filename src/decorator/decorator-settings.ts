@@ -41,7 +41,10 @@ export function readDecoratorOptions(name: unknown, timeout: unknown, given: unk
   const onBusy = readOnBusy(options.onBusy)
   const transaction = readFlag(options.transaction, 'transaction')
   const signal = typeof options.signal === 'function' ? undefined : options.signal
-  const call = readCallOptions({ timeout, reentrant: options.reentrant, shared: options.shared, signal }, defaultCall(0))
+  const call = readCallOptions(
+    { timeout, reentrant: options.reentrant, shared: options.shared, signal },
+    defaultCall(0),
+  )
   return {
     name: readName(name),
     locks: readLocks(options.locks),

@@ -16,6 +16,8 @@ export class PooledPostgresDialect extends PostgresDialect {
     return `x${key}`
   }
 
+  override sharedLiteral = (literal: string): string => `xs${literal.slice(1)}`
+
   /** In a transaction that has just begun, or that is the application's. All in one statement, which is a round trip before the lock. */
   override async open(ask: Ask, leaseMs: number, use: SessionUse): Promise<ServerFacts> {
     const milliseconds = serverLease(leaseMs)
@@ -49,8 +51,9 @@ export class PooledPostgresDialect extends PostgresDialect {
    * bridges the two. It is one message, and after an error in it the connection is in a transaction still.
    */
   renewSnapshot(literals: readonly string[], leaseMs: number): string {
-    const keys = literals.map((literal) => literal.slice(1))
-    const all = (call: string): string => keys.map((key) => `${call}(${key})`).join(',')
+    const locks = literals.map((literal) => /^x(s?)(.*)$/.exec(literal) as unknown as readonly string[])
+    const all = (call: string): string =>
+      locks.map(([, shared, key]) => `${call}${shared === '' ? '' : '_shared'}(${key})`).join(',')
     return (
       `SELECT ${all('pg_advisory_lock')};COMMIT AND CHAIN;SELECT ${all('pg_advisory_xact_lock')},${all('pg_advisory_unlock')},` +
       `set_config('idle_in_transaction_session_timeout','${serverLease(leaseMs)}',true)`

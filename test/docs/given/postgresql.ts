@@ -1,4 +1,2 @@
-import { DataSource, EntityManager } from 'typeorm'
 import { NamedLockService } from 'typeorm-named-lock'
-declare const dataSource: DataSource
-declare function settle(manager: EntityManager): Promise<void>
+declare const locks: NamedLockService
