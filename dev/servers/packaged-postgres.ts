@@ -1,5 +1,5 @@
 import { existsSync } from 'node:fs'
-import { readdir, rename, rm, writeFile } from 'node:fs/promises'
+import { chmod, readdir, rename, rm, writeFile } from 'node:fs/promises'
 import path from 'node:path'
 import type { DynamicLoader } from './dynamic-loader.js'
 import type { ServerProgram } from './engine.js'
@@ -26,7 +26,8 @@ export async function makePostgresRun(tree: string, { loader, libraries }: Dynam
       'here="${0%/*}"',
       `exec ${fromScript(loader)} --library-path ${libraries.map(fromScript).join(':')} "$here/${name}.program" "$@"`,
     ]
-    await writeFile(file, `${script.join('\n')}\n`, { mode: 0o755 })
+    await writeFile(file, `${script.join('\n')}\n`)
+    await chmod(file, 0o755) // whatever the umask says: the server's user is another
   }
   // Without LLVM it could not be loaded, and the server would try.
   for (const name of ['llvmjit.so', 'bitcode']) {
