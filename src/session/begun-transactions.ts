@@ -22,6 +22,8 @@ export interface BegunTransactionsContext {
   connect(): Promise<[RunnerLike, RawConnection]>
   prepare(runner: RunnerLike, connection: RawConnection): Promise<Session>
   destroy(connection: RawConnection): void
+  /** The database's answer, and not the end of the connection. */
+  isAnswer(error: unknown): boolean
 }
 
 /**
@@ -60,7 +62,21 @@ export class BegunTransactions {
     if (this.#running.delete(session)) this.#places.giveBack()
   }
 
+  /** Connections that have died in the pool, as after a restart of the pooler, are passed over. */
   async #begin(isolation: TransactionOptions['isolation']): Promise<Begun> {
+    for (let tries = this.#context.limit; ; tries--) {
+      try {
+        return await this.#tryToBegin(isolation)
+      } catch (error) {
+        const { driverError } = error as { driverError?: unknown }
+        if (driverError === undefined) throw error
+        if (tries > 0 && !this.#context.isAnswer(driverError)) continue
+        throw databaseError('No transaction could be begun for locks', error)
+      }
+    }
+  }
+
+  async #tryToBegin(isolation: TransactionOptions['isolation']): Promise<Begun> {
     const context = this.#context
     const [owner, connection] = await context.connect()
     const runner = context.dataSource.createQueryRunner('master') as WorkRunner
@@ -70,7 +86,7 @@ export class BegunTransactions {
     } catch (error) {
       context.destroy(connection)
       await owner.release().catch(() => {})
-      throw databaseError('No transaction could be begun for locks', error)
+      throw error
     }
     const session = await context.prepare(owner, connection)
     if (session.lostError) throw session.lostError

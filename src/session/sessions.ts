@@ -107,6 +107,7 @@ export class Sessions {
       connect: () => this.#connect(this.#dataSource),
       prepare: (runner, connection) => this.#prepare(runner, connection, 'begun', this.#mostPatience),
       destroy: (connection) => this.#dialect.destroy(connection),
+      isAnswer: (error) => this.#dialect.isAnswer(error),
     })
     this.shared = dialect.endsWithTransaction
       ? new Questions(

@@ -1,0 +1,430 @@
+import { expect } from 'chai'
+import { describe, it } from 'mocha'
+import {
+  NamedLock,
+  NamedLockClosedError,
+  NamedLockConfigurationError,
+  NamedLockDeadlockError,
+  NamedLockInsideTransactionError,
+  NamedLockLostError,
+  NamedLockReentrancyError,
+  NamedLockService,
+  NamedLockTimeoutError,
+  WithNamedLock,
+} from '../../src/index.js'
+import { behindPgBouncer } from '../support/behind-pgbouncer.js'
+import { rejection } from '../support/rejection.js'
+import { until } from '../support/until.js'
+
+const LEVELS = ['READ UNCOMMITTED', 'READ COMMITTED', 'REPEATABLE READ', 'SERIALIZABLE'] as const
+const POOLED = { mode: 'transaction' } as const
+
+describe("pooling: 'transaction', behind PgBouncer", () => {
+  behindPgBouncer((through, ctx) => {
+    const key = (name: string): string => ctx.keyOf(name)
+    const isFree = async (name: string): Promise<boolean> => (await ctx.outsider.holderOf(key(name))) === null
+
+    through('has locks in transactions, and answers about them', POOLED, async (behind) => {
+      const locks = await behind.service()
+      expect(await locks.check()).to.deep.equal([])
+      const heard: string[] = []
+      for (const event of ['acquired', 'released'] as const)
+        locks.on(event, ({ name }) => heard.push(`${event} ${name}`))
+      const result = await locks.transaction(['a', 'b'], async (manager, lock) => {
+        expect(lock.isHeld && (await lock.verify())).to.equal(true)
+        expect(lock.manager).to.equal(manager)
+        expect(locks.manager).to.equal(manager)
+        expect(NamedLock.assertHeld('b')).to.equal(lock)
+        const [{ id }] = await manager.query('SELECT pg_backend_pid()::text AS id')
+        expect(await locks.isLocked('a')).to.equal(true)
+        expect(await locks.holder('a')).to.include({ connectionId: id, database: ctx.database })
+        const list = await locks.list()
+        expect(list.map(({ name }) => name)).to.have.members(['a', 'b'])
+        expect(await ctx.outsider.getLock(key('a'))).to.equal(false)
+        return lock.fencingToken()
+      })
+      expect(result > 0n).to.equal(true)
+      expect(await locks.transaction('a', (_manager, lock) => lock.fencingToken())).to.satisfy(
+        (next: bigint) => next > result,
+      )
+      expect(await locks.isLocked('a')).to.equal(false)
+      expect(heard.slice(0, 2)).to.have.members(['acquired a', 'acquired b'])
+      expect(heard.slice(2, 4)).to.have.members(['released a', 'released b'])
+      class Orders {
+        constructor(readonly locks: NamedLockService) {}
+        @WithNamedLock('order', '5s', { transaction: true })
+        async pay(): Promise<boolean> {
+          return isFree('order')
+        }
+        @WithNamedLock('order', '5s')
+        async ship(): Promise<void> {}
+      }
+      expect(await new Orders(locks).pay()).to.equal(false)
+      await rejection(new Orders(locks).ship(), NamedLockConfigurationError)
+    })
+
+    through('refuses every lock that would outlive its transaction, and says why', POOLED, async (behind) => {
+      const locks = await behind.service()
+      const work = (): never => expect.fail('the work ran')
+      for (const call of [
+        locks.withLock('a', work),
+        locks.withLock('a', { session: 'dedicated' }, work),
+        locks.tryWithLock('a', work),
+        locks.acquire('a'),
+        locks.tryAcquire(['a', 'b'], { timeout: '1s' }),
+      ]) {
+        const { message } = await rejection(call, NamedLockConfigurationError)
+        expect(message).to.match(/transaction\(\), lockTransaction\(\), runMigrations\(\).*left on a connection/)
+      }
+      await rejection(locks.transaction('a', { session: 'dedicated' } as object, work), NamedLockConfigurationError)
+      expect(await ctx.outsider.userLocksOf(ctx.database)).to.deep.equal([])
+    })
+
+    through(
+      'sees what was committed before the lock came, at every level',
+      { ...POOLED, poolSize: 20 },
+      async (behind) => {
+        const locks = await behind.service({ maxSessions: 8 }, await behind.dataSource({ poolSize: 20 }))
+        await ctx.outsider.query(`CREATE TABLE ${ctx.database}.seen (v INT)`)
+        await ctx.outsider.query(`INSERT INTO ${ctx.database}.seen VALUES (0)`)
+        await ctx.outsider.getLock(key('seen'))
+        await ctx.outsider.getLock(key('other'))
+        const waiting = LEVELS.map((isolation) =>
+          locks.transaction(['other', 'seen'], { isolation, timeout: '30s' }, async (manager, lock) => {
+            expect((await manager.query('SHOW transaction_isolation'))[0].transaction_isolation).to.equal(
+              isolation.toLowerCase(),
+            )
+            const seen = async (): Promise<number> =>
+              (await manager.query(`SELECT v FROM ${ctx.database}.seen`))[0].v as number
+            const first = await seen()
+            await manager.query(`UPDATE ${ctx.database}.seen SET v = v + 1`)
+            await rejection(
+              manager.transaction(async (nested) => {
+                await nested.query(`UPDATE ${ctx.database}.seen SET v = 1000`)
+                throw new Error('back to the savepoint')
+              }),
+            )
+            expect(await seen()).to.equal(first + 1)
+            expect(await lock.verify(), 'after a savepoint was rolled back').to.equal(true)
+            // What the wait and the snapshot have set is gone, and what makes the lease is there.
+            const [set] = await manager.query(
+              "SELECT current_setting('lock_timeout') AS l, current_setting('idle_in_transaction_session_timeout') AS i",
+            )
+            expect(set).to.deep.equal({ l: '0', i: '31s' })
+            return first
+          }),
+        )
+        await until('the first waits', async () =>
+          (await ctx.outsider.userLocksOf(ctx.database)).some(({ status }) => status === 'PENDING'),
+        )
+        await ctx.outsider.query(`UPDATE ${ctx.database}.seen SET v = 10`)
+        await ctx.outsider.releaseLock(key('other'))
+        await ctx.outsider.query(`UPDATE ${ctx.database}.seen SET v = 20`)
+        await ctx.outsider.releaseLock(key('seen'))
+        expect(await Promise.all(waiting)).to.have.members([20, 21, 22, 23])
+        // Nothing of a session is left on any connection that goes back to the pooler.
+        expect(await ctx.outsider.userLocksOf(ctx.database)).to.deep.equal([])
+      },
+    )
+
+    through(
+      'excludes four processes through a pooler with fewer connections than callers',
+      { ...POOLED, poolSize: 3 },
+      async (behind) => {
+        const table = `${ctx.database}.counter`
+        await ctx.outsider.query(`CREATE TABLE ${table} (value INT NOT NULL)`)
+        await ctx.outsider.query(`INSERT INTO ${table} VALUES (0)`)
+        const [callers, times] = [2, 10]
+        const children = LEVELS.map((isolation) =>
+          ctx.startChild('count-in-transaction.ts', {
+            ...{ name: 'counter', table, callers, times, isolation },
+            dataSource: behind.pooler.address,
+            service: { pooling: 'transaction' },
+          }),
+        )
+        for (const child of children) await child.next('ready')
+        for (const child of children) child.send({ type: 'go' })
+        await Promise.all(children.map((child) => child.exited))
+        expect(Number(await ctx.outsider.value(`SELECT value FROM ${table}`))).to.equal(
+          children.length * callers * times,
+        )
+      },
+      120_000,
+    )
+
+    through(
+      'does not block itself with many callers of several names and few connections',
+      { ...POOLED, poolSize: 2 },
+      async (behind) => {
+        const services = [
+          await behind.service({}, await behind.dataSource({ poolSize: 3 })),
+          await behind.service({}, await behind.dataSource({ poolSize: 8 })),
+          await behind.service({ maxSessions: 1 }, await behind.dataSource({ poolSize: 4 })),
+        ]
+        let running = 0
+        const calls = services.flatMap((locks, i) =>
+          Array.from({ length: 16 }, (_, n) =>
+            locks.transaction((n + i) % 2 ? ['x', 'y'] : ['y', 'x'], { timeout: '50s' }, async (manager) => {
+              expect(++running).to.equal(1)
+              await manager.query('SELECT 1')
+              running--
+            }),
+          ),
+        )
+        await Promise.all(calls)
+      },
+    )
+
+    through('shares its keys with services and SQL past the pooler', POOLED, async (behind) => {
+      const [pooled, direct] = [await behind.service(), await ctx.service()]
+      const order: string[] = []
+      const lock = await direct.acquire('shared')
+      const waiting = pooled.transaction('shared', async () => {
+        order.push('pooled')
+        expect(await direct.tryAcquire('shared')).to.equal(null)
+        await rejection(direct.acquire('shared', { timeout: 50 }), NamedLockTimeoutError)
+      })
+      await until('it waits', async () => (await direct.list({ waiting: true })).length === 1)
+      order.push('direct')
+      await lock.release()
+      await waiting
+      expect(order).to.deep.equal(['direct', 'pooled'])
+      await ctx.outsider.getLock('7')
+      // Who has it is told if that can be found out at once.
+      await until('a timeout tells the holder', async () => {
+        const busy = pooled.transaction(7n, { exactName: true, timeout: 50 }, () => undefined)
+        return (await rejection(busy, NamedLockTimeoutError)).holder?.connectionId === ctx.outsider.id
+      })
+      await ctx.outsider.releaseLock('7')
+    })
+
+    through('leaves nothing behind when timeouts and aborts meet grants', POOLED, async (behind) => {
+      const locks = await behind.service({ maxSessions: 8 }, await behind.dataSource({ poolSize: 20 }))
+      const names = Array.from({ length: 10 }, (_, i) => `raced ${i}`)
+      let granted = 0
+      let left = 0
+      await Promise.all(
+        names.map(async (name, i) => {
+          const outsider = await ctx.connectOutsider()
+          for (let round = 0; round < 60; round++) {
+            await outsider.getLock(key(name), 20)
+            const controller = ctx.abortController()
+            const isAborted = (round + i) % 2 === 0
+            const waiting = locks.transaction(
+              name,
+              { timeout: isAborted ? '30s' : 3 + (round % 5), signal: controller.signal },
+              async (_manager, lock) => {
+                granted++
+                expect(lock.isHeld).to.equal(true)
+              },
+            )
+            const ended = waiting.catch((error: unknown) => {
+              left++
+              if (error !== 'enough') expect(error).to.be.instanceOf(NamedLockTimeoutError)
+            })
+            await new Promise((resolve) => setTimeout(resolve, round % 6))
+            const released = outsider.releaseLock(key(name))
+            if (isAborted) controller.abort('enough')
+            await Promise.all([ended, released])
+          }
+        }),
+      )
+      expect(granted + left).to.equal(600)
+      expect(left).to.be.above(60)
+      await until('nobody has any of them', async () => (await ctx.outsider.userLocksOf(ctx.database)).length === 0)
+      // On whichever connection of the pooler: all of them work, and none owns a lock for whoever comes next.
+      await Promise.all(
+        names.map((name) =>
+          locks.transaction(name, { timeout: '20s' }, async (_manager, lock) =>
+            expect(await lock.verify()).to.equal(true),
+          ),
+        ),
+      )
+      await until('all are free', async () => (await ctx.outsider.userLocksOf(ctx.database)).length === 0)
+    })
+
+    through(
+      'loses lock and transaction together when the pooler dies, and goes on when it is back',
+      POOLED,
+      async (behind) => {
+        const locks = await behind.service()
+        const direct = await ctx.service()
+        await ctx.outsider.query(`CREATE TABLE ${ctx.database}.written (v INT)`)
+        let signal: AbortSignal | undefined
+        const run = locks.transaction('fragile', async (manager, lock) => {
+          signal = lock.signal
+          await manager.query(`INSERT INTO ${ctx.database}.written VALUES (1)`)
+          await behind.pooler.kill()
+          await until('it is told', () => !lock.isHeld)
+          await manager.query('SELECT 1')
+        })
+        const next = direct.transaction('fragile', { timeout: '30s' }, (manager) =>
+          manager.query(`SELECT count(*)::int AS n FROM ${ctx.database}.written`),
+        )
+        const error = await rejection(run, NamedLockLostError)
+        expect(error.outcome).to.equal('rolledBack')
+        expect(signal?.aborted).to.equal(true)
+        expect(await next).to.deep.equal([{ n: 0 }])
+        await behind.pooler.restart()
+        expect(await locks.transaction('fragile', () => 'again')).to.equal('again')
+        // Also for those who were waiting on the server.
+        await ctx.outsider.getLock(key('fragile'))
+        const waiting = locks.transaction('fragile', { timeout: '30s' }, () => 'late').catch((reason: Error) => reason)
+        await until('it waits', async () => (await ctx.outsider.userLocksOf(ctx.database)).length > 0)
+        await behind.pooler.restart()
+        await ctx.outsider.releaseLock(key('fragile'))
+        expect(await waiting).to.satisfy((end: unknown) => end === 'late' || end instanceof Error)
+        expect(await locks.transaction('fragile', () => 'again')).to.equal('again')
+      },
+    )
+
+    through(
+      'keeps a silent transaction alive, and the server ends one whose client is silent for good',
+      POOLED,
+      async (behind) => {
+        const locks = await behind.service({ lease: '1s' })
+        const startedAt = performance.now()
+        await locks
+          .transaction('quiet', async (manager, lock) => {
+            const [{ t }] = await manager.query("SELECT current_setting('idle_in_transaction_session_timeout') AS t")
+            expect(t).to.equal('2s')
+            await until('the lease would have run out', () => performance.now() - startedAt > 2_600)
+            // A machine that stands still for longer than the lease is told so, and this is none.
+            if (lock.isHeld) expect(await lock.verify()).to.equal(true)
+          })
+          .catch((error: unknown) => expect(error).to.be.instanceOf(NamedLockLostError))
+        const child = ctx.startChild('transact.ts', {
+          ...{ name: 'silent', statement: 'SELECT 1' },
+          dataSource: behind.pooler.address,
+          service: { pooling: 'transaction', lease: '1s' },
+        })
+        await child.next('inside')
+        child.stop()
+        const direct = await ctx.service()
+        expect(await direct.withLock('silent', { timeout: '30s' }, () => 'free again')).to.equal('free again')
+        child.cont()
+        child.send({ type: 'end' })
+        expect(await child.next('failed')).to.include({ code: 'LOST', outcome: 'rolledBack' })
+        await child.exited
+      },
+    )
+
+    through(
+      'lockTransaction: lasts to the end, refuses what would lose it, and leaves the transaction usable',
+      POOLED,
+      async (behind) => {
+        const dataSource = await behind.dataSource()
+        const locks = await behind.service({}, dataSource)
+        await ctx.outsider.getLock(key('busy'))
+        await dataSource.transaction(async (manager) => {
+          await locks.lockTransaction(manager, 'mine')
+          await rejection(locks.lockTransaction(manager, 'mine'), NamedLockReentrancyError)
+          await rejection(locks.lockTransaction(manager, 'busy', { timeout: 60 }), NamedLockTimeoutError)
+          const controller = ctx.abortController()
+          const aborted = locks.lockTransaction(manager, 'busy', { timeout: '30s', signal: controller.signal })
+          await until('it waits', async () =>
+            (await ctx.outsider.userLocksOf(ctx.database)).some(({ status }) => status === 'PENDING'),
+          )
+          controller.abort(new Error('enough'))
+          expect((await rejection(aborted)).message).to.equal('enough')
+          await rejection(
+            manager.transaction(async (nested) => {
+              await locks.lockTransaction(nested, 'inside')
+            }),
+            NamedLockConfigurationError,
+          )
+          expect(await manager.query('SELECT 1 AS usable')).to.deep.equal([{ usable: 1 }])
+          expect(await isFree('mine')).to.equal(false)
+          expect(await isFree('inside')).to.equal(true)
+        })
+        expect(await isFree('mine')).to.equal(true)
+        for (const level of ['REPEATABLE READ', 'SERIALIZABLE'] as const) {
+          const old = dataSource.transaction(level, (manager) => locks.lockTransaction(manager, 'mine'))
+          expect((await rejection(old, NamedLockConfigurationError)).message).to.include(level)
+        }
+        await ctx.outsider.releaseLock(key('busy'))
+        expect(await ctx.outsider.userLocksOf(ctx.database)).to.deep.equal([])
+      },
+    )
+
+    through('reports a deadlock of two transactions by the server', POOLED, async (behind) => {
+      const [one, two] = [await behind.dataSource(), await behind.dataSource()]
+      const services = [await behind.service({}, one), await behind.service({}, two)] as const
+      const first = new Set<string>()
+      const cross = (i: 0 | 1, names: [string, string]) =>
+        [one, two][i]!.transaction(async (manager) => {
+          await services[i].lockTransaction(manager, names[0])
+          first.add(names[0])
+          await until('both have one', () => first.size === 2)
+          await services[i].lockTransaction(manager, names[1], { timeout: '50s' })
+        })
+      const ends = await Promise.allSettled([cross(0, ['a', 'b']), cross(1, ['b', 'a'])])
+      const failed = ends.flatMap((end) => (end.status === 'rejected' ? [end.reason as unknown] : []))
+      expect(failed).to.have.length(1)
+      expect(failed[0]).to.be.instanceOf(NamedLockDeadlockError)
+    })
+
+    through('keeps the rules of scopes, limits and closing', POOLED, async (behind) => {
+      const dataSource = await behind.dataSource()
+      const locks = await behind.service({ maxLocks: 2, closeTimeout: 50 }, dataSource)
+      await locks.transaction('outer', async (manager) => {
+        await rejection(
+          locks.transaction('new', () => undefined),
+          NamedLockInsideTransactionError,
+        )
+        const nested = locks.transaction('outer', { reentrant: true }, async (inner) => {
+          expect(inner).to.equal(manager)
+          throw new Error('only the savepoint')
+        })
+        expect((await rejection(nested)).message).to.equal('only the savepoint')
+        expect(await isFree('outer')).to.equal(false)
+        await locks.lockTransaction(manager, 'added')
+        await rejection(locks.lockTransaction(manager, 'third'), NamedLockConfigurationError)
+      })
+      await rejection(
+        dataSource.transaction(() => locks.transaction('a', () => undefined)),
+        NamedLockInsideTransactionError,
+      )
+      const own = new Error('my own')
+      expect(await rejection(locks.transaction('a', () => Promise.reject(own)))).to.equal(own)
+      expect(await locks.runMigrations()).to.deep.equal([])
+
+      const isIn = new Promise<void>((resolve) => {
+        void rejection(
+          locks.transaction('a', async (_manager, lock) => {
+            resolve()
+            await until('the lock is taken away', () => lock.signal.aborted)
+          }),
+          NamedLockLostError,
+        )
+      })
+      await isIn
+      const waiting = rejection(
+        locks.transaction('a', { timeout: '50s' }, () => undefined),
+        NamedLockClosedError,
+      )
+      await locks.close()
+      await waiting
+      await until('it is free', () => isFree('a'))
+    })
+  })
+
+  it('is an error on servers that have no such locks', () => {
+    for (const type of ['mysql', 'mariadb']) {
+      const dataSource = { options: { type }, isInitialized: false, createQueryRunner: () => undefined } as never
+      expect(() => new NamedLockService(dataSource, { pooling: 'transaction' })).to.throw(
+        NamedLockConfigurationError,
+        'for PostgreSQL',
+      )
+    }
+    const dataSource = {
+      options: { type: 'postgres' },
+      isInitialized: false,
+      createQueryRunner: () => undefined,
+    } as never
+    expect(() => new NamedLockService(dataSource, { pooling: 'both' as never })).to.throw(
+      NamedLockConfigurationError,
+      'pooling',
+    )
+  })
+})
