@@ -3,6 +3,7 @@ import { chmod, chown, mkdtemp, readFile, realpath, rm, writeFile } from 'node:f
 import os from 'node:os'
 import path from 'node:path'
 import { Client } from 'pg'
+import type { ServerProgram } from '../../dev/servers/engine.js'
 import { freePort } from '../../dev/servers/free-port.js'
 import { ServerProcess } from '../../dev/servers/server-process.js'
 import { unprivilegedUser } from '../../dev/servers/unprivileged-user.js'
@@ -92,12 +93,9 @@ export class PgBouncer {
   async restart(): Promise<void> {
     await this.kill()
     const user = await unprivilegedUser()
-    const program = {
-      kind: 'postgres' as const,
-      version: '',
-      command: [this.#program] as const,
-      locationArgs: [],
-      user,
+    const program: ServerProgram = {
+      ...{ kind: 'postgres', version: '', locationArgs: [], user },
+      ...{ file: this.#program, command: [this.#program] },
     }
     const log = path.join(this.#folder, 'log')
     const bouncer = new ServerProcess(program, ['pgbouncer.ini'], this.#folder, log, this.#watchdog)
