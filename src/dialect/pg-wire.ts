@@ -49,7 +49,7 @@ export class PgWire implements RawConnection {
   constructor(client: PgClient) {
     this.#client = client
     this.#limit = client.connectionParameters?.query_timeout ? NEVER : undefined
-    this.#takesOurs = typeof client.connection?.bind === 'function' && !client.pipeline
+    this.#takesOurs = typeof client.connection?.stream?.write === 'function' && !client.pipeline
   }
 
   query(statement: string | { sql: string; rowsAsArray: true }, callback: RawCallback): void {
@@ -80,7 +80,7 @@ export class PgWire implements RawConnection {
       callback(null, {
         execute: ([parameter], answered) => {
           const value = String(parameter)
-          this.#queue({ sql: `EXECUTE ${name}('${value}')`, bound: { statement: name, values: [value] } }, answered)
+          this.#queue({ sql: `EXECUTE ${name}('${value}')`, bound: { statement: name, value } }, answered)
         },
         close: () => this.query(`DEALLOCATE ${name}`, () => {}),
       })
