@@ -94,21 +94,28 @@ describe('fencing tokens from a table', () => {
     })
 
     it('need a table that is there, or can be created', async () => {
-      ctx.notOnPostgres('users and grants are made in other words')
       const user = `${ctx.database}_reader`
-      await ctx.outsider.query(`CREATE USER '${user}'@'%' IDENTIFIED BY 'secret'`)
-      await ctx.outsider.query(`GRANT SELECT, INSERT, UPDATE ON ${ctx.database}.* TO '${user}'@'%'`)
+      if (ctx.isPostgres) {
+        await ctx.createUser(user, 'secret')
+        await ctx.outsider.query(`GRANT USAGE ON SCHEMA ${ctx.database} TO ${user}`)
+        const rights = `GRANT SELECT, INSERT, UPDATE ON TABLES TO ${user}`
+        await ctx.outsider.query(`ALTER DEFAULT PRIVILEGES IN SCHEMA ${ctx.database} ${rights}`)
+      } else {
+        await ctx.outsider.query(`CREATE USER '${user}'@'%' IDENTIFIED BY 'secret'`)
+        await ctx.outsider.query(`GRANT SELECT, INSERT, UPDATE ON ${ctx.database}.* TO '${user}'@'%'`)
+      }
       const dataSource = await ctx.dataSource({ username: user, password: 'secret' })
       const locks = await ctx.service({ fencing: { table: 'not_there' } }, dataSource)
       await locks.withLock('a', async (lock) => {
         const error = await rejection(lock.fencingToken(), NamedLockConfigurationError)
-        expect(error.message).to.match(/not_there.*CREATE TABLE IF NOT EXISTS `not_there` \(lock_key/)
+        expect(error.message).to.match(/not_there.*CREATE TABLE IF NOT EXISTS [`"]not_there[`"] \(lock_key/)
         expect(error.cause).to.be.instanceOf(Error)
         await ctx.outsider.query(`USE ${ctx.database}`)
         await ctx.outsider.query(error.message.slice(error.message.indexOf('CREATE TABLE')))
         expect(await lock.fencingToken()).to.equal(1n)
       })
-      await until('the user to be gone', () => ctx.outsider.query(`DROP USER '${user}'@'%'`))
+      if (ctx.isPostgres) await ctx.outsider.query(`DROP OWNED BY ${user}`) // its rights
+      await until('the user to be gone', () => ctx.dropUser(user).then(() => true))
     })
   })
 })

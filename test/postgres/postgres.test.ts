@@ -2,6 +2,7 @@ import { expect } from 'chai'
 import { InvalidLockNameError, NamedLockConfigurationError, NamedLockError, NamedLockService } from '../../src/index.js'
 import { UnsupportedDriverError } from '../../src/index.js'
 import { forEachDialect } from '../support/conformance.js'
+import { SqlClient } from '../support/sql-client.js'
 import { rejection } from '../support/rejection.js'
 import { until } from '../support/until.js'
 
@@ -34,6 +35,37 @@ describe('what only PostgreSQL has', () => {
       const sql = `SELECT ('x' || left(encode(sha256(convert_to('shop', 'UTF8') || '\\x00'::bytea || convert_to('order:größer', 'UTF8')), 'hex'), 16))::bit(64)::bigint::text`
       expect(await ctx.outsider.value(sql)).to.equal(lock.key)
       await lock.release()
+    })
+
+    it('lists all locks of its database, and the names of those that this service knows', async () => {
+      const locks = await ctx.service()
+      const held = [await locks.acquire('b'), await locks.acquire('a', { session: 'dedicated' })]
+      expect(await locks.isLocked('asked for')).to.equal(false)
+      const [foreign, asked] = ['foreign', 'asked for'].map((name) => ctx.keyOf(name))
+      for (const key of [foreign!, asked!, '42']) await ctx.outsider.getLock(key)
+      await ctx.outsider.value('SELECT pg_advisory_lock(1, 2)') // no key of anybody here
+      const elsewhere = await SqlClient.connect(ctx.server, ctx.otherDatabase)
+      await elsewhere.getLock('7')
+      const list = await locks.list()
+      const known = new Map(list.map(({ key, name }) => [key, name]))
+      expect(known).to.deep.equal(
+        new Map([
+          [ctx.keyOf('a'), 'a'],
+          [ctx.keyOf('b'), 'b'],
+          [asked, 'asked for'],
+          [foreign, undefined],
+          ['42', undefined],
+        ]),
+      )
+      for (const { key, holder } of list) {
+        expect(holder.connectionId, key).to.equal(await ctx.outsider.holderOf(key))
+        expect(holder.user, key).to.equal(ctx.server.username)
+        expect(holder.since !== undefined, key).to.equal(['a', 'b'].includes(known.get(key) ?? ''))
+      }
+      expect((await locks.list({ prefix: 'a' })).map(({ name }) => name)).to.have.members(['a', 'asked for'])
+      await elsewhere.end()
+      await ctx.outsider.query('SELECT pg_advisory_unlock_all()')
+      for (const lock of held) await lock.release()
     })
 
     it('leaves no lock behind when cancels meet grants', async () => {

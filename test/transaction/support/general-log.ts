@@ -1,4 +1,5 @@
 import type { Conformance } from '../../support/conformance.js'
+import { logOf, lockInLog } from './postgres-log.js'
 
 export interface LoggedStatement {
   /** The server's id of the connection. */
@@ -6,9 +7,10 @@ export interface LoggedStatement {
   readonly sql: string
 }
 
-/** What the server was told while `work` ran, in the order in which it came, as the general log has it. */
+/** What the server was told while `work` ran, in the order in which it came, as the server's own log has it. */
 export async function record(ctx: Conformance, work: () => Promise<unknown>): Promise<LoggedStatement[]> {
   const { outsider } = ctx
+  if (ctx.isPostgres) return logOf(ctx, work)
   await outsider.query('SET GLOBAL log_output = "TABLE"')
   await outsider.query('TRUNCATE mysql.general_log')
   await outsider.query('SET GLOBAL general_log = ON')
@@ -26,14 +28,16 @@ export async function record(ctx: Conformance, work: () => Promise<unknown>): Pr
 
 /** Setting a session up and looking after it: not what the tests are about. */
 const HOUSEKEEPING =
-  /^(SELECT (VERSION|@@|CONNECTION_ID|UNIX_TIMESTAMP|1$)|SET (SESSION wait_timeout|@`)|SHOW GLOBAL STATUS|KILL QUERY)|IS_FREE_LOCK|IS_USED_LOCK/
+  /^(SELECT (VERSION|@@|CONNECTION_ID|UNIX_TIMESTAMP|1$)|SET (SESSION wait_timeout|@`)|SHOW GLOBAL STATUS|KILL QUERY)|IS_FREE_LOCK|IS_USED_LOCK|^SET idle_|pg_backend_pid|pg_locks|^(PREPARE|DEALLOCATE)|^SELECT 1$/
 
 /** The statements as words: `GET_LOCK a`, `START TRANSACTION`, the work's own as they are. */
-export function inWords(statements: readonly LoggedStatement[], database: string): string[] {
-  return statements.map(({ sql }) => toWords(sql, database)).filter((words) => words !== undefined)
+export function inWords(statements: readonly LoggedStatement[], ctx: Conformance): string[] {
+  return statements.map(({ sql }) => toWords(sql, ctx)).filter((words) => words !== undefined)
 }
 
-function toWords(sql: string, database: string): string | undefined {
+function toWords(sql: string, ctx: Conformance): string | undefined {
+  const { database } = ctx
+  if (ctx.isPostgres) return lockInLog(sql, ctx) ?? (HOUSEKEEPING.test(sql) ? undefined : sql)
   const lock = /\b(GET_LOCK|RELEASE_LOCK)\(x'([0-9a-f]+)'/.exec(sql)
   if (lock)
     return `${lock[1]} ${Buffer.from(lock[2] as string, 'hex')
