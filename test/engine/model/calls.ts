@@ -15,6 +15,7 @@ export interface CallPlan {
   readonly names: readonly string[]
   readonly timeout: number
   readonly isInOrder: boolean
+  readonly isShared?: boolean | undefined
   readonly controller?: AbortController | undefined
   readonly isNested?: boolean
 }
@@ -29,6 +30,7 @@ export function begin(world: World, plan: CallPlan, run: (call: Call) => Promise
     locks: plan.side.locks,
     controller: plan.controller,
     isNested: plan.isNested ?? false,
+    isShared: plan.isShared ?? false,
     startedAt: performance.now(),
     state: 'pending',
     lock: undefined,
@@ -36,7 +38,9 @@ export function begin(world: World, plan: CallPlan, run: (call: Call) => Promise
     finish: undefined,
     settled: Promise.resolve(),
   }
-  world.note(`${plan.what} #${call.id} ${plan.side.name} ${plan.names.join(',')} within ${plan.timeout}`)
+  world.note(
+    `${plan.what} #${call.id} ${plan.side.name} ${plan.names.join(',')} within ${plan.timeout}${plan.isShared ? ' for readers' : ''}`,
+  )
   world.touch(plan.names)
   world.calls.add(call)
   call.settled = run(call)
@@ -61,7 +65,8 @@ export function granted(world: World, call: Call, lock: NamedLock<any>): void {
     if (stranger && call.lock.isHeld && call.side.disturbedAt < call.startedAt) {
       world.violation(`#${call.id} was granted '${name}' while a stranger held it`)
     }
-    for (const other of world.holdersOf(name)) checkAlone(world, name, call, other)
+    for (const other of world.holdersOf(name))
+      if (!call.isShared || !other.isShared) checkAlone(world, name, call, other)
     world.holdersOf(name).add(call)
   }
   if (call.isInOrder) checkOrder(world, call)

@@ -1,5 +1,5 @@
 import { connectionsIn, idOf } from '../../support/typeorms.js'
-import { GRACE, type LockRow, type World } from './world.js'
+import { GRACE, type Call, type LockRow, type World } from './world.js'
 
 /** Compares the server with what the model knows. What looks wrong may be on its way: it counts when it stays so. */
 export class Look {
@@ -18,26 +18,28 @@ export class Look {
       .map((one) => [one, one.name] as const)
     const askedAt = performance.now()
     const rows = await world.locks()
-    const granted = new Map(rows.filter((row) => row.status === 'GRANTED' && !row.isMark).map((row) => [row.key, row]))
+    const held = rows.filter((row) => row.status === 'GRANTED' && !row.isMark)
+    const holding = (name: string): LockRow[] => held.filter((row) => row.key === world.keyOf(name))
 
     for (const call of heldBefore) {
       if (call.state !== 'held' || !call.lock?.isHeld || call.side.disturbedAt > askedAt - GRACE) continue
       if (call.side.closing || call.locks !== call.side.locks) continue
       for (const name of call.names) {
-        const row = granted.get(world.keyOf(name))
-        if (row?.home === call.side.home) continue
-        const holder = row ? `connection ${row.id} has it` : 'nobody has it'
+        const found = holding(name)
+        if (found.some((row) => row.home === call.side.home && row.isShared === call.isShared)) continue
+        const holder = found.length > 0 ? `connections ${found.map(({ id }) => id).join()} have it` : 'nobody has it'
         world.violation(`#${call.id} (${call.side.name}) believes in '${name}', but on the server ${holder}`)
       }
     }
     for (const [stranger, name] of strangersBefore) {
       if (stranger.name !== name || stranger.busy) continue
-      const row = granted.get(world.keyOf(name!))
-      if (row?.id !== stranger.client.id) world.violation(`a stranger has '${name}', and so has connection ${row?.id}`)
+      const ids = holding(name!).map(({ id }) => id)
+      if (ids.join() !== stranger.client.id)
+        world.violation(`a stranger has '${name}', and the server says ${ids.join()}`)
     }
 
     const wrong = new Set<string>()
-    for (const name of world.names) this.#lookAt(name, granted.get(world.keyOf(name)), wrong)
+    for (const name of world.names) this.#lookAt(name, holding(name), wrong)
     for (const row of rows) this.#lookAtMark(row, wrong)
     this.#count(wrong)
   }
@@ -58,23 +60,40 @@ export class Look {
     return undefined
   }
 
-  #lookAt(name: string, row: LockRow | undefined, wrong: Set<string>): void {
+  #lookAt(name: string, rows: readonly LockRow[], wrong: Set<string>): void {
     const world = this.#world
     const pending = world.pending(name)
     const now = performance.now()
-    if (!row) {
+    if (rows.length === 0) {
       // Those who want several may wait for another of them.
       const waiting = pending.find((call) => call.names.length === 1 && now > call.startedAt + 50)
       if (waiting) wrong.add(`'${name}' is free, and somebody waits for it`)
       return
     }
+    if (rows.every(({ isShared }) => isShared)) this.#lookForReaders(name, wrong)
+    for (const row of rows) this.#lookAtRow(name, row, wrong)
+  }
+
+  /** Readers have it, and nobody wants it alone: whoever wants to read does not wait. */
+  #lookForReaders(name: string, wrong: Set<string>): void {
+    const world = this.#world
+    const pending = world.pending(name)
+    if (pending.some(({ isShared }) => !isShared) || world.strangers.some(({ busy }) => busy)) return
+    if (pending.some(({ names, startedAt }) => names.length === 1 && performance.now() > startedAt + 50))
+      wrong.add(`readers have '${name}', and a reader waits although nobody wants it alone`)
+  }
+
+  #lookAtRow(name: string, row: LockRow, wrong: Set<string>): void {
+    const world = this.#world
+    const pending = world.pending(name)
     const stranger = world.strangers.find((one) => one.client.id === row.id)
     if (stranger) {
       if (stranger.name !== name && !stranger.busy) wrong.add(`a stranger has '${name}' and does not know it`)
       return
     }
-    const holder = [...world.holdersOf(name)].find((call) => call.side.home === row.home)
-    const partly = pending.find((call) => call.names.length > 1 && call.side.home === row.home)
+    const isIts = (call: Call): boolean => call.side.home === row.home && call.isShared === row.isShared
+    const holder = [...world.holdersOf(name)].find(isIts)
+    const partly = pending.find((call) => call.names.length > 1 && isIts(call))
     if (!holder && !partly) wrong.add(`connection ${row.id} has '${name}', and no handle owns it`)
   }
 

@@ -42,7 +42,7 @@ export function make(move: Move, world: World, random: Random): void {
       if (!isFull) acquire(world, random, side, random.some(world.names, random.int(2, 3)))
       return
     case 'tryAcquire':
-      if (!isFull) tryAcquire(world, side, name)
+      if (!isFull) tryAcquire(world, random, side, name)
       return
     case 'withLock':
     case 'transaction':
@@ -83,20 +83,27 @@ function timeoutOf(random: Random): number {
   return random.pick([5, 20, 60, 150, 400, 1_000, 3_000])!
 }
 
+/** Two of five, where there are locks for readers. */
+function reads(world: World, random: Random): boolean {
+  return world.ctx.isPostgres && random.chance(0.4)
+}
+
 function acquire(world: World, random: Random, side: Side, names: readonly string[]): void {
   const session = random.chance(0.12) ? 'dedicated' : 'shared'
   const controller = random.chance(0.4) ? world.ctx.abortController() : undefined
   const timeout = timeoutOf(random)
   const isInOrder = names.length === 1 && session === 'shared'
-  begin(world, { what: 'acquire', side, names, timeout, isInOrder, controller }, async (call) => {
+  const isShared = reads(world, random)
+  begin(world, { what: 'acquire', side, names, timeout, isInOrder, isShared, controller }, async (call) => {
     const signal = controller && { signal: controller.signal }
-    const lock = await call.locks.acquire([...names], { timeout, session, ...signal })
+    const lock = await call.locks.acquire([...names], { timeout, session, shared: isShared, ...signal })
     granted(world, call, lock)
   })
 }
 
-function tryAcquire(world: World, side: Side, name: string): void {
-  begin(world, { what: 'try', side, names: [name], timeout: 0, isInOrder: false }, async (call) => {
+function tryAcquire(world: World, random: Random, side: Side, name: string): void {
+  const isShared = reads(world, random)
+  begin(world, { what: 'try', side, names: [name], timeout: 0, isInOrder: false, isShared }, async (call) => {
     const before = performance.now()
     const lonely = () => {
       const others = [...world.calls].some((other) => other !== call && other.names.includes(name))
@@ -104,7 +111,7 @@ function tryAcquire(world: World, side: Side, name: string): void {
     }
     const wasLonely = lonely() && before - (world.touchedAt.get(name) ?? 0) > 500
     world.touch([name])
-    const lock = await call.locks.tryAcquire(name)
+    const lock = await call.locks.tryAcquire(name, { shared: isShared })
     if (lock) granted(world, call, lock)
     else if (wasLonely && lonely() && side.disturbedAt < before - 500) {
       world.violation(`#${call.id}: nobody has had '${name}' for half a second, and a try did not get it`)
@@ -114,8 +121,9 @@ function tryAcquire(world: World, side: Side, name: string): void {
 
 function scoped(world: World, random: Random, what: 'withLock' | 'transaction', side: Side, name: string): void {
   const timeout = timeoutOf(random)
+  const shared = reads(world, random)
   const inner = random.chance(0.5) ? random.pick(world.names) : undefined
-  const plan: CallPlan = { what, side, names: [name], timeout, isInOrder: what === 'withLock' }
+  const plan: CallPlan = { what, side, names: [name], timeout, isInOrder: what === 'withLock', isShared: shared }
   begin(world, plan, async (call) => {
     const work = async () => {
       const ended = new Promise<void>((resolve) => (call.finish = resolve))
@@ -124,12 +132,12 @@ function scoped(world: World, random: Random, what: 'withLock' | 'transaction', 
       letGo(world, call)
     }
     if (what === 'withLock') {
-      await call.locks.withLock(name, { timeout }, (lock) => {
+      await call.locks.withLock(name, { timeout, shared }, (lock) => {
         granted(world, call, lock)
         return work()
       })
     } else {
-      await call.locks.transaction(name, { timeout }, async (manager, lock) => {
+      await call.locks.transaction(name, { timeout, shared }, async (manager, lock) => {
         granted(world, call, lock)
         await manager.query('SELECT 1').catch(() => undefined) // its connection may have been killed
         return work()
@@ -148,7 +156,7 @@ async function nested(world: World, outer: Call, name: string): Promise<void> {
       if (!(error instanceof NamedLockReentrancyError)) world.violation(`#${outer.id} re-entered: ${String(error)}`)
     })
     await outer.locks
-      .withLock(name, { reentrant: true }, () => undefined)
+      .withLock(name, { reentrant: true, shared: outer.isShared }, () => undefined)
       .catch((error: unknown) => {
         if (outer.lock?.isHeld) world.violation(`#${outer.id} could not re-enter: ${String(error)}`)
       })

@@ -30,6 +30,8 @@ export interface Call {
   readonly timeout: number
   /** Its wait can be overtaken by nobody: one name on the shared session. */
   readonly isInOrder: boolean
+  /** For readers. */
+  readonly isShared: boolean
   readonly controller: AbortController | undefined
   /** Inside the work of another call. */
   readonly isNested: boolean
@@ -55,6 +57,8 @@ export interface LockRow {
   readonly home: string | null
   readonly status: string
   readonly isMark: boolean
+  /** Held for readers. */
+  readonly isShared: boolean
 }
 
 const MYSQL_LOCKS = `SELECT l.OBJECT_NAME AS \`key\`, CAST(t.PROCESSLIST_ID AS CHAR) AS id, t.PROCESSLIST_DB AS home, l.LOCK_STATUS AS status
@@ -62,9 +66,9 @@ FROM performance_schema.metadata_locks l JOIN performance_schema.threads t ON t.
 WHERE l.OBJECT_TYPE = 'USER LEVEL LOCK' AND (l.OBJECT_NAME LIKE ? OR l.OBJECT_NAME LIKE ?)`
 
 const POSTGRES_LOCKS = `SELECT ((l.classid::bigint << 32) | l.objid::bigint)::text AS key, l.pid::text AS id, a.application_name AS home,
-  CASE WHEN l.granted THEN 'GRANTED' ELSE 'PENDING' END AS status, l.objsubid = 2 AS "isMark"
+  CASE WHEN l.granted THEN 'GRANTED' ELSE 'PENDING' END AS status, l.objsubid = 2 AS "isMark", l.mode = 'ShareLock' AS "isShared"
 FROM pg_locks l JOIN pg_stat_activity a ON a.pid = l.pid
-WHERE l.locktype = 'advisory' AND a.datname = current_database() AND l.mode = 'ExclusiveLock'`
+WHERE l.locktype = 'advisory' AND a.datname = current_database() AND (l.mode = 'ExclusiveLock' OR l.objsubid = 1)`
 
 /** How long something may look wrong: what is on its way between client and server, and back-off after a disturbance. */
 export const GRACE = 2_000
@@ -115,18 +119,21 @@ export class World {
   async locks(): Promise<LockRow[]> {
     const { ctx, looker } = this
     if (!ctx.isPostgres) {
-      const rows = await looker.query<Omit<LockRow, 'isMark'>>(MYSQL_LOCKS, [
+      const rows = await looker.query<Omit<LockRow, 'isMark' | 'isShared'>>(MYSQL_LOCKS, [
         `${ctx.database}.%`,
         `\\_polling.${ctx.database}.%`,
       ])
-      return rows.map((row) => ({ ...row, isMark: row.key.startsWith('_polling') }))
+      return rows.map((row) => ({ ...row, isMark: row.key.startsWith('_polling'), isShared: false }))
     }
     return looker.query<LockRow>(POSTGRES_LOCKS)
   }
 
   /** Whether the mark is that of the name. */
   isMarkOf(name: string, { key }: LockRow): boolean {
-    if (this.ctx.isPostgres) return new PostgresDialect().markLiteral(this.keyOf(name)) === `m${key}`
+    if (this.ctx.isPostgres) {
+      const dialect = new PostgresDialect()
+      return [dialect.markLiteral(this.keyOf(name)), dialect.writersMark(this.keyOf(name))].includes(`m${key}`)
+    }
     return key.startsWith(`_polling.${this.keyOf(name)}~`)
   }
 
