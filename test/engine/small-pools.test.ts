@@ -1,12 +1,12 @@
 import { expect } from 'chai'
-import { forEachDialect } from '../support/conformance.js'
+import { forEachServer } from '../support/conformance.js'
 import { settlesWithin, until } from '../support/until.js'
 
 const CALLERS = 8
 const ROUNDS = 12
 
 describe('pools of two', () => {
-  forEachDialect((ctx) => {
+  forEachServer((ctx) => {
     for (const service of [{}, { connections: 'own' as const }]) {
       it(`are enough for two processes that work under each other's names: ${JSON.stringify(service)}`, async function () {
         this.timeout(90_000)
