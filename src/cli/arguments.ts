@@ -13,7 +13,8 @@ export function argumentsOf(program: Command, words: readonly string[]): string[
     if (word === '--') return withoutSecondMark(words, at, operands)
     const option = run.options.find(({ short, long }) => short === word || long === word)
     if (option) at += option.required ? 1 : 0
-    else if (word === '-' || !word.startsWith('-')) {
+    else if (!word.startsWith('-') || /^-\d*$/.test(word)) {
+      // An advisory lock's number may be negative.
       if (++operands === 2) return [...words.slice(0, at), '--', ...words.slice(at)]
     }
   }

@@ -10,6 +10,7 @@ describe('the words of named-lock run', () => {
     expect(words('run --timeout 5s -d ds.js job --url=x psql -c --timeout')).to.equal(
       'run --timeout 5s -d ds.js job --url=x -- psql -c --timeout',
     )
+    expect(words('run -8213 --exact-name psql -d app')).to.equal('run -8213 --exact-name -- psql -d app')
     expect(words('run --no-namespace job sh -c true -- x')).to.equal('run --no-namespace job -- sh -c true -- x')
   })
 
