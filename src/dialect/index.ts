@@ -14,17 +14,31 @@ const mariadb = new MariaDbDialect()
 const postgres = new PostgresDialect()
 const pooledPostgres = new PooledPostgresDialect()
 
+const ON_ONE_MACHINE = 'SQLite is a file of one machine and has no named locks'
+
 /** Why there are no locks with a driver, for those people ask about. */
-const REASONS: Readonly<Record<string, string>> = {
-  'aurora-mysql':
-    'its HTTP API gives every statement another connection, and named locks belong to a connection. Use the mysql driver',
-  'aurora-postgres':
-    'its HTTP API gives every statement another connection, and locks belong to a connection. Use the postgres driver',
-  cockroachdb: 'its advisory lock functions are stubs that lock nothing',
-  sqlite: 'SQLite is a file of one machine and has no named locks',
-  'better-sqlite3': 'SQLite is a file of one machine and has no named locks',
-  sqljs: 'sql.js lives in one process and has no named locks',
-}
+const REASONS = new Map(
+  Object.entries({
+    'aurora-mysql':
+      'its HTTP API gives every statement another connection, and named locks belong to a connection. Use the mysql driver',
+    'aurora-postgres':
+      'its HTTP API gives every statement another connection, and locks belong to a connection. Use the postgres driver',
+    cockroachdb: 'its advisory lock functions are stubs that lock nothing',
+    spanner: 'Spanner has no named locks',
+    sqlite: ON_ONE_MACHINE,
+    'better-sqlite3': ON_ONE_MACHINE,
+    capacitor: ON_ONE_MACHINE,
+    cordova: ON_ONE_MACHINE,
+    expo: ON_ONE_MACHINE,
+    nativescript: ON_ONE_MACHINE,
+    'react-native': ON_ONE_MACHINE,
+    sqljs: 'sql.js lives in one process and has no named locks',
+    mssql: "this library does not know SQL Server's application locks (sp_getapplock)",
+    oracle: "this library does not know Oracle's DBMS_LOCK",
+    sap: 'this library knows no named locks of SAP HANA',
+    mongodb: 'MongoDB has no named locks',
+  }),
+)
 
 /**
  * The dialect to begin with for a DataSource; the first session finds out which server it really is.
@@ -38,7 +52,7 @@ export function dialectFor(dataSource: DataSourceLike): Dialect {
   if (driverType === 'mysql') return mysql
   if (driverType === 'mariadb') return mariadb
   if (driverType === 'postgres') return postgres
-  const reason = REASONS[String(driverType)] ?? 'this library knows no named locks for it'
+  const reason = REASONS.get(String(driverType)) ?? 'this library knows no named locks for it'
   throw new UnsupportedDriverError(
     `The driver '${String(driverType)}' can not be used for named locks: ${reason}. Supported are 'mysql', 'mariadb' and 'postgres'.`,
   )

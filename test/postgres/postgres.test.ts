@@ -1,6 +1,5 @@
 import { expect } from 'chai'
-import { InvalidLockNameError, NamedLockConfigurationError, NamedLockError, NamedLockService } from '../../src/index.js'
-import { UnsupportedDriverError } from '../../src/index.js'
+import { InvalidLockNameError, NamedLockConfigurationError, NamedLockError } from '../../src/index.js'
 import { forEachDialect } from '../support/conformance.js'
 import { SqlClient } from '../support/sql-client.js'
 import { rejection } from '../support/rejection.js'
@@ -130,27 +129,4 @@ describe('what only PostgreSQL has', () => {
       for (const lock of held) await lock.release()
     })
   })
-})
-
-describe('drivers without locks', () => {
-  const types = [
-    'cockroachdb',
-    'aurora-mysql',
-    'aurora-postgres',
-    'sqlite',
-    'better-sqlite3',
-    'sqljs',
-    'mssql',
-    'oracle',
-    'mongodb',
-  ]
-  for (const type of types) {
-    it(`are refused with the reason: ${type}`, () => {
-      const dataSource = { options: { type }, isInitialized: false, createQueryRunner: () => undefined } as never
-      expect(() => new NamedLockService(dataSource))
-        .to.throw(UnsupportedDriverError, `'${type}'`)
-        .with.property('message')
-        .that.matches(/: .{20,}\. Supported are/)
-    })
-  }
 })
