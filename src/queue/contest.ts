@@ -110,6 +110,9 @@ export class Contest {
     if (this.#opening?.claim === claim) this.#opening.left()
     // Its work wants the connection back; any other can change hands when the lock comes.
     if (this.#alone?.claim === claim && this.#alone.isInUse) this.#stopBlocking()
+    // A writer who gives up must not keep readers behind him waiting for what he wanted, nor the other way round.
+    const head = this.#queue.head
+    if (head && head.literal !== this.#slot.literal) this.#stopBlocking()
   }
 
   async #cancel(session: Session): Promise<void> {

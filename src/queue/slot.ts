@@ -106,7 +106,7 @@ export class Slot implements Asker {
       return
     }
     const isBeingGivenUp = this.#state === 'releasing' && !this.#queue.head
-    if (claim.isTry && this.#state !== 'free' && !isBeingGivenUp) {
+    if (claim.isTry && this.#state !== 'free' && !isBeingGivenUp && !this.#isAskedForReadersLike(claim)) {
       claim.state = 'over'
       claim.settle('timeout')
       return
@@ -114,6 +114,12 @@ export class Slot implements Asker {
     this.#queue.push(claim)
     if (this.#state === 'free') this.#next()
     else if (!isBeingGivenUp) this.#waits(claim)
+  }
+
+  /** A reader does not have to wait for those before it, when they are readers, too, and the answer to them is his. */
+  #isAskedForReadersLike({ target }: Claim): boolean {
+    if (!target.isShared || (this.#state !== 'asking' && this.#state !== 'releasing')) return false
+    return this.waiters.every((waiter) => waiter.target.isShared && waiter.literal === target.literal)
   }
 
   /** A queued caller leaves: its time is up, it was aborted, or the service closes. */
@@ -317,7 +323,10 @@ export class Slot implements Asker {
   #addReader(claim: Claim): void {
     this.#queue.push(claim)
     this.#letReadersIn()
-    if (claim.state === 'queued' && !this.#readers?.isAsking) this.#keepWaiting(claim)
+    if (claim.state !== 'queued' || this.#readers?.isAsking) return
+    // Where the lock was found to be lost just now, it is asked for anew.
+    if (this.#state === 'held') this.#keepWaiting(claim)
+    else if (!claim.isTry) this.#waits(claim)
   }
 
   #keepWaiting(claim: Claim): void {
@@ -325,8 +334,14 @@ export class Slot implements Asker {
     else this.#waits(claim)
   }
 
+  #keepAllWaiting(): void {
+    for (const claim of this.waiters) this.#keepWaiting(claim)
+  }
+
   /** Readers join those who have the lock, unless somebody waits before them, here or elsewhere. */
   #letReadersIn(): void {
+    // Nobody joins those whose lease has run out: looking at it ends it.
+    if (!this.#holder?.isHeld) return
     const place = this.#place as Place
     for (let head = this.#queue.head; head && this.#fits(head, place); head = this.#queue.head) {
       if (this.#isTurnOver) {
@@ -354,8 +369,10 @@ export class Slot implements Asker {
       this.#turnStartedAt = performance.now()
       this.#passedOn = 0
       this.#letReadersIn()
+      // Some may have come behind a writer meanwhile.
+      if (this.#holder?.target.isShared && !this.#readers?.isAsking) this.#keepAllWaiting()
     } else {
-      for (const claim of this.waiters) this.#keepWaiting(claim)
+      this.#keepAllWaiting()
       if (this.#queue.head) this.#readers?.lookLater()
     }
   }

@@ -222,6 +222,53 @@ describe('readers and writers', () => {
       }
     })
 
+    for (const maxSessions of [1, 3]) {
+      it(`lets readers in behind a writer of their own process who gives up, while others read (maxSessions: ${maxSessions})`, async () => {
+        // The slice of a wait is a third of the lease: only then would it end by itself.
+        const [locks, other] = [await ctx.service({ maxSessions, lease: '600s' }), await ctx.service()]
+        const elsewhere = await other.acquire('a', { shared })
+        const giveUp = ctx.abortController()
+        const writing = rejection(locks.acquire('a', { signal: giveUp.signal }))
+        await until('the writer waits on the server', async () => {
+          const reader = await other.tryAcquire('a', { shared, session: 'dedicated' })
+          await reader?.release()
+          return reader === null
+        })
+        const reading = locks.acquire('a', { shared, timeout: '20s' })
+        giveUp.abort()
+        await writing
+        await (await reading).release()
+        await elsewhere.release()
+      })
+    }
+
+    it('gives all readers the lock who try at once', async () => {
+      const locks = await ctx.service()
+      const tries = () => Promise.all([1, 2, 3].map(() => locks.tryAcquire('a', { shared })))
+      const first = await tries()
+      expect(first.map((lock) => lock !== null)).to.deep.equal([true, true, true])
+      const released = first.map((lock) => lock?.release())
+      const second = await tries()
+      expect(second.map((lock) => lock !== null)).to.deep.equal([true, true, true])
+      for (const lock of second) await lock?.release()
+      await Promise.all(released)
+    })
+
+    it('answers a reader who does not want to wait behind a writer, whatever is asked for the readers before', async () => {
+      const locks = await ctx.service({ handOver: { times: 1, for: 20 } })
+      const first = await locks.acquire('a', { shared })
+      await sleep(50)
+      const before = locks.tryAcquire('a', { shared })
+      const giveUp = ctx.abortController()
+      const writing = rejection(locks.acquire('a', { signal: giveUp.signal }))
+      const behind = locks.tryAcquire('a', { shared })
+      expect(await behind).to.equal(null)
+      await (await before)?.release()
+      giveUp.abort()
+      await writing
+      await first.release()
+    })
+
     it('keeps the order of the queue: who comes after a writer reads after it', async () => {
       const locks = await ctx.service()
       const order: string[] = []
