@@ -247,7 +247,7 @@ describe('readers and writers', () => {
       const tries = () => Promise.all([1, 2, 3].map(() => locks.tryAcquire('a', { shared })))
       const first = await tries()
       expect(first.map((lock) => lock !== null)).to.deep.equal([true, true, true])
-      const released = first.map((lock) => lock?.release())
+      const released = first.map(async (lock) => lock?.release())
       const second = await tries()
       expect(second.map((lock) => lock !== null)).to.deep.equal([true, true, true])
       for (const lock of second) await lock?.release()
