@@ -1,10 +1,8 @@
 import type { DataSourceLike } from '../data-source-like.js'
-import { dialectOfServer } from '../dialect/index.js'
-import type { Ask, Dialect, PoolWatch, SessionUse } from '../dialect/dialect.js'
+import type { Ask, Dialect, PoolWatch } from '../dialect/dialect.js'
 import { NamedLockClosedError, NamedLockConfigurationError, type NamedLockLostError } from '../errors.js'
 import type { Settings } from '../settings.js'
-import { singleValue, type RawConnection, type RunnerLike } from './connection.js'
-import { Backoff } from './backoff.js'
+import type { RawConnection, RunnerLike } from './connection.js'
 import { BegunTransactions } from './begun-transactions.js'
 import { databaseError } from './database-error.js'
 import { FencingTable } from './fencing-table.js'
@@ -12,7 +10,8 @@ import { outside } from './outside.js'
 import { OwnConnections } from './own-connections.js'
 import { Questions } from './questions.js'
 import { queryWithin, SilentConnectionError } from './query-within.js'
-import { Session } from './session.js'
+import type { Session } from './session.js'
+import { SessionOpener, type Kind } from './session-opener.js'
 import { SharedPlace, type Shared } from './shared-place.js'
 import { WorkSessions } from './work-sessions.js'
 import { within } from '../within.js'
@@ -22,13 +21,8 @@ const LOOK_AFTER = 250
 /** How long a session stays without use before it goes back to the pool. */
 const IDLE_WAITING = 1_000
 const IDLE_SHARED = 5_000
-/** How long a connection that has just been had may take to answer; a little longer after each that does not. */
-const FIRST_PATIENCE = 1_000
 /** How long the server may take for the farewell of all sessions. */
 const PATIENCE = 2_000
-/** How often a session is tried to be opened whose first statements somebody cancels. */
-const MOST_CANCELLED = 5
-
 /**
  * All connections of a service: the shared session, the waiting sessions, and those that a single lock has for itself.
  *
@@ -48,7 +42,6 @@ export class Sessions {
   readonly wanting = new Set<() => void>()
 
   readonly #dataSource: DataSourceLike
-  readonly #settings: Settings
   readonly #own: OwnConnections | undefined
   readonly #onLost: (session: Session, error: NamedLockLostError) => void
   /** Told while work keeps a session's connection busy for long: nothing can be heard of it then. */
@@ -56,13 +49,9 @@ export class Sessions {
   readonly #mostWaiting: number
   readonly #open = new Map<Session, Kind>()
   readonly #idle: Session[] = []
-  readonly #backoff = new Backoff()
-  /** Why the last connection could not be had. */
-  #trouble: Error | undefined
+  readonly #opener: SessionOpener
   #openingWaiting = false
   #blockingPermits = 0
-  #dialect: Dialect
-  #isDialectSure = false
   #closed = false
   #lookAfter: NodeJS.Timeout | undefined
   #pool: PoolWatch | undefined
@@ -74,9 +63,6 @@ export class Sessions {
     onLost: (session: Session, error: NamedLockLostError) => void,
   ) {
     this.#dataSource = dataSource
-    this.#settings = settings
-    this.#dialect = dialect
-    this.#isDialectSure = dialect.isCertain ?? false
     this.#onLost = onLost
     this.fencing = settings.fencing && new FencingTable(settings.fencing.table, settings.timeout, this)
     let most = settings.maxSessions
@@ -93,51 +79,56 @@ export class Sessions {
       most = Math.min(most, Math.floor(poolSize / 2))
     }
     this.#mostWaiting = most - 1
+    this.#opener = new SessionOpener(dataSource, settings, dialect, this.#own, {
+      closedError: () => this.#closedError,
+      open: () => this.#open.keys(),
+      opened: (session, kind) => this.#opened(session, kind),
+    })
     this.work = new WorkSessions({
       // What is left: one for the shared session where it is borrowed too, and one for the application.
       limit: Math.max(1, poolSize - (this.#own ? 1 : 2)),
       poolSize,
       hasPoolWaiters: () => this.#pool?.hasWaiters ?? false,
-      open: () => outside(() => this.#openSession('work')),
+      open: () => outside(() => this.#opener.open('work')),
       giveBack: (session) => this.#giveBack(session),
     })
     this.begun = new BegunTransactions({
       dataSource,
       limit: poolSize - 1,
-      connect: () => this.#connect(this.#dataSource),
-      prepare: (runner, connection) => this.#prepare(runner, connection, 'begun', this.#mostPatience),
-      destroy: (connection) => this.#dialect.destroy(connection),
-      isAnswer: (error) => this.#dialect.isAnswer(error),
+      connect: () => this.#opener.connect(this.#dataSource),
+      prepare: (runner, connection) => this.#opener.prepare(runner, connection, 'begun'),
+      destroy: (connection) => this.#opener.dialect.destroy(connection),
+      isAnswer: (error) => this.#opener.dialect.isAnswer(error),
     })
     this.shared = dialect.endsWithTransaction
       ? new Questions(
           (work) => this.inspect(work),
-          () => this.#dialect,
+          () => this.#opener.dialect,
         )
       : new SharedPlace(
-          () => outside(() => this.#openSession('shared')),
-          () => this.#dialect,
+          () => outside(() => this.#opener.open('shared')),
+          () => this.#opener.dialect,
         )
   }
 
   /** The server's dialect; a guess by the driver's type until the first session is open. */
   get dialect(): Dialect {
-    return this.#dialect
+    return this.#opener.dialect
   }
 
   /** The dialect, when it is known for certain. */
   async sureDialect(): Promise<Dialect> {
-    if (!this.#isDialectSure) await this.shared.ready()
-    return this.#dialect
+    if (!this.#opener.isDialectSure) await this.shared.ready()
+    return this.#opener.dialect
   }
 
   /** What keeps the lock service waiting, where it is not another lock's holder; for error messages. */
   get obstacle(): string | undefined {
     if (!this.shared.isOpening) return undefined
-    if (this.#trouble) return `no connection to the database could be had (${this.#trouble.message})`
+    if (this.#opener.trouble) return `no connection to the database could be had (${this.#opener.trouble.message})`
     return this.#own
       ? 'no connection to the database could be opened in that time'
-      : `no connection came free in the DataSource's pool of ${this.#dialect.pool.size(this.#dataSource)} in that time`
+      : `no connection came free in the DataSource's pool of ${this.#opener.dialect.pool.size(this.#dataSource)} in that time`
   }
 
   /**
@@ -190,7 +181,7 @@ export class Sessions {
     if (this.#closedError) throw this.#closedError
     const connection = await runner.connect()
     const stays = { connect: () => Promise.resolve(connection), release: () => Promise.resolve() }
-    return outside(() => this.#prepare(stays, connection, 'adopted', this.#mostPatience)).catch((error: unknown) => {
+    return outside(() => this.#opener.prepare(stays, connection, 'adopted')).catch((error: unknown) => {
       throw databaseError("The transaction's connection could not be prepared for locks", error)
     })
   }
@@ -208,7 +199,7 @@ export class Sessions {
 
   /** Ends the wait of `session` on the server, unless it ends before; resolves when the cancel has been answered. */
   async cancel(session: Session, ended: Promise<void>): Promise<void> {
-    if (this.#dialect.endsWithTransaction) return this.#cancelFromPool(session, ended)
+    if (this.#opener.dialect.endsWithTransaction) return this.#cancelFromPool(session, ended)
     let isOver = false
     void ended.then(() => (isOver = true))
     // A session to cancel from may take longer to get than the wait lasts: then there is nothing to cancel any more.
@@ -224,7 +215,7 @@ export class Sessions {
     const cancelling = this.inspect(async (ask) => {
       if (isOver || session.lostError) return
       isSent = true
-      await ask(this.#dialect.cancel(session.connectionId))
+      await ask(this.#opener.dialect.cancel(session.connectionId))
     })
     await Promise.race([cancelling.catch(() => {}), ended])
     // Whatever went out must have arrived before anything else is sent on that connection.
@@ -237,7 +228,7 @@ export class Sessions {
     // Connection ids begin again when a server restarts: the id must still mean that session.
     if (shared.facts.identity !== session.facts.identity) return
     if (Math.abs(shared.facts.startedAt - session.facts.startedAt) > 3) return
-    await shared.ask(this.#dialect.cancel(session.connectionId))
+    await shared.ask(this.#opener.dialect.cancel(session.connectionId))
   }
 
   /** Runs statements of an inspection on a connection of its own: they may be slow, and the shared session must not be. */
@@ -251,11 +242,14 @@ export class Sessions {
           this.returnWaiting(idle)
         }
       }
-      const [runner, connection] = await this.#connect(await this.#source())
+      const [runner, connection] = await this.#opener.connect(await this.#opener.source)
       try {
-        return await work((sql) => queryWithin(this.#dialect.wire(connection), sql, this.#mostPatience), connection)
+        return await work(
+          (sql) => queryWithin(this.#opener.dialect.wire(connection), sql, this.#opener.mostPatience),
+          connection,
+        )
       } catch (error) {
-        if (error instanceof SilentConnectionError) this.#dialect.destroy(connection)
+        if (error instanceof SilentConnectionError) this.#opener.dialect.destroy(connection)
         throw error
       } finally {
         await runner.release()
@@ -264,7 +258,7 @@ export class Sessions {
   }
 
   get isDialectSure(): boolean {
-    return this.#isDialectSure
+    return this.#opener.isDialectSure
   }
 
   /** Every session goes back if all of them are known to hold nothing; else, and in a silent network, they are ended. */
@@ -290,7 +284,7 @@ export class Sessions {
 
   #openWaiting(): void {
     this.#openingWaiting = true
-    outside(() => this.#openSession('waiting')).then(
+    outside(() => this.#opener.open('waiting')).then(
       (session) => {
         this.#openingWaiting = false
         this.returnWaiting(session)
@@ -302,55 +296,7 @@ export class Sessions {
     )
   }
 
-  /** A session, or the database's error. Connections that are dead without knowing are passed over. */
-  async #openSession(kind: Kind): Promise<Session> {
-    let cancelled = 0
-    for (let patience = FIRST_PATIENCE; ; patience = Math.min(patience * 1.25, this.#mostPatience)) {
-      await this.#backoff.due()
-      try {
-        const session = await this.#tryToOpen(kind, patience)
-        this.#backoff.succeeded()
-        this.#trouble = undefined
-        return session
-      } catch (error) {
-        this.#trouble = error as Error
-        if (error instanceof SilentConnectionError) continue
-        // Somebody's KILL QUERY: nothing is wrong with the server.
-        if (this.#dialect.waitFailure((error as Error).cause ?? {}) === 'cancelled' && ++cancelled < MOST_CANCELLED)
-          continue
-        if (this.#dataSource.isInitialized) this.#backoff.failed()
-        throw error
-      }
-    }
-  }
-
-  async #tryToOpen(kind: Kind, patience: number): Promise<Session> {
-    const source = kind === 'work' ? this.#dataSource : await this.#source()
-    const [runner, connection] = await this.#connect(source)
-    if (this.#closedError) {
-      await runner.release()
-      throw this.#closedError
-    }
-    return this.#prepare(runner, connection, kind, patience)
-  }
-
-  async #prepare(runner: RunnerLike, connection: RawConnection, kind: Kind, patience: number): Promise<Session> {
-    let session: Session
-    try {
-      if (!this.#isDialectSure) await this.#findDialect(connection, patience)
-      session = await Session.prepare(runner, connection, this.#dialect, this.#settings, patience, USES[kind])
-    } catch (error) {
-      this.#dialect.destroy(connection)
-      await runner.release().catch(() => {})
-      if (error instanceof SilentConnectionError) throw error
-      throw databaseError('The database connection for locks could not be prepared', error)
-    }
-    const refusal = (await this.#refusal(session)) ?? this.#closedError
-    if (refusal) {
-      await session.giveBack()
-      throw refusal
-    }
-    if (session.lostError) throw session.lostError
+  #opened(session: Session, kind: Kind): void {
     this.#open.set(session, kind)
     session.onLost = (error) => {
       this.#forget(session)
@@ -358,59 +304,10 @@ export class Sessions {
     }
     session.onSilence = () => this.onSilence?.(session)
     this.#startLookingAfter()
-    return session
-  }
-
-  async #connect(ownOrPool: DataSourceLike): Promise<[RunnerLike, RawConnection]> {
-    if (this.#closedError) throw this.#closedError
-    // Own connections must not outlive the application's: its DataSource says what is wrong then.
-    const source = this.#dataSource.isInitialized ? ownOrPool : this.#dataSource
-    try {
-      // Always the primary: a replica's locks exclude nobody.
-      const runner = source.createQueryRunner('master') as RunnerLike
-      return [runner, await runner.connect()]
-    } catch (error) {
-      if (source.isInitialized) throw databaseError('No connection to the database for locks', error)
-      throw new NamedLockConfigurationError('The DataSource is not initialised: call dataSource.initialize() first.', {
-        cause: error,
-      })
-    }
-  }
-
-  #source(): DataSourceLike | Promise<DataSourceLike> {
-    return this.#own && this.#dataSource.isInitialized ? this.#own.get() : this.#dataSource
-  }
-
-  async #findDialect(connection: RawConnection, patience: number): Promise<void> {
-    const version = await queryWithin(connection, 'SELECT VERSION() AS v', patience)
-    this.#dialect = dialectOfServer(singleValue(version) ?? '')
-    this.#isDialectSure = true
-  }
-
-  /** Why a session can not be used here. */
-  async #refusal({ facts }: Session): Promise<Error | undefined> {
-    if (facts.lease === undefined && !this.#settings.allowNoLease) {
-      return new NamedLockConfigurationError(this.#dialect.noLease)
-    }
-    for (const sibling of this.#open.keys()) {
-      if (sibling.facts.identity === facts.identity || !(await this.#stillAnswers(sibling))) continue
-      return new NamedLockConfigurationError(
-        `The DataSource's address leads to several servers (${sibling.facts.identity} and ${facts.identity}): ` +
-          'named locks live on one server and would exclude nobody on the other. Point it at the primary.',
-      )
-    }
-    return undefined
   }
 
   get #closedError(): Error | undefined {
     return this.#closed ? new NamedLockClosedError('The lock service was closed.') : undefined
-  }
-
-  /** After a failover the sessions of the old server end one by one, each by its lease at the latest. */
-  async #stillAnswers(session: Session): Promise<boolean> {
-    if (session.isWorking) return false // it may be busy for hours, and others watch over its locks
-    await session.ask(this.#dialect.keepAlive).catch(() => {})
-    return session.isAlive
   }
 
   #forget(session: Session): void {
@@ -429,11 +326,6 @@ export class Sessions {
     await session.giveBack(isRestored)
   }
 
-  /** A server that takes longer for a trifle could not keep up with the heartbeats either. */
-  get #mostPatience(): number {
-    return Math.max(FIRST_PATIENCE, this.#settings.lease / 3)
-  }
-
   get #waiting(): number {
     let count = this.#openingWaiting ? 1 : 0
     for (const kind of this.#open.values()) if (kind === 'waiting') count++
@@ -445,7 +337,7 @@ export class Sessions {
     outside(() => {
       this.#lookAfter = setInterval(() => this.#returnIdleInTime(), LOOK_AFTER)
       this.#lookAfter.unref()
-      this.#pool = this.#dialect.pool.watch(this.#dataSource, () => this.#returnIdle(0, 0))
+      this.#pool = this.#opener.dialect.pool.watch(this.#dataSource, () => this.#returnIdle(0, 0))
     })
   }
 
@@ -480,13 +372,3 @@ export class Sessions {
 }
 
 const unanswered = (): Error => new Error('the server did not answer')
-
-type Kind = 'shared' | 'waiting' | 'work' | 'adopted' | 'begun'
-
-const USES: Readonly<Record<Kind, SessionUse>> = {
-  shared: 'locks',
-  waiting: 'locks',
-  work: 'work',
-  adopted: 'transaction',
-  begun: 'begun',
-}

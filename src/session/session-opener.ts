@@ -1,0 +1,178 @@
+import type { DataSourceLike } from '../data-source-like.js'
+import type { Dialect, SessionUse } from '../dialect/dialect.js'
+import { dialectOfServer } from '../dialect/index.js'
+import { NamedLockConfigurationError } from '../errors.js'
+import type { Settings } from '../settings.js'
+import { Backoff } from './backoff.js'
+import { singleValue, type RawConnection, type RunnerLike } from './connection.js'
+import { databaseError } from './database-error.js'
+import type { OwnConnections } from './own-connections.js'
+import { queryWithin, SilentConnectionError } from './query-within.js'
+import { Session } from './session.js'
+
+/** How long a connection that has just been had may take to answer; a little longer after each that does not. */
+const FIRST_PATIENCE = 1_000
+/** How often a session is tried to be opened whose first statements somebody cancels. */
+const MOST_CANCELLED = 5
+
+/** What a session is for. */
+export type Kind = 'shared' | 'waiting' | 'work' | 'adopted' | 'begun'
+
+const USES: Readonly<Record<Kind, SessionUse>> = {
+  shared: 'locks',
+  waiting: 'locks',
+  work: 'work',
+  adopted: 'transaction',
+  begun: 'begun',
+}
+
+/** What is opened belongs to whoever opens this. */
+export interface SessionOwner {
+  /** Why there can be no new sessions. */
+  closedError(): Error | undefined
+  /** Those that are open. */
+  open(): Iterable<Session>
+  /** One more, in the same turn in which it was ready. */
+  opened(session: Session, kind: Kind): void
+}
+
+/** Gets connections, out of the pool or beside it, finds out who is at the other end, and makes sessions of them. */
+export class SessionOpener {
+  /** A guess by the driver's type until the first connection is open. */
+  dialect: Dialect
+  isDialectSure: boolean
+  /** Why the last connection could not be had. */
+  trouble: Error | undefined
+  readonly #dataSource: DataSourceLike
+  readonly #settings: Settings
+  readonly #own: OwnConnections | undefined
+  readonly #owner: SessionOwner
+  readonly #backoff = new Backoff()
+
+  constructor(
+    dataSource: DataSourceLike,
+    settings: Settings,
+    dialect: Dialect,
+    own: OwnConnections | undefined,
+    owner: SessionOwner,
+  ) {
+    this.#dataSource = dataSource
+    this.#settings = settings
+    this.dialect = dialect
+    this.isDialectSure = dialect.isCertain ?? false
+    this.#own = own
+    this.#owner = owner
+  }
+
+  /** A session, or the database's error. Connections that are dead without knowing are passed over. */
+  async open(kind: Kind): Promise<Session> {
+    let cancelled = 0
+    for (let patience = FIRST_PATIENCE; ; patience = Math.min(patience * 1.25, this.mostPatience)) {
+      await this.#backoff.due()
+      try {
+        const session = await this.#tryToOpen(kind, patience)
+        this.#backoff.succeeded()
+        this.trouble = undefined
+        return session
+      } catch (error) {
+        this.trouble = error as Error
+        if (error instanceof SilentConnectionError) continue
+        // Somebody's KILL QUERY: nothing is wrong with the server.
+        if (this.dialect.waitFailure((error as Error).cause ?? {}) === 'cancelled' && ++cancelled < MOST_CANCELLED)
+          continue
+        if (this.#dataSource.isInitialized) this.#backoff.failed()
+        throw error
+      }
+    }
+  }
+
+  async #tryToOpen(kind: Kind, patience: number): Promise<Session> {
+    const source = kind === 'work' ? this.#dataSource : await this.source
+    const [runner, connection] = await this.connect(source)
+    if (this.#owner.closedError()) {
+      await runner.release()
+      throw this.#owner.closedError()
+    }
+    return this.prepare(runner, connection, kind, patience)
+  }
+
+  async prepare(
+    runner: RunnerLike,
+    connection: RawConnection,
+    kind: Kind,
+    patience = this.mostPatience,
+  ): Promise<Session> {
+    let session: Session
+    try {
+      if (!this.isDialectSure) await this.#findDialect(connection, patience)
+      session = await Session.prepare(runner, connection, this.dialect, this.#settings, patience, USES[kind])
+    } catch (error) {
+      this.dialect.destroy(connection)
+      await runner.release().catch(() => {})
+      if (error instanceof SilentConnectionError) throw error
+      throw databaseError('The database connection for locks could not be prepared', error)
+    }
+    const refusal = (await this.#refusal(session)) ?? this.#owner.closedError()
+    if (refusal) {
+      await session.giveBack()
+      throw refusal
+    }
+    if (session.lostError) throw session.lostError
+    this.#owner.opened(session, kind)
+    return session
+  }
+
+  async connect(ownOrPool: DataSourceLike): Promise<[RunnerLike, RawConnection]> {
+    if (this.#owner.closedError()) throw this.#owner.closedError()
+    // Own connections must not outlive the application's: its DataSource says what is wrong then.
+    const source = this.#dataSource.isInitialized ? ownOrPool : this.#dataSource
+    try {
+      // Always the primary: a replica's locks exclude nobody.
+      const runner = source.createQueryRunner('master') as RunnerLike
+      return [runner, await runner.connect()]
+    } catch (error) {
+      if (source.isInitialized) throw databaseError('No connection to the database for locks', error)
+      throw new NamedLockConfigurationError('The DataSource is not initialised: call dataSource.initialize() first.', {
+        cause: error,
+      })
+    }
+  }
+
+  /** Where connections for locks come from. */
+  get source(): DataSourceLike | Promise<DataSourceLike> {
+    return this.#own && this.#dataSource.isInitialized ? this.#own.get() : this.#dataSource
+  }
+
+  async #findDialect(connection: RawConnection, patience: number): Promise<void> {
+    const version = await queryWithin(connection, 'SELECT VERSION() AS v', patience)
+    this.dialect = dialectOfServer(singleValue(version) ?? '')
+    this.isDialectSure = true
+  }
+
+  /** Why a session can not be used here. */
+  async #refusal({ facts }: Session): Promise<Error | undefined> {
+    if (facts.lease === undefined && !this.#settings.allowNoLease) {
+      return new NamedLockConfigurationError(this.dialect.noLease)
+    }
+    for (const sibling of this.#owner.open()) {
+      if (sibling.facts.identity === facts.identity || !(await this.#stillAnswers(sibling))) continue
+      return new NamedLockConfigurationError(
+        `The DataSource's address leads to several servers (${sibling.facts.identity} and ${facts.identity}): ` +
+          'named locks live on one server and would exclude nobody on the other. Point it at the primary.',
+      )
+    }
+    return undefined
+  }
+
+  /** After a failover the sessions of the old server end one by one, each by its lease at the latest. */
+  async #stillAnswers(session: Session): Promise<boolean> {
+    if (session.isWorking) return false // it may be busy for hours, and others watch over its locks
+    await session.ask(this.dialect.keepAlive).catch(() => {})
+    return session.isAlive
+  }
+
+  /** A server that takes longer for a trifle could not keep up with the heartbeats either. */
+  get mostPatience(): number {
+    return Math.max(FIRST_PATIENCE, this.#settings.lease / 3)
+  }
+}
