@@ -360,6 +360,23 @@ describe("pooling: 'transaction', behind PgBouncer", () => {
       },
     )
 
+    through('has readers together and a writer alone, at every level', POOLED, async (behind) => {
+      const locks = await behind.service({}, await behind.dataSource({ poolSize: 20 }))
+      let readers = 0
+      const both = LEVELS.map((isolation) =>
+        locks.transaction('prices', { shared: true, isolation, timeout: '50s' }, async () => {
+          readers++
+          await until('all of them read', () => readers === LEVELS.length)
+          expect(await ctx.outsider.getLock(key('prices')), 'a writer beside readers').to.equal(false)
+        }),
+      )
+      await Promise.all(both)
+      await locks.transaction('prices', { timeout: '50s' }, async () => {
+        expect(await ctx.outsider.value(`SELECT pg_try_advisory_lock_shared(${key('prices')})`)).to.equal(false)
+      })
+      await until('it is free', () => isFree('prices'))
+    })
+
     through('reports a deadlock of two transactions by the server', POOLED, async (behind) => {
       const [one, two] = [await behind.dataSource(), await behind.dataSource()]
       const services = [await behind.service({}, one), await behind.service({}, two)] as const
