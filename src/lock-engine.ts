@@ -195,8 +195,11 @@ export class LockEngine {
       for (const target of targets) {
         this.#closing.check() // it may have been closed while the lock before was waited for
         const mine = shared?.get(target.exclusionKey)
-        const claim = mine ?? (await this.#claim(target, call, startedAt, source, scope, scope ?? around, same))
-        if (claim.state !== 'held') {
+        const { claim, isGranted } = mine
+          ? { claim: mine, isGranted: true }
+          : await this.#claim(target, call, startedAt, source, scope, scope ?? around, outcomeOf)
+        // What was granted and is over by now was lost, or the service was closed: that is no timeout.
+        if (!isGranted) {
           await giveBack(claims)
           return claim
         }
@@ -213,6 +216,7 @@ export class LockEngine {
     const lost = claims.find((claim) => !claim.isHeld)
     if (!lost) return lock
     void lock.release()
+    this.#closing.check()
     throw new NamedLockLostError(`The lock '${lost.name}' was lost while the others were waited for.`)
   }
 
@@ -366,6 +370,12 @@ function outlivesTransaction(): Error {
 }
 
 const same = <T>(value: T): T => value
+
+/** As it is when it is settled: a moment later the lock may be lost. */
+const outcomeOf = (claim: Claim): { claim: Claim; isGranted: boolean } => ({
+  claim,
+  isGranted: claim.state === 'held',
+})
 
 function claimIn(scope: LockScope, key: string): Claim | undefined {
   const lock = scope.lock as HeldLock | undefined
