@@ -63,7 +63,12 @@ export class LostUpdateRun {
     await this.#harm()
     await this.#expectProgress()
     for (const child of this.#children) child.send({ type: 'finish' })
-    const done = await Promise.all(this.#children.map((child) => child.next('done', 60_000)))
+    const ends = this.#children.map((child) => child.next('done', 60_000))
+    const done = await Promise.all(ends).catch(async (error: Error) => {
+      const still = this.#children.map((child) => child.messages.findLast(({ type }) => type === 'still')?.stages)
+      const connections = await this.#ctx.outsider.connectionsOf(this.#ctx.database)
+      throw new Error(`${error.message}: ${JSON.stringify({ still, connections })}`)
+    })
     await Promise.all(this.#children.map((child) => child.exited))
     return this.#summary(done)
   }
