@@ -19,7 +19,7 @@ export interface DecoratorSettings {
   readonly callOptions: {
     readonly timeout: number | undefined
     readonly reentrant: boolean
-    readonly shared: boolean
+    readonly shared?: true
     readonly signal: AbortSignal | undefined
   }
   readonly signal: OfCall<AbortSignal | undefined> | undefined
@@ -55,7 +55,7 @@ export function readDecoratorOptions(name: unknown, timeout: unknown, given: unk
       // Whoever has another answer for a busy lock does not want to wait for it, unless told how long.
       timeout: timeout === undefined && onBusy === 'throw' ? undefined : call.timeout,
       reentrant: call.reentrant,
-      shared: call.shared,
+      ...(call.shared && { shared: true }),
       signal: call.signal,
     },
     signal: typeof options.signal === 'function' ? (options.signal as OfCall<AbortSignal | undefined>) : undefined,
