@@ -269,6 +269,17 @@ describe('readers and writers', () => {
       await first.release()
     })
 
+    it('lets nobody join readers whose lease has run out', async () => {
+      const locks = await ctx.service({ lease: '2s', handOver: { times: 1_000, for: 60_000 } })
+      const first = await locks.acquire('a', { shared })
+      // Nothing runs here meanwhile, as in a process that is stopped.
+      for (const before = performance.now(); performance.now() - before < 2_500;);
+      const second = await locks.acquire('a', { shared, timeout: '10s' })
+      expect([first.isHeld, second.isHeld]).to.deep.equal([false, true])
+      await first.release()
+      await second.release()
+    })
+
     it('keeps the order of the queue: who comes after a writer reads after it', async () => {
       const locks = await ctx.service()
       const order: string[] = []
