@@ -14,7 +14,7 @@ const PID = 'SELECT pg_backend_pid()::text AS id'
 /** How often two clients look whom they have reached. */
 const LOOKS = 4
 /** How long they have for it, in milliseconds. */
-const PATIENCE = 3_000
+const PATIENCE = 10_000
 /** How long what was found is relied on. */
 const FRESH = 60_000
 

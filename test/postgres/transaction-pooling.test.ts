@@ -165,8 +165,8 @@ describe("pooling: 'transaction', behind PgBouncer", () => {
         ]
         let running = 0
         const calls = services.flatMap((locks, i) =>
-          Array.from({ length: 16 }, (_, n) =>
-            locks.transaction((n + i) % 2 ? ['x', 'y'] : ['y', 'x'], { timeout: '50s' }, async (manager) => {
+          Array.from({ length: 10 }, (_, n) =>
+            locks.transaction((n + i) % 2 ? ['x', 'y'] : ['y', 'x'], { timeout: '100s' }, async (manager) => {
               expect(++running).to.equal(1)
               await manager.query('SELECT 1')
               running--

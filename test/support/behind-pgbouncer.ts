@@ -53,7 +53,7 @@ export function behindPgBouncer(define: (through: ThroughPgBouncer, ctx: Conform
   const kinds = dialectKinds.filter((kind) => kind === 'postgres')
   forEachServerAndTypeorm(
     (ctx) => {
-      const through: ThroughPgBouncer = (title, options, test, timeout = 60_000) => {
+      const through: ThroughPgBouncer = (title, options, test, timeout = 120_000) => {
         if (program === undefined) {
           it(`${title} (needs PgBouncer)`)
           return
