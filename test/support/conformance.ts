@@ -59,9 +59,10 @@ type ServerArgs = (kind: ServerKind) => readonly string[] | undefined
 export function forEachOwnServer(
   define: (ctx: Conformance) => void,
   args: readonly string[] | ServerArgs = () => [],
+  kinds = dialectKinds,
 ): void {
   const argsOf = typeof args === 'function' ? args : (kind: ServerKind) => (kind === 'postgres' ? undefined : args)
-  for (const kind of dialectKinds) {
+  for (const kind of kinds) {
     const given = argsOf(kind)
     if (!given) continue
     describe(`${kind}, a server of its own`, () => {
