@@ -18,7 +18,9 @@ function waitFor(
   name = 'x',
   signal?: AbortSignal,
 ): Claim {
-  return { waitsIn, signal, name, slot: { holderInProcess: holder && { scope: holder } } } as unknown as Claim
+  const target = { isShared: false }
+  const holdersInProcess = holder ? [{ scope: holder, target }] : []
+  return { waitsIn, signal, name, target, slot: { holdersInProcess } } as unknown as Claim
 }
 
 describe('deadlocks of scopes', () => {
