@@ -67,7 +67,8 @@ export class LostUpdateRun {
     const done = await Promise.all(ends).catch(async (error: Error) => {
       const still = this.#children.map((child) => child.messages.findLast(({ type }) => type === 'still')?.stages)
       const connections = await this.#ctx.outsider.connectionsOf(this.#ctx.database)
-      throw new Error(`${error.message}: ${JSON.stringify({ still, connections })}`)
+      const failed = this.#children.map((child) => child.messages.find(({ type }) => type === 'error')?.error)
+      throw new Error(`${error.message}: ${JSON.stringify({ still, connections, failed })}`)
     })
     await Promise.all(this.#children.map((child) => child.exited))
     return this.#summary(done)
