@@ -178,7 +178,8 @@ export class Transactions {
         if (locks.claimOf(target.exclusionKey)) continue
         source = new LastingSource(locks)
         const claim = held[i] ?? (await this.#host.claim(target, call, startedAt, source, locks.scope, waitsIn))
-        if (claim.state !== 'held') throw await this.#host.timeout(claim, call)
+        // It may have been granted, and lost with its connection at once: that is no timeout.
+        if (claim.state !== 'held') throw locks.session.lostError ?? (await this.#host.timeout(claim, call))
         if (held[i]) claim.shares++
         taken.push(claim)
       }
@@ -186,7 +187,8 @@ export class Transactions {
     } catch (error) {
       await this.#host.giveBack(taken)
       // Only then is the connection there for the transaction again.
-      await source?.returned
+      // A dead one returns to nobody.
+      if (!locks.session.lostError) await source?.returned
       throw error
     }
     for (const claim of taken) locks.add({ claim, released: this.#host.released })
