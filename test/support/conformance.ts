@@ -345,7 +345,7 @@ export class Conformance {
   async expectNothingBorrowed(dataSource: DataSource): Promise<void> {
     if (!dataSource.isInitialized) return
     const back = () => borrowedConnections(dataSource) === 0
-    await until('the pool has its connections back', back, { within: 10_000 })
+    await until('the pool has its connections back', back, { within: 2_000 })
   }
 
   async close(): Promise<void> {

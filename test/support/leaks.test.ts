@@ -1,4 +1,3 @@
-import { after, before, describe, it } from 'mocha'
 import { expect } from 'chai'
 import { finishChildren, startChild } from './child.js'
 import {
@@ -6,7 +5,6 @@ import {
   expectNoListeners,
   expectNoLocks,
   expectNoUnhandledRejections,
-  patience,
   Resources,
   watchRejections,
 } from './leaks.js'
@@ -18,10 +16,6 @@ import { SqlClient } from './sql-client.js'
 
 /** The conformance suite is worth what these find. */
 describe('leak checks', () => {
-  const { ms } = patience
-  before(() => (patience.ms = 4_000))
-  after(() => (patience.ms = ms))
-
   for (const kind of dialectKinds) {
     it(`find locks, waits and connections on ${kind}`, async function () {
       this.timeout(600_000)

@@ -4,9 +4,6 @@ import { until } from './until.js'
 
 const unhandled: unknown[] = []
 
-/** How long what is on its way may take to be gone: what leaks stays. */
-export const patience = { ms: 15_000 }
-
 const note = (reason: unknown): void => void unhandled.push(reason)
 
 /** mocha itself lets unhandled rejections pass; and a worker of a parallel run forgets all listeners after each of its files. */
@@ -61,7 +58,7 @@ export class Resources {
 
 async function expectNone(what: string, look: () => string[] | Promise<string[]>): Promise<void> {
   let found: string[] = []
-  await until(`no ${what}`, async () => (found = await look()).length === 0, { within: patience.ms }).catch(
+  await until(`no ${what}`, async () => (found = await look()).length === 0, { within: 4_000 }).catch(
     (error: Error) => {
       throw new Error(`Left behind: ${what}: ${found.join(', ') || error.message}`)
     },
