@@ -115,6 +115,8 @@ function checkAlone(world: World, name: string, call: Call, other: Call): void {
 function checkOrder(world: World, call: Call): void {
   const name = call.names[0]!
   const earlier = world.pending(name).find((other) => {
+    // Readers are let in together; whose promise resolves first says nothing.
+    if (call.isShared && other.isShared) return false
     return other.locks === call.locks && other.isInOrder && other.id < call.id && !other.controller?.signal.aborted
   })
   if (!earlier || performance.now() >= earlier.startedAt + earlier.timeout - 20) return
