@@ -13,6 +13,8 @@ const kinds: Readonly<Record<string, NamedLockServiceOptions>> = {
 
 describe('closing in bad times', () => {
   forEachServer((ctx) => {
+    ctx.leakPatience = 12_000 // connections on their way into a silent network end by their own time limits
+
     it('waits neither for a network that swallows everything nor for a connection on its way', async function () {
       this.timeout(40_000)
       const cases: Record<string, () => Promise<void>> = {}

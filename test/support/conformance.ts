@@ -131,6 +131,8 @@ export class Conformance {
   readonly otherDatabase = randomName('nl')
   /** The test that is running. */
   currentTest: Mocha.Test | undefined
+  /** How long sockets and timers may take to be gone after a test, where that is not the usual time. */
+  leakPatience: number | undefined
   #server: RunningServer | undefined
   #outsider: SqlClient | undefined
   #resources: Resources | undefined
@@ -336,7 +338,7 @@ export class Conformance {
     for (const database of databases) await check(() => expectNoConnections(this.outsider, database))
     await check(() => expectNoListeners(this.#signals))
     this.#signals.clear()
-    await check(() => this.#resources?.expectNoMore())
+    await check(() => this.#resources?.expectNoMore(this.leakPatience))
     await check(() => expectNoUnhandledRejections())
     return problems.length > 1 ? new AggregateError(problems, problems.map(String).join('\n')) : problems[0]
   }

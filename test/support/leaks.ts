@@ -4,6 +4,9 @@ import { until } from './until.js'
 
 const unhandled: unknown[] = []
 
+/** How long what is on its way may take to be gone, in milliseconds. */
+const PATIENCE = 4_000
+
 const note = (reason: unknown): void => void unhandled.push(reason)
 
 /** mocha itself lets unhandled rejections pass; and a worker of a parallel run forgets all listeners after each of its files. */
@@ -47,22 +50,24 @@ export class Resources {
   readonly #sockets = count('TCPSocketWrap')
 
   /** Fails if there is more of it now than when this was made. */
-  async expectNoMore(): Promise<void> {
-    await expectNone('active timers and sockets of this process', () => {
-      const timers = count('Timeout') - this.#timers
-      const sockets = count('TCPSocketWrap') - this.#sockets
-      return [...(timers > 0 ? [`${timers} timers`] : []), ...(sockets > 0 ? [`${sockets} sockets`] : [])]
-    })
+  async expectNoMore(within = PATIENCE): Promise<void> {
+    await expectNone(
+      'active timers and sockets of this process',
+      () => {
+        const timers = count('Timeout') - this.#timers
+        const sockets = count('TCPSocketWrap') - this.#sockets
+        return [...(timers > 0 ? [`${timers} timers`] : []), ...(sockets > 0 ? [`${sockets} sockets`] : [])]
+      },
+      within,
+    )
   }
 }
 
-async function expectNone(what: string, look: () => string[] | Promise<string[]>): Promise<void> {
+async function expectNone(what: string, look: () => string[] | Promise<string[]>, within = PATIENCE): Promise<void> {
   let found: string[] = []
-  await until(`no ${what}`, async () => (found = await look()).length === 0, { within: 4_000 }).catch(
-    (error: Error) => {
-      throw new Error(`Left behind: ${what}: ${found.join(', ') || error.message}`)
-    },
-  )
+  await until(`no ${what}`, async () => (found = await look()).length === 0, { within }).catch((error: Error) => {
+    throw new Error(`Left behind: ${what}: ${found.join(', ') || error.message}`)
+  })
 }
 
 function count(resource: string): number {
