@@ -1,7 +1,3 @@
-import type { ServerAddress } from '../../dev/servers/index.js'
-import { MySqlObserver } from './mysql-observer.js'
-import { PostgresObserver } from './postgres-observer.js'
-
 /** Looks at the server from outside, on a connection that no subject uses. */
 export interface Observer {
   /** In the benchmark's database. */
@@ -16,8 +12,4 @@ export interface Observer {
   /** Where the server wrote its process id, in the first line. */
   pidFile(): Promise<string>
   close(): Promise<void>
-}
-
-export function openObserver(address: ServerAddress): Promise<Observer> {
-  return address.kind === 'postgres' ? PostgresObserver.open(address) : MySqlObserver.open(address)
 }
