@@ -28,6 +28,43 @@ export default tseslint.config(
     },
   },
   {
+    // Faked clocks and timers of a user's test must not reach the library: src/util/clock.ts says why.
+    files: ['src/**'],
+    ignores: ['src/util/clock.ts'],
+    rules: {
+      'no-restricted-globals': [
+        'error',
+        ...'setTimeout,clearTimeout,setInterval,clearInterval,setImmediate,clearImmediate,queueMicrotask,performance'
+          .split(',')
+          .map((name) => ({ name, message: 'Take it from src/util/clock.ts.' })),
+      ],
+      'no-restricted-properties': [
+        'error',
+        ...['Date.now', 'process.nextTick', 'process.hrtime', 'process.uptime', 'AbortSignal.timeout'].map((name) => {
+          const [object, property] = name.split('.')
+          return { object, property, message: 'Take what src/util/clock.ts has.' }
+        }),
+      ],
+      'no-restricted-syntax': [
+        'error',
+        { selector: 'NewExpression[callee.name="Date"][arguments.length=0]', message: 'Write new Date(wallNow()).' },
+      ],
+      'no-restricted-imports': [
+        'error',
+        {
+          paths: [
+            'node:timers',
+            'node:timers/promises',
+            'node:perf_hooks',
+            'timers',
+            'timers/promises',
+            'perf_hooks',
+          ].map((name) => ({ name, message: 'Import src/util/clock.ts instead.' })),
+        },
+      ],
+    },
+  },
+  {
     files: ['test/**'],
     rules: { '@typescript-eslint/no-unused-expressions': 'off', '@typescript-eslint/unbound-method': 'off' },
   },

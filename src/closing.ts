@@ -2,6 +2,7 @@ import { NamedLockClosedError } from './errors.js'
 import type { Claim } from './queue/claim.js'
 import type { Slots } from './queue/slots.js'
 import type { Sessions } from './session/sessions.js'
+import { clearTimeout, setTimeout } from './util/clock.js'
 
 /** How long the server may take to answer the last releases before the connections are ended instead. */
 const PATIENCE = 2_000

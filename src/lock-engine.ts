@@ -22,6 +22,7 @@ import { Transactions, type TransactionsHost, type TransactionWork } from './tra
 import { timeoutError } from './timeout-error.js'
 import { callUnder, isTraced, traced } from './tracing.js'
 import { logEvents } from './typeorm-logger.js'
+import { monotonicNow } from './util/clock.js'
 
 type AnyWork = (lock: any) => unknown
 
@@ -172,7 +173,7 @@ export class LockEngine {
     call.signal?.throwIfAborted()
     if (isScoped) this.#guardTransaction(names)
     const scope = isScoped ? new LockScope(undefined, this.#dataSource, [target.exclusionKey]) : undefined
-    return this.#claim(target, call, performance.now(), source, scope, scope, (claim) =>
+    return this.#claim(target, call, monotonicNow(), source, scope, scope, (claim) =>
       claim.state === 'held' ? new HeldLock([names], [claim], scope, this.#onReleased) : claim,
     )
   }
@@ -184,7 +185,7 @@ export class LockEngine {
     around: LockScope | undefined,
     source: SessionSource | undefined,
   ): Promise<HeldLock | Claim> {
-    const startedAt = performance.now()
+    const startedAt = monotonicNow()
     const targets = await this.#targetsOf(names, call)
     const keys = targets.map((target) => target.exclusionKey)
     const scope = isScoped ? new LockScope(around, this.#dataSource, keys) : undefined

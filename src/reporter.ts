@@ -4,6 +4,7 @@ import type { NamedLockEvent } from './events.js'
 import type { HeldLock } from './held-lock.js'
 import type { Claim } from './queue/claim.js'
 import type { SlotsListener } from './queue/slots.js'
+import { monotonicNow } from './util/clock.js'
 
 /** Turns what happens to claims into events and errors. */
 export class Reporter implements SlotsListener {
@@ -27,7 +28,7 @@ export class Reporter implements SlotsListener {
 
   released(claim: Claim): void {
     if (!this.#events.hears('released')) return
-    this.#events.emit('released', { ...describe(claim), heldMs: performance.now() - claim.grantedAt })
+    this.#events.emit('released', { ...describe(claim), heldMs: monotonicNow() - claim.grantedAt })
   }
 
   lost(claim: Claim, cause: Error): void {
@@ -51,6 +52,6 @@ export class Reporter implements SlotsListener {
 }
 
 function describe(claim: Claim): NamedLockEvent {
-  const end = claim.grantedAt || performance.now()
+  const end = claim.grantedAt || monotonicNow()
   return { name: claim.name, key: claim.target.key, waitedMs: end - claim.startedAt }
 }

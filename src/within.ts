@@ -1,3 +1,4 @@
+import { clearTimeout, setTimeout } from './util/clock.js'
 /** The result of `work`, or the error when it takes longer than `milliseconds`, or the signal's reason. */
 export function within<T>(
   work: Promise<T>,

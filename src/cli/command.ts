@@ -3,6 +3,7 @@ import { constants } from 'node:os'
 import { isatty } from 'node:tty'
 import { ExitCode, ofSignal, UserError } from './exit-codes.js'
 import { printable } from './format.js'
+import { clearTimeout, setTimeout } from '../util/clock.js'
 
 /**
  * Ends the command if this process is killed without a chance to do it: the shell reads from a pipe that is open for as

@@ -1,7 +1,8 @@
 import type { Finding, LockHolder, LockInfo, LockList } from '../options.js'
+import { wallNow } from '../util/clock.js'
 
 /** `3m 20s` */
-export function age(since: Date | undefined, now = Date.now()): string {
+export function age(since: Date | undefined, now = wallNow()): string {
   if (since === undefined) return ''
   const seconds = Math.max(0, Math.floor((now - since.getTime()) / 1000))
   const units: [number, string][] = [

@@ -4,6 +4,7 @@ import { ExitCode } from './exit-codes.js'
 import { exit, watchOutput } from './output.js'
 import { createProgram, isSaid } from './program.js'
 import { exitCodeOf, reasonOf } from './with-service.js'
+import { setImmediate } from '../util/clock.js'
 
 watchOutput()
 const program = createProgram()

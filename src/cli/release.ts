@@ -6,6 +6,7 @@ import type { InspectOptions, LockHolder } from '../options.js'
 import { lockName } from './exact-name.js'
 import { ExitCode, UserError } from './exit-codes.js'
 import { age, describeHolder, printable } from './format.js'
+import { monotonicNow } from '../util/clock.js'
 
 /** How long the server may take to end a connection. */
 const PATIENCE = 5_000
@@ -50,9 +51,9 @@ export async function release(
       { cause: error },
     )
   })
-  const end = performance.now() + PATIENCE
+  const end = monotonicNow() + PATIENCE
   while ((await locks.holder(name, { exactName }))?.connectionId === holder.connectionId) {
-    if (performance.now() > end) {
+    if (monotonicNow() > end) {
       throw new UserError(
         `Connection ${holder.connectionId} was told to end, and holds the lock still.`,
         ExitCode.failed,

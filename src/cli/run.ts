@@ -1,5 +1,4 @@
 import { constants } from 'node:os'
-import { setTimeout as sleep } from 'node:timers/promises'
 import type { NamedLock } from '../named-lock.js'
 import { NamedLockTimeoutError } from '../errors.js'
 import type { NamedLockService } from '../named-lock-service.js'
@@ -9,6 +8,7 @@ import { ExitCode, ofSignal, UserError } from './exit-codes.js'
 import { age, describeHolder, printable } from './format.js'
 import { ENDING, FORWARDED, Interrupted, onSignals } from './signals.js'
 import { StatusLine } from './terminal.js'
+import { monotonicNow, sleep, wallNow } from '../util/clock.js'
 
 export interface RunFlags {
   readonly timeout: number
@@ -70,7 +70,7 @@ async function tell(
   until: AbortSignal,
   exactName: boolean,
 ): Promise<void> {
-  const startedAt = new Date()
+  const startedAt = new Date(wallNow())
   const pause = (): Promise<unknown> => sleep(ASK_EVERY, undefined, { signal: until }).catch(() => undefined)
   // A lock that comes soon is not worth a word.
   await sleep(200, undefined, { signal: until }).catch(() => undefined)
@@ -84,7 +84,7 @@ async function tell(
 }
 
 async function runUnder(lock: NamedLock, words: readonly string[], flags: RunFlags): Promise<number> {
-  const endOfHold = performance.now() + flags.holdAtLeast
+  const endOfHold = monotonicNow() + flags.holdAtLeast
   const token = await lock.fencingToken()
   // Before there is a command: it may have been started before this process hears of it.
   const early: NodeJS.Signals[] = []
@@ -124,6 +124,6 @@ async function holdUntil(end: number, lost: AbortSignal): Promise<void> {
   const ending = new AbortController()
   const forget = onSignals(ENDING, () => ending.abort())
   const signal = AbortSignal.any([ending.signal, lost])
-  await sleep(Math.max(0, end - performance.now()), undefined, { signal }).catch(() => undefined)
+  await sleep(Math.max(0, end - monotonicNow()), undefined, { signal }).catch(() => undefined)
   forget()
 }

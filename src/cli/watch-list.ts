@@ -1,10 +1,10 @@
-import { setTimeout as sleep } from 'node:timers/promises'
 import type { NamedLockService } from '../named-lock-service.js'
 import type { ListOptions } from '../options.js'
 import { lockTable } from './format.js'
 import { outputFailed } from './output.js'
 import { ENDING, onSignals } from './signals.js'
 import { Screen, widthOfOutput } from './terminal.js'
+import { sleep, wallNow } from '../util/clock.js'
 
 /** `--interval 0` would keep the server busy with nothing else. */
 const SHORTEST = 100
@@ -24,7 +24,7 @@ export async function watchList(
     while (!ended.aborted) {
       const list = await locks.list(filter)
       if (screen) {
-        const head = `Every ${interval / 1000} s, last at ${new Date().toLocaleTimeString()}; Ctrl-C ends it`
+        const head = `Every ${interval / 1000} s, last at ${new Date(wallNow()).toLocaleTimeString()}; Ctrl-C ends it`
         const note = list.note === undefined ? '' : `\n\n${list.note}`
         screen.draw(`${head}\n\n${lockTable(list, widthOfOutput())}${note}`)
       } else {

@@ -1,11 +1,12 @@
 import type { NamedLock } from '../named-lock.js'
+import { clearTimeout, monotonicNow, setTimeout } from '../util/clock.js'
 
 /** setTimeout fires at once beyond this. */
 const LONGEST_TIMER = 2 ** 31 - 1
 
-/** Resolves at `time` (of performance.now()), or when the lock is lost: then there is nothing left to hold on to. */
+/** Resolves at `time` (of monotonicNow()), or when the lock is lost: then there is nothing left to hold on to. */
 export function heldLongEnough(lock: NamedLock<unknown>, time: number): Promise<void> {
-  if (performance.now() >= time) return Promise.resolve()
+  if (monotonicNow() >= time) return Promise.resolve()
   const { signal } = lock
   return new Promise((resolve) => {
     let timer: NodeJS.Timeout | undefined
@@ -15,7 +16,7 @@ export function heldLongEnough(lock: NamedLock<unknown>, time: number): Promise<
       resolve()
     }
     const wait = (): void => {
-      const left = time - performance.now() // timers may be early
+      const left = time - monotonicNow() // timers may be early
       if (left <= 0 || signal.aborted) finish()
       else timer = setTimeout(wait, Math.min(Math.ceil(left), LONGEST_TIMER))
     }

@@ -5,6 +5,7 @@ import type { DecoratorSettings } from './decorator-settings.js'
 import { refuseInTransactionOf } from '../transaction/checks.js'
 import { findService } from './find-service.js'
 import { heldLongEnough } from './hold-at-least.js'
+import { monotonicNow } from '../util/clock.js'
 
 type Method = (this: unknown, ...args: unknown[]) => unknown
 
@@ -27,7 +28,7 @@ export async function callWithLock(
   let entered = false
   const work = async (lock: NamedLock<unknown>): Promise<unknown> => {
     entered = true
-    const acquiredAt = performance.now()
+    const acquiredAt = monotonicNow()
     try {
       return await promiseOf(method.apply(self, args), label)
     } finally {

@@ -1,6 +1,7 @@
 import { NamedLockConfigurationError } from '../errors.js'
 import { within } from '../within.js'
 import type { PgClient } from './pg-wire.js'
+import { monotonicNow, setImmediate } from '../util/clock.js'
 
 /** A second client like the first, as long as it is needed. */
 interface Probe extends PgClient {
@@ -40,14 +41,14 @@ export async function poolingOf(client: PgClient, backend: string | undefined): 
   if (processID === undefined || processID === null || String(processID) === backend) return 'none'
   const key = JSON.stringify([host, port, database, user])
   const known = found.get(key)
-  if (known && performance.now() - known.at < FRESH) return known.pooling
+  if (known && monotonicNow() - known.at < FRESH) return known.pooling
   const pooling = findOut(client).catch((error: unknown) => {
     // All connections are in use: what was so a minute ago has to do.
     if (known) return known.pooling
     found.delete(key)
     throw error
   })
-  found.set(key, { pooling, at: performance.now() })
+  found.set(key, { pooling, at: monotonicNow() })
   return pooling
 }
 

@@ -4,6 +4,7 @@ import type { Slots } from '../queue/slots.js'
 import { ask, type Request } from '../session/place.js'
 import type { Target } from '../targets.js'
 import { readNotes, THIS_PROCESS } from './lock-notes.js'
+import { clearTimeout, setTimeout, timeOrigin } from '../util/clock.js'
 
 /** How long a caller whose time has run out waits to be told who has the lock. */
 const PATIENCE = 100
@@ -91,7 +92,7 @@ export function localHolder(claim: Claim | undefined): LockHolder | undefined {
     ...(facts.user !== undefined && { user: facts.user }),
     ...(facts.host !== undefined && { host: facts.host }),
     ...(facts.database !== undefined && { database: facts.database }),
-    since: new Date(performance.timeOrigin + claim.grantedAt),
+    since: new Date(timeOrigin + claim.grantedAt),
     process: THIS_PROCESS,
   }
 }

@@ -8,6 +8,7 @@ import type { Slots } from '../queue/slots.js'
 import type { Targets } from '../targets.js'
 import { localHolder } from './holder-lookup.js'
 import { readNotes, type NotedLocks } from './lock-notes.js'
+import { timeOrigin, wallNow } from '../util/clock.js'
 
 /** What is put together before it is known whether somebody holds it. */
 interface Entry {
@@ -140,14 +141,14 @@ const local = new WeakSet<LockWaiter>()
 
 function localWaiters(slot: Slot, first?: LockWaiter): LockWaiter[] {
   return slot.waiters.map((claim, at) => {
-    const waiter = { ...(at === 0 && first), since: new Date(performance.timeOrigin + claim.startedAt) }
+    const waiter = { ...(at === 0 && first), since: new Date(timeOrigin + claim.startedAt) }
     local.add(waiter)
     return waiter
   })
 }
 
 function waiterOf({ forMs, ...row }: LockRow): LockWaiter {
-  return { ...who(row), ...(forMs !== undefined && { since: new Date(Date.now() - forMs) }) }
+  return { ...who(row), ...(forMs !== undefined && { since: new Date(wallNow() - forMs) }) }
 }
 
 function holderOf(row: LockRow, claim: Claim | undefined, notes: NotedLocks): LockHolder {

@@ -2,6 +2,7 @@ import { hostname } from 'node:os'
 import type { Claim } from '../queue/claim.js'
 import type { Slots } from '../queue/slots.js'
 import { outside } from '../session/outside.js'
+import { clearInterval, monotonicNow, setInterval, timeOrigin } from '../util/clock.js'
 
 /** How often it is looked whether there is something new to tell. Locks that are held for less are nobody's question. */
 const LOOK_EVERY = 500
@@ -81,7 +82,7 @@ export class LockNotes {
   }
 
   #text(): string {
-    const now = performance.now()
+    const now = monotonicNow()
     const held: Noted[] = []
     const waited: Record<string, string> = {}
     let count = 0
@@ -94,7 +95,7 @@ export class LockNotes {
           held.push({
             key: holder.target.key,
             connectionId: holder.session?.connectionId ?? '',
-            since: Math.round(performance.timeOrigin + holder.grantedAt), // the same at every look
+            since: Math.round(timeOrigin + holder.grantedAt), // the same at every look
             ...(mustHaveName && { name: holder.name }),
           })
           count++

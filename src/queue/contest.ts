@@ -16,6 +16,7 @@ import type { Claim, SessionSource } from './claim.js'
 import { Marks } from './marks.js'
 import type { SlotContext } from './slot-context.js'
 import type { Slot } from './slot.js'
+import { clearTimeout, monotonicNow, setTimeout } from '../util/clock.js'
 
 /** Between polls of one slot, in milliseconds, growing from one to the other. */
 const FIRST_POLL = 4
@@ -131,7 +132,7 @@ export class Contest {
   }
 
   async #run(hasYielded: boolean): Promise<void> {
-    const startedAt = (this.#startedAt = performance.now())
+    const startedAt = (this.#startedAt = monotonicNow())
     let pause = FIRST_POLL
     let polls = 0
     // Whoever has just given way lets the others poll once before it asks again.
@@ -143,7 +144,7 @@ export class Contest {
       if (outcome !== 'failed') this.#slot.trouble = undefined
       if (outcome !== 'slice over') {
         await this.#sleep(pause, outcome === 'busy')
-        const longest = performance.now() - startedAt < EARLY ? EARLY_POLL : LONGEST_POLL
+        const longest = monotonicNow() - startedAt < EARLY ? EARLY_POLL : LONGEST_POLL
         pause = Math.min(pause * 1.5, outcome === 'failed' ? LONGEST_RETRY : longest)
         polls++
       }
@@ -167,7 +168,7 @@ export class Contest {
   }
 
   get #taking(): Request {
-    const isPolite = this.#queue.head?.target.isShared && performance.now() - this.#startedAt < POLITENESS
+    const isPolite = this.#queue.head?.target.isShared && monotonicNow() - this.#startedAt < POLITENESS
     return isPolite ? 'takeShared' : 'take'
   }
 
@@ -196,7 +197,7 @@ export class Contest {
     if (!this.#queue.head) return 'slice over'
     const { sessions, settings } = this.#context
     const { dialect } = sessions
-    const sentAt = performance.now()
+    const sentAt = monotonicNow()
     let answer: string | undefined
     let failure: WaitFailure | undefined
     const alone = this.#alone?.place === place ? this.#alone : undefined
@@ -225,7 +226,7 @@ export class Contest {
       // Cancelled, or ended in a way that does not tell: the grant may have come just before.
       if (answer === undefined) answer = await ask(place, 'owns', this.#slot.literal)
       // The answer may be old: the lease is counted from when the question was sent.
-      if (answer === '1' && performance.now() - sentAt > settings.lease / 6) await session.ask(dialect.keepAlive)
+      if (answer === '1' && monotonicNow() - sentAt > settings.lease / 6) await session.ask(dialect.keepAlive)
     } catch (error) {
       // Whether it has the lock is not known: it must not go back to any pool.
       session.lose(error)
@@ -245,7 +246,7 @@ export class Contest {
     return new Promise((resolve, reject) => {
       session.send(sql, (error, rows) => {
         const answer = error ? undefined : singleValue(rows)
-        const isFresh = performance.now() - sentAt <= this.#context.settings.lease / 6
+        const isFresh = monotonicNow() - sentAt <= this.#context.settings.lease / 6
         if (answer === '1' && isFresh && !this.#cancelling) {
           this.#blocked = undefined
           this.#win(place)

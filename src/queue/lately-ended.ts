@@ -1,3 +1,4 @@
+import { monotonicNow } from '../util/clock.js'
 /** What ended less than so long ago goes on: no longer than a polling process takes from one poll to the next. */
 const SOON = 40
 /** A lock that is held for less is free half of the time, and needs no turns. */
@@ -16,7 +17,7 @@ export class LatelyEnded {
   }
 
   add(key: string, startedAt: number, grantedAt: number): void {
-    const endedAt = performance.now()
+    const endedAt = monotonicNow()
     if (endedAt - grantedAt < SHORTEST) return
     if (this.#turns.size >= MOST) this.#turns.clear()
     this.#turns.set(key, { startedAt, endedAt })
@@ -27,6 +28,6 @@ export class LatelyEnded {
     const turn = this.#turns.get(key)
     if (!turn) return 0
     this.#turns.delete(key)
-    return performance.now() - turn.endedAt < SOON ? turn.startedAt : 0
+    return monotonicNow() - turn.endedAt < SOON ? turn.startedAt : 0
   }
 }

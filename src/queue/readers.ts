@@ -1,5 +1,6 @@
 import { outside } from '../session/outside.js'
 import type { Claim } from './claim.js'
+import { clearTimeout, setTimeout } from '../util/clock.js'
 
 /** While readers of this process wait behind somebody else who wants the lock alone: how often it is looked whether he still does, in milliseconds. */
 const LOOK_AGAIN = 250

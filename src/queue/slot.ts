@@ -8,6 +8,7 @@ import type { Claim, Failure } from './claim.js'
 import { Contest } from './contest.js'
 import { Readers } from './readers.js'
 import type { SlotContext } from './slot-context.js'
+import { monotonicNow } from '../util/clock.js'
 
 /**
  * The place of one key in this process: who holds it here, and the queue of callers behind, first in, first out.
@@ -161,7 +162,7 @@ export class Slot implements Asker {
   /** The server has granted the lock on `place`: a turn of this process begins, unless nobody else wanted the lock meanwhile. */
   won(place: Place, wasBusy = true): void {
     if (wasBusy || this.#turnStartedAt === 0) {
-      this.#turnStartedAt = performance.now()
+      this.#turnStartedAt = monotonicNow()
       this.#passedOn = 0
     }
     this.trouble = undefined
@@ -315,7 +316,7 @@ export class Slot implements Asker {
     claim.by = by
     claim.place = place
     claim.session = this.#session
-    claim.grantedAt = this.#grantedAt = performance.now()
+    claim.grantedAt = this.#grantedAt = monotonicNow()
     claim.settle(undefined)
   }
 
@@ -366,7 +367,7 @@ export class Slot implements Asker {
     this.#readers?.looked()
     if (!this.#holder?.target.isShared) return
     if (answer === '0') {
-      this.#turnStartedAt = performance.now()
+      this.#turnStartedAt = monotonicNow()
       this.#passedOn = 0
       this.#letReadersIn()
       // Some may have come behind a writer meanwhile.
@@ -417,7 +418,7 @@ export class Slot implements Asker {
   }
 
   #lookedAtMark(answer: string | undefined): void {
-    this.#turnStartedAt = performance.now()
+    this.#turnStartedAt = monotonicNow()
     this.#passedOn = 0
     const { head } = this.#queue
     if (!head) this.#next()
@@ -427,6 +428,6 @@ export class Slot implements Asker {
 
   get #isTurnOver(): boolean {
     const { times, for: period } = this.#context.settings.handOver
-    return this.#passedOn > times || performance.now() - this.#turnStartedAt >= period
+    return this.#passedOn > times || monotonicNow() - this.#turnStartedAt >= period
   }
 }

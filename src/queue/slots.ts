@@ -10,6 +10,7 @@ import { LatelyEnded } from './lately-ended.js'
 import { holdersIn, join } from './siblings.js'
 import { Slot } from './slot.js'
 import type { SlotContext } from './slot-context.js'
+import { clearTimeout, monotonicNow, setTimeout } from '../util/clock.js'
 
 /** setTimeout's longest delay; anything longer fires at once. */
 const LONGEST_TIMER = 2_147_483_647
@@ -155,7 +156,7 @@ export class Slots implements SlotContext {
     else if (turnStartedAt > 0) this.#turns.add(slot.exclusionKey, turnStartedAt, grantedAt)
     if (this.#slots.size > 0) return
     // A timer that is due soon stays for the next caller, who would only set it again, for every uncontended lock.
-    if (this.#onDrained || this.#nextDeadline > performance.now() + SOON) this.#disarm()
+    if (this.#onDrained || this.#nextDeadline > monotonicNow() + SOON) this.#disarm()
     this.#onDrained?.()
   }
 
@@ -222,7 +223,7 @@ export class Slots implements SlotContext {
   #arm(deadline: number): void {
     this.#nextDeadline = deadline
     clearTimeout(this.#timer)
-    const delay = Math.min(Math.max(0, Math.ceil(deadline - performance.now())), LONGEST_TIMER)
+    const delay = Math.min(Math.max(0, Math.ceil(deadline - monotonicNow())), LONGEST_TIMER)
     this.#timer = outside(() => setTimeout(() => this.#expire(), delay))
     // Whoever waits has a connection or a timer of its own that keeps the process alive.
     this.#timer.unref()
@@ -236,7 +237,7 @@ export class Slots implements SlotContext {
 
   /** Timers may fire a millisecond early: what is not due yet stays, and the timer is set again. */
   #expire(): void {
-    const now = performance.now()
+    const now = monotonicNow()
     let next = Infinity
     for (const slot of [...this.#slots.values()]) if (slot.hasWaiters) next = Math.min(next, slot.expire(now))
     this.#nextDeadline = Infinity

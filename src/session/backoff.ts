@@ -1,3 +1,4 @@
+import { monotonicNow, setTimeout } from '../util/clock.js'
 const FIRST = 50
 const LONGEST = 500
 
@@ -19,7 +20,7 @@ export class Backoff {
   failed(): void {
     if (this.#left > 0) return // tries that began together fail together
     this.#step = Math.min(Math.max(FIRST, this.#step * 2), LONGEST)
-    this.#dueAt = performance.now() + this.#step * (0.5 + Math.random() / 2)
+    this.#dueAt = monotonicNow() + this.#step * (0.5 + Math.random() / 2)
   }
 
   succeeded(): void {
@@ -27,6 +28,6 @@ export class Backoff {
   }
 
   get #left(): number {
-    return this.#dueAt - performance.now()
+    return this.#dueAt - monotonicNow()
   }
 }

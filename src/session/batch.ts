@@ -1,6 +1,7 @@
 import type { Dialect } from '../dialect/dialect.js'
 import { expressionOf, type Asker, type Request } from './place.js'
 import type { Session } from './session.js'
+import { setImmediate } from '../util/clock.js'
 
 /** What goes out in one statement. Its text grows with it, so that nothing is left to do when it is its turn. */
 interface Group {

@@ -1,5 +1,6 @@
 import type { DataSourceLike } from '../data-source-like.js'
 import type { PoolDriver } from '../dialect/dialect.js'
+import { clearTimeout, setTimeout } from '../util/clock.js'
 
 type OwnDataSource = DataSourceLike & { initialize(): Promise<unknown>; destroy(): Promise<void> }
 type DataSourceConstructor = new (options: object) => OwnDataSource

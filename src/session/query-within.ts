@@ -1,4 +1,5 @@
 import type { RawConnection } from './connection.js'
+import { clearTimeout, setTimeout } from '../util/clock.js'
 
 /** Nothing came back on a connection: it may be dead without knowing, as after a firewall has lost its state. */
 export class SilentConnectionError extends Error {}

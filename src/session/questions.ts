@@ -2,6 +2,7 @@ import type { Ask, Dialect } from '../dialect/dialect.js'
 import { outside } from './outside.js'
 import type { Asker, Request } from './place.js'
 import type { Shared } from './shared-place.js'
+import { queueMicrotask } from '../util/clock.js'
 
 type Question = readonly [request: 'isFree' | 'owns' | 'holderId', literal: string, asker: Asker]
 

@@ -4,6 +4,7 @@ import type { RawCallback, RawConnection, RunnerLike } from './connection.js'
 import { outside } from './outside.js'
 import { Prepared } from './prepared.js'
 import { queryWithin } from './query-within.js'
+import { clearTimeout, monotonicNow, setImmediate, setTimeout, wallNow } from '../util/clock.js'
 
 /** setTimeout's longest delay; anything longer fires at once. */
 const LONGEST_TIMER = 2_147_483_647
@@ -21,7 +22,7 @@ export class Session {
   /** Told once when the session dies, before anything that waits for its statements. */
   onLost: ((error: NamedLockLostError) => void) | undefined
   /** When something last happened here, for returning idle sessions. */
-  lastUsed = performance.now()
+  lastUsed = monotonicNow()
 
   readonly #runner: RunnerLike
   readonly #connection: RawConnection
@@ -89,8 +90,8 @@ export class Session {
     try {
       const openedAt: SentAt = { monotonic: 0, wall: 0 }
       const ask = (sql: string): Promise<unknown> => {
-        openedAt.monotonic = performance.now()
-        openedAt.wall = Date.now()
+        openedAt.monotonic = monotonicNow()
+        openedAt.wall = wallNow()
         return queryWithin(dialect.wire(connection), sql, patience)
       }
       const facts = await dialect.open(ask, lease.lease, use, connection)
@@ -136,8 +137,8 @@ export class Session {
   /** Whether the server still keeps this session's locks, by the clocks of this machine. */
   get isAlive(): boolean {
     if (this.#lostError) return false
-    if (!this.#isPast(performance.now())) return true
-    const silence = Math.round(this.#silence(performance.now()))
+    if (!this.#isPast(monotonicNow())) return true
+    const silence = Math.round(this.#silence(monotonicNow()))
     this.lose(new Error(`the lease ran out: no answer from the database for ${silence} ms`))
     return false
   }
@@ -157,8 +158,8 @@ export class Session {
 
   /** What is to be called with the answer to a statement that is sent now; undefined when the session is dead, and that was told. */
   #sending(callback: RawCallback): RawCallback | undefined {
-    const sentAt = performance.now()
-    const sentAtWall = Date.now()
+    const sentAt = monotonicNow()
+    const sentAtWall = wallNow()
     if (this.#lostError || (this.#isPast(sentAt, sentAtWall) && !this.isAlive)) {
       callback(this.#lostError as unknown as Error)
       return undefined
@@ -169,7 +170,7 @@ export class Session {
       if (!this.#pending.delete(callback)) return
       if (!error || this.#dialect.isAnswer(error)) {
         // An answer after the deadline does not bring back what was given up at the deadline.
-        if (this.#isPast(performance.now())) void this.isAlive
+        if (this.#isPast(monotonicNow())) void this.isAlive
         else this.#isAliveAt(sentAt, sentAtWall)
         if (error) this.#prepared.drop() // it may be the reason
       } else {
@@ -188,8 +189,8 @@ export class Session {
   workBegins(): SentAt {
     void this.isAlive // whoever was stopped for longer than the lease learns it here
     this.#working++
-    this.lastUsed = performance.now()
-    return { monotonic: this.lastUsed, wall: Date.now() }
+    this.lastUsed = monotonicNow()
+    return { monotonic: this.lastUsed, wall: wallNow() }
   }
 
   /**
@@ -199,14 +200,14 @@ export class Session {
   workEnds(sentAt: SentAt, error: unknown, tell: () => void): void {
     const isAnswer = !error || this.#dialect.isAnswer(error)
     if (!isAnswer && this.#dialect.isAbandoned(error)) this.lose(error)
-    const took = Math.max(performance.now() - sentAt.monotonic, Date.now() - sentAt.wall)
+    const took = Math.max(monotonicNow() - sentAt.monotonic, wallNow() - sentAt.wall)
     if (this.#lostError || !isAnswer || took <= (this.#lease - this.#keepAlive) / 2) {
       this.#working--
       if (isAnswer) this.#isAliveAt(sentAt.monotonic, sentAt.wall)
       tell()
       return
     }
-    const askedAt = { monotonic: performance.now(), wall: Date.now() }
+    const askedAt = { monotonic: monotonicNow(), wall: wallNow() }
     this.#wire.query(this.#dialect.keepAlive, (failure) => {
       this.#working--
       if (!failure || this.#dialect.isAnswer(failure)) this.#isAliveAt(askedAt.monotonic, askedAt.wall)
@@ -276,18 +277,18 @@ export class Session {
     this.#aliveAtWall = wall
   }
 
-  #isPast(now: number, wall = Date.now()): boolean {
+  #isPast(now: number, wall = wallNow()): boolean {
     return this.#working === 0 && this.#silence(now, wall) >= this.#lease
   }
 
   /** Where the machine was suspended only the wall clock knows how long; when that is set back it decides nothing. */
-  #silence(now: number, wall = Date.now()): number {
+  #silence(now: number, wall = wallNow()): number {
     return Math.max(now - this.#aliveAt, wall - this.#aliveAtWall)
   }
 
   /** One timer for both: the next keepalive, and the deadline when one is under way. */
   #arm(): void {
-    const now = performance.now()
+    const now = monotonicNow()
     const keepAliveAt = this.#aliveAt + this.#keepAlive
     const isLate = keepAliveAt <= now
     const at =
@@ -300,7 +301,7 @@ export class Session {
 
   #tick(): void {
     if (!this.isAlive) return
-    const isSilent = performance.now() >= this.#aliveAt + this.#keepAlive
+    const isSilent = monotonicNow() >= this.#aliveAt + this.#keepAlive
     if (this.#working > 0) {
       if (isSilent) this.onSilence?.()
     } else if (!this.isBusy && isSilent) {

@@ -15,6 +15,7 @@ import { SessionOpener, type Kind } from './session-opener.js'
 import { SharedPlace, type Shared } from './shared-place.js'
 import { WorkSessions } from './work-sessions.js'
 import { within } from '../within.js'
+import { clearInterval, monotonicNow, setInterval } from '../util/clock.js'
 
 /** How often idle sessions are looked for. */
 const LOOK_AFTER = 250
@@ -151,7 +152,7 @@ export class Sessions {
   /** Back from a wait; it must hold nothing. */
   returnWaiting(session: Session): void {
     if (session.lostError) return
-    session.lastUsed = performance.now()
+    session.lastUsed = monotonicNow()
     if (this.#closed) {
       void this.#giveBack(session)
       return
@@ -363,7 +364,7 @@ export class Sessions {
       return
     }
     this.work.returnIdle(waitingFor === 0)
-    const now = performance.now()
+    const now = monotonicNow()
     for (const session of this.#idle.filter((idle) => now - idle.lastUsed >= waitingFor)) void this.#giveBack(session)
     const shared = this.shared.session
     if (shared && this.shared.isIdle && !shared.isBusy && now - shared.lastUsed >= sharedFor)

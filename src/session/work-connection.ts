@@ -2,6 +2,7 @@ import type { EventEmitter } from 'node:events'
 import { NamedLockConfigurationError, NamedLockError } from '../errors.js'
 import type { RawConnection } from './connection.js'
 import type { Session } from './session.js'
+import { queueMicrotask } from '../util/clock.js'
 
 /** The driver's own functions, with all of their overloads. */
 type AnyFunction = (...args: any[]) => any

@@ -1,4 +1,5 @@
 import type { Session } from './session.js'
+import { monotonicNow } from '../util/clock.js'
 
 /** How long one stays without use before it goes back to the pool. */
 const IDLE = 1_000
@@ -74,7 +75,7 @@ export class WorkSessions {
       await this.#context.giveBack(session)
       return
     }
-    session.lastUsed = performance.now()
+    session.lastUsed = monotonicNow()
     const next = this.#wanting.shift()
     if (next) next(session)
     else this.#idle.push(session)
@@ -89,7 +90,7 @@ export class WorkSessions {
   }
 
   returnIdle(atOnce: boolean): void {
-    const now = performance.now()
+    const now = monotonicNow()
     for (const session of this.#idle.filter(({ lastUsed }) => atOnce || now - lastUsed >= IDLE)) {
       this.#idle.splice(this.#idle.indexOf(session), 1)
       void this.#context.giveBack(session)

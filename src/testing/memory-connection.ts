@@ -1,6 +1,7 @@
 import { EventEmitter } from 'node:events'
 import type { RawCallback, RawConnection } from '../session/connection.js'
 import type { MemoryServer } from './memory-server.js'
+import { queueMicrotask } from '../util/clock.js'
 
 /** An error that the server sent: a sign of life, unlike those of the connection. */
 export class ServerError extends Error {}

@@ -6,6 +6,7 @@ import type { Finding } from '../options.js'
 import type { RawConnection } from '../session/connection.js'
 import { ServerError, SHARED, type MemoryConnection } from './memory-connection.js'
 import type { MemoryServer } from './memory-server.js'
+import { wallNow } from '../util/clock.js'
 
 /** How the service talks to locks in memory: the same requests, in words of their own instead of SQL. */
 export class MemoryDialect implements Dialect {
@@ -83,7 +84,7 @@ export class MemoryDialect implements Dialect {
 
   async readLocks(ask: Ask): Promise<LockTable> {
     const [[rows]] = (await ask('locks')) as [[ReturnType<MemoryServer['rows']>]]
-    return { rows: rows.map(({ since, ...row }) => ({ ...row, forMs: Date.now() - since })) }
+    return { rows: rows.map(({ since, ...row }) => ({ ...row, forMs: wallNow() - since })) }
   }
 
   async readNotes(ask: Ask): Promise<readonly string[]> {

@@ -1,4 +1,5 @@
 import { MemoryConnection, ServerError } from './memory-connection.js'
+import { clearTimeout, setTimeout, wallNow } from '../util/clock.js'
 
 /** One connection's share in a lock. */
 export interface Holder {
@@ -24,12 +25,12 @@ let servers = 0
  */
 export class MemoryServer {
   readonly id = `in memory ${++servers}`
-  readonly startedAt = Math.floor(Date.now() / 1000)
+  readonly startedAt = Math.floor(wallNow() / 1000)
   readonly #connections = new Map<string, MemoryConnection>()
   readonly #locks = new Map<string, Holder[]>()
   readonly #waiters = new Map<string, Waiter[]>()
   #lastId = 0
-  #lastToken = BigInt(Date.now()) << 20n
+  #lastToken = BigInt(wallNow()) << 20n
 
   connect(): MemoryConnection {
     const connection = new MemoryConnection(this, String(++this.#lastId))
@@ -75,7 +76,7 @@ export class MemoryServer {
       const waiter: Waiter = {
         connection,
         isShared,
-        since: Date.now(),
+        since: wallNow(),
         settle: (granted, error) => {
           clearTimeout(timer)
           connection.waitsFor = undefined
@@ -162,7 +163,7 @@ export class MemoryServer {
   }
 
   #grant(connection: MemoryConnection, key: string, isShared: boolean): void {
-    const holder = { connection, isShared, since: Date.now(), count: 1 }
+    const holder = { connection, isShared, since: wallNow(), count: 1 }
     const holders = this.#locks.get(key)
     if (holders) holders.push(holder)
     else this.#locks.set(key, [holder])

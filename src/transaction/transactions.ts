@@ -26,6 +26,7 @@ import { ForeignTransaction, Level } from './level.js'
 import { LockedTransaction } from './locked-transaction.js'
 import { TransactionLocks } from './transaction-locks.js'
 import { TransactionSource } from './transaction-source.js'
+import { monotonicNow } from '../util/clock.js'
 
 /** What transactions need of the service's engine. */
 export interface TransactionsHost {
@@ -80,7 +81,7 @@ export class Transactions {
 
   /** `lockTransaction`; resolves to the keys. */
   async lock(manager: unknown, names: LockNames, call: CallSettings): Promise<readonly string[]> {
-    const startedAt = performance.now()
+    const startedAt = monotonicNow()
     const targets = await this.#host.targets(names, call)
     const runner = runnerOf(manager, this.#host.dataSource)
     if (this.#host.isPooled) refuseInSavepoint(runner, targets)

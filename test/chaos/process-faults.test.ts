@@ -9,6 +9,7 @@ import { rejection } from '../support/rejection.js'
 import { Scene } from '../support/scene.js'
 import { sideBySide } from '../support/side-by-side.js'
 import { settlesWithin, until } from '../support/until.js'
+import { wallClock } from '../../src/util/clock.js'
 
 const SOON = 6_000
 
@@ -19,10 +20,10 @@ describe('a process', function () {
   this.timeout(60_000)
 
   forEachServer((ctx) => {
-    const realNow = Date.now
+    const realNow = wallClock.now
 
     afterEach(() => {
-      Date.now = realNow
+      wallClock.now = realNow
     })
 
     it('that is killed or stopped leaves its locks to others; that has its clock set back counts on', async function () {
@@ -72,7 +73,7 @@ describe('a process', function () {
 
     async function setBack() {
       const scene = await Scene.set(ctx, 'set back', { lease: '2s' })
-      Date.now = () => realNow() - 3_600_000
+      wallClock.now = () => realNow() - 3_600_000
       await sleep(2_500) // more than the lease
       expect(scene.lock.isHeld).to.equal(true)
       const from = clock()
@@ -86,9 +87,9 @@ describe('a process', function () {
 
     it('whose clock jumps by more than the lease may have been asleep: its locks count as lost', async () => {
       const scene = await Scene.set(ctx, 'asleep', { lease: '60s' })
-      Date.now = () => realNow() + 59_000
+      wallClock.now = () => realNow() + 59_000
       expect(scene.lock.isHeld, 'less than the lease').to.equal(true)
-      Date.now = () => realNow() + 61_000
+      wallClock.now = () => realNow() + 61_000
       expect(scene.lock.isHeld).to.equal(false)
       expect(scene.lock.signal.reason).to.be.instanceOf(NamedLockLostError)
       expect(scene.lostAt).to.be.a('number')
@@ -101,11 +102,11 @@ describe('a process', function () {
       const scene = await Scene.set(ctx, 'asleep and frozen', { lease: '6s' })
       scene.proxy.blackHole()
       await sleep(1_200)
-      Date.now = () => realNow() + 2_000
+      wallClock.now = () => realNow() + 2_000
       expect(scene.lock.isHeld).to.equal(true)
-      Date.now = () => realNow() + 5_000 // 6.2 s and more have really passed
+      wallClock.now = () => realNow() + 5_000 // 6.2 s and more have really passed
       expect(scene.lock.isHeld).to.equal(false)
-      Date.now = realNow
+      wallClock.now = realNow
       scene.proxy.heal()
       await scene.granted()
       await scene.recovers()

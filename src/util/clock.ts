@@ -1,0 +1,49 @@
+import { performance } from 'node:perf_hooks'
+import * as timers from 'node:timers'
+import * as promised from 'node:timers/promises'
+import { runInNewContext } from 'node:vm'
+
+/*
+ * The clocks, timers and microtasks of the library. Everything in src/ takes them from here, and eslint checks it.
+ *
+ * The references are captured when this module loads, because a user's test may fake the globals afterwards: a faked clock
+ * would end leases that the server still keeps, and a timer that never fires would leave a lock without its keepalive.
+ * The modules of Node.js are read instead of the globals, because some test runners fake the globals before any module loads
+ * (jest with `fakeTimers: { enableGlobally: true }`), or replace them by those of a browser (jsdom).
+ */
+
+export const { setTimeout, clearTimeout, setInterval, clearInterval, setImmediate } = timers
+
+/** Resolves after so many milliseconds. */
+export const sleep = promised.setTimeout
+
+const now = performance.now.bind(performance)
+
+/** Milliseconds that only ever go forward. Where the system suspends, this clock may stand still (Linux). */
+export function monotonicNow(): number {
+  return now()
+}
+
+/** What `wallNow` reads. It stands in an object for the tests of the library, which step it. */
+export const wallClock = { now: realWallClock() }
+
+/** The time of day in milliseconds. It jumps when it is set, and when the machine wakes up. */
+export function wallNow(): number {
+  return wallClock.now()
+}
+
+/** When `monotonicNow()` was 0, by the wall clock of that moment. */
+export const { timeOrigin } = performance
+
+const settled = Promise.resolve()
+
+/** `queueMicrotask` has no module to be read from, and is often faked. */
+export function queueMicrotask(callback: () => void): void {
+  void settled.then(callback)
+}
+
+/** No module has `Date`. A fake one is written in JavaScript, and another realm has a real one. */
+function realWallClock(): () => number {
+  const isNative = Function.prototype.toString.call(Date.now).includes('[native code]')
+  return isNative ? Date.now : (runInNewContext('Date.now') as () => number)
+}
