@@ -14,6 +14,7 @@ export class Closing {
   readonly #closeTimeout: number
   #closed: Promise<void> | undefined
   #onReleased: (() => void) | undefined
+  readonly #onBegun = new Set<() => void>()
 
   constructor(slots: Slots, sessions: Sessions, closeTimeout: number) {
     this.#slots = slots
@@ -30,6 +31,13 @@ export class Closing {
     if (this.#closed) throw new NamedLockClosedError('The lock service is closed: it takes no more locks.')
   }
 
+  /** Calls `listener` when the service begins to close, at once if it has begun to; the result forgets the listener. */
+  whenBegun(listener: () => void): () => void {
+    if (this.hasBegun) listener()
+    else this.#onBegun.add(listener)
+    return () => this.#onBegun.delete(listener)
+  }
+
   /** A lock was given back. */
   released(): void {
     this.#onReleased?.()
@@ -42,6 +50,8 @@ export class Closing {
   async #close(): Promise<void> {
     // After this turn, so that `hasBegun` is true for whatever the rejections below set off.
     await Promise.resolve()
+    for (const listener of this.#onBegun) listener()
+    this.#onBegun.clear()
     for (const claim of this.#slots.waiters) {
       claim.slot.leave(
         claim,

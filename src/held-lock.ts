@@ -6,6 +6,14 @@ import { databaseError } from './session/database-error.js'
 import type { Request } from './session/place.js'
 import type { AcquireTrace } from './tracing.js'
 
+/** The service that a handle belongs to. */
+export interface LockOwner {
+  /** Called once for each claim that the handle has released. */
+  readonly released: (claim: Claim) => void
+  /** Calls `listener` when the service begins to close, at once if it has begun to; the result forgets the listener. */
+  readonly whenClosing: (listener: () => void) => () => void
+}
+
 /** The handle: one claim for each name. Handles of a re-entrant scope share their claims. */
 export class HeldLock extends NamedLock<any> {
   readonly names: readonly string[]
@@ -17,7 +25,7 @@ export class HeldLock extends NamedLock<any> {
   lasts = false
   /** How it was got, where somebody traces that. */
   trace: AcquireTrace | undefined
-  readonly #onReleased: (claim: Claim) => void
+  readonly owner: LockOwner
   /** The server's answer to the release was that the lock had not been held any more: nobody knows since when. */
   foundLost: Error | undefined
   #isReleased = false
@@ -25,17 +33,12 @@ export class HeldLock extends NamedLock<any> {
   #lost: Error | undefined
   #controller: AbortController | undefined
 
-  constructor(
-    names: readonly string[],
-    claims: readonly Claim[],
-    scope: LockScope | undefined,
-    onReleased: (claim: Claim) => void,
-  ) {
+  constructor(names: readonly string[], claims: readonly Claim[], scope: LockScope | undefined, owner: LockOwner) {
     super()
     this.names = names
     this.claims = claims
     this.scope = scope
-    this.#onReleased = onReleased
+    this.owner = owner
     for (const claim of claims) {
       if (claim.handle) (claim.otherHandles ??= []).push(this)
       else claim.handle = this
@@ -129,7 +132,7 @@ export class HeldLock extends NamedLock<any> {
       const wasHeld = claim.state === 'held'
       const answer = claim.slot.release(claim)
       if (answer) answers.push(answer)
-      if (wasHeld) this.#onReleased(claim)
+      if (wasHeld) this.owner.released(claim)
     }
     return answers.length === 0
       ? DONE

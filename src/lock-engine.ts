@@ -3,7 +3,7 @@ import type { DataSourceLike } from './data-source-like.js'
 import { dialectFor, pooledDialectFor } from './dialect/index.js'
 import type { Emitter } from './emitter.js'
 import { NamedLockConfigurationError, NamedLockLostError } from './errors.js'
-import { HeldLock } from './held-lock.js'
+import { HeldLock, type LockOwner } from './held-lock.js'
 import { Inspector } from './inspect/inspector.js'
 import { LockNotes } from './inspect/lock-notes.js'
 import { currentScope, LockScope, runInScope, scopeHolding, transactionScope } from './lock-scope.js'
@@ -45,9 +45,12 @@ export class LockEngine {
   readonly #closing: Closing
   readonly #defaultCall: CallSettings
   readonly #defaultTry: CallSettings
-  readonly #onReleased = (claim: Claim): void => {
-    this.#reporter.released(claim)
-    this.#closing.released()
+  readonly #owner: LockOwner = {
+    released: (claim) => {
+      this.#reporter.released(claim)
+      this.#closing.released()
+    },
+    whenClosing: (listener) => this.#closing.whenBegun(listener),
   }
 
   constructor(dataSource: DataSourceLike, options: NamedLockServiceOptions, events: Emitter) {
@@ -174,7 +177,7 @@ export class LockEngine {
     if (isScoped) this.#guardTransaction(names)
     const scope = isScoped ? new LockScope(undefined, this.#dataSource, [target.exclusionKey]) : undefined
     return this.#claim(target, call, monotonicNow(), source, scope, scope, (claim) =>
-      claim.state === 'held' ? new HeldLock([names], [claim], scope, this.#onReleased) : claim,
+      claim.state === 'held' ? new HeldLock([names], [claim], scope, this.#owner) : claim,
     )
   }
 
@@ -212,7 +215,7 @@ export class LockEngine {
       await giveBack(claims)
       throw error
     }
-    const lock = new HeldLock(namesOf(names), claims, scope, this.#onReleased)
+    const lock = new HeldLock(namesOf(names), claims, scope, this.#owner)
     // Also by the clock: the last answer may have come on another session, after a time in which nothing could run here.
     const lost = claims.find((claim) => !claim.isHeld)
     if (!lost) return lock
@@ -357,7 +360,7 @@ export class LockEngine {
       timeout,
       giveBack,
       sessionLost: (session, error) => this.#slots.sessionLost(session, error),
-      released: this.#onReleased,
+      owner: this.#owner,
     }
   }
 }

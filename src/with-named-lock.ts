@@ -48,7 +48,7 @@ export interface WithNamedLockOptions<M extends AsyncMethod = AsyncMethod, This 
   /**
    * The shortest time the lock is held, counted from when it was got, even if the method is quicker or fails; the call
    * settles when the lock has been released. For jobs that several instances start at about the same time. With
-   * `transaction: true` the transaction stays open as long. Default 0.
+   * `transaction: true` the transaction stays open as long. `close()` ends the hold. Default 0.
    */
   holdAtLeast?: Duration | undefined
   /** Ends the wait for the lock when aborted, or a function of the instance's call that gives such a signal. */

@@ -1,18 +1,29 @@
+import type { HeldLock } from '../held-lock.js'
 import type { NamedLock } from '../named-lock.js'
 import { clearTimeout, monotonicNow, setTimeout } from '../util/clock.js'
 
 /** setTimeout fires at once beyond this. */
 const LONGEST_TIMER = 2 ** 31 - 1
 
-/** Resolves at `time` (of monotonicNow()), or when the lock is lost: then there is nothing left to hold on to. */
+/**
+ * Resolves at `time` (of monotonicNow()), or as soon as there is no reason to hold on: the lock is lost, or its service
+ * closes.
+ *
+ * `close()` waits for work, and a hold is none: the method has ended, only its result is held back. A hold that went on would use
+ * up the closeTimeout, and then the lock would be taken away and the method's result be replaced by a NamedLockLostError.
+ */
 export function heldLongEnough(lock: NamedLock<unknown>, time: number): Promise<void> {
   if (monotonicNow() >= time) return Promise.resolve()
   const { signal } = lock
   return new Promise((resolve) => {
     let timer: NodeJS.Timeout | undefined
+    let isOver = false
+    let forget = (): void => {}
     const finish = (): void => {
+      isOver = true
       clearTimeout(timer)
       signal.removeEventListener('abort', finish)
+      forget()
       resolve()
     }
     const wait = (): void => {
@@ -21,6 +32,8 @@ export function heldLongEnough(lock: NamedLock<unknown>, time: number): Promise<
       else timer = setTimeout(wait, Math.min(Math.ceil(left), LONGEST_TIMER))
     }
     signal.addEventListener('abort', finish)
-    wait()
+    // A subclass of the service may bring handles of its own.
+    forget = (lock as Partial<HeldLock>).owner?.whenClosing(finish) ?? forget
+    if (!isOver) wait()
   })
 }

@@ -1,6 +1,6 @@
 import type { DataSourceLike } from '../data-source-like.js'
 import { NamedLockReentrancyError, type NamedLockLostError } from '../errors.js'
-import { HeldLock } from '../held-lock.js'
+import { HeldLock, type LockOwner } from '../held-lock.js'
 import { currentScope, isWithin, LockScope, runInScope, transactionScope } from '../lock-scope.js'
 import type { LockNames } from '../options.js'
 import type { Claim, SessionSource } from '../queue/claim.js'
@@ -51,7 +51,7 @@ export interface TransactionsHost {
   timeout(claim: Claim, call: CallSettings): Promise<Error>
   giveBack(claims: readonly Claim[]): Promise<void>
   sessionLost(session: Session, error: NamedLockLostError): void
-  readonly released: (claim: Claim) => void
+  readonly owner: LockOwner
 }
 
 export type TransactionWork = (manager: any, lock: any) => unknown
@@ -145,7 +145,7 @@ export class Transactions {
       const keys = claims.map((claim) => claim.target.exclusionKey)
       const scope = new LockScope(currentScope(), this.#host.dataSource, keys)
       for (const claim of claims) claim.shares++
-      const lock = new HeldLock(namesOf(names), claims, scope, this.#host.released)
+      const lock = new HeldLock(namesOf(names), claims, scope, this.#host.owner)
       scope.lock = lock
       scope.transaction = new Level(transaction, true)
       lock.lasts = true
@@ -192,7 +192,7 @@ export class Transactions {
       if (!locks.session.lostError) await source?.returned
       throw error
     }
-    for (const claim of taken) locks.add({ claim, released: this.#host.released })
+    for (const claim of taken) locks.add({ claim, released: this.#host.owner.released })
   }
 
   /** The transaction around the running code, where it is one whose locks are known. */

@@ -1,4 +1,4 @@
-import { Injectable, type BeforeApplicationShutdown, type INestApplicationContext } from '@nestjs/common'
+import { Inject, Injectable, type BeforeApplicationShutdown, type INestApplicationContext } from '@nestjs/common'
 import { expect } from 'chai'
 import { DataSource, Entity, PrimaryGeneratedColumn, Repository } from 'typeorm'
 import { NamedLockClosedError, NamedLockService, WithNamedLock } from '../../src/index.js'
@@ -49,6 +49,35 @@ describe('the shutdown of a Nest application', function () {
       await closing
       expect(await atDestroy).to.equal(null)
       expect(locks.dataSource.isInitialized).to.equal(false)
+    })
+
+    it('ends holdAtLeast of methods that have ended, and their calls succeed', async () => {
+      let ended = 0
+      @Injectable()
+      class Jobs {
+        constructor(@Inject(NamedLockService) readonly locks: NamedLockService) {}
+
+        @WithNamedLock('plain', 0, { onBusy: 'skip', holdAtLeast: '1h' })
+        async plain(): Promise<string | undefined> {
+          ended++
+          return 'plain'
+        }
+
+        @WithNamedLock('committed', 0, { transaction: true, holdAtLeast: '1h' })
+        async committed(): Promise<unknown> {
+          const [{ n }] = await this.locks.manager.query('SELECT 1 AS n')
+          ended++
+          return Number(n)
+        }
+      }
+      const imports = [database(ctx), NamedLockModule.forRoot({ closeTimeout: '5m' })]
+      const app = await start({ imports, providers: [Jobs] })
+      const jobs = app.get(Jobs)
+      const running = [jobs.plain(), jobs.committed()]
+      await until('the end of both methods', () => ended === 2, { within: 15_000 })
+      expect(await ctx.outsider.holderOf(key('plain'))).to.be.a('string')
+      await settlesWithin(20_000, 'app.close()', app.close())
+      expect(await Promise.all(running)).to.deep.equal(['plain', 1])
     })
 
     it('takes the lock from work that is longer than closeTimeout, with its signal', async () => {
