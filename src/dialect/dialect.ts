@@ -69,6 +69,11 @@ export interface PoolWatch {
 export interface PoolDriver {
   /** How many connections the DataSource's pool may open. */
   size(dataSource: DataSourceLike): number
+  /**
+   * Until what it returns is called, an error of a connection that is just being taken from the pool does not end the process.
+   * Left out where the driver's pool has a listener of its own at every moment.
+   */
+  guard?(dataSource: DataSourceLike): () => void
   /** Calls `onWaiter` when somebody has to wait for a connection. */
   watch(dataSource: DataSourceLike, onWaiter: () => void): PoolWatch
   /** Calls `listener` when the pool of a pinned connection is closed, and lets that not wait for the connection. Returns how to undo it. */

@@ -1,13 +1,37 @@
 import type { DataSourceLike } from '../data-source-like.js'
+import { setImmediate } from '../util/clock.js'
 import type { PoolDriver, PoolWatch } from './dialect.js'
 
 /** The pool of pg. It tells nobody when a caller has to wait. */
 interface PgPool {
   connect(...args: unknown[]): unknown
+  on?(event: 'acquire', listener: (client: PgEmitter) => void): unknown
+  removeListener?(event: 'acquire', listener: (client: PgEmitter) => void): unknown
   readonly waitingCount?: number
   readonly ending?: boolean
   readonly _clients?: readonly { readonly connection?: { readonly stream?: { destroy(): void } } }[]
 }
+
+interface PgEmitter {
+  on(event: 'error', listener: () => void): unknown
+  removeListener(event: 'error', listener: () => void): unknown
+}
+
+/** pg-pool's option: a new client is looked at before whoever asked has it, in the same turn. */
+type Verify = (client: PgEmitter, done: (error?: Error) => void) => void
+
+const ignore = (): void => {}
+
+/**
+ * The pool takes its own 'error' listener away before it calls back, and TypeORM attaches one a microtask later. What the server
+ * says in the same packet as "ready" (that it shuts down) is emitted in between, and an 'error' without a listener ends the process.
+ */
+function guardClient(client: PgEmitter): void {
+  client.on('error', ignore)
+  setImmediate(() => client.removeListener('error', ignore))
+}
+
+const guards = new WeakMap<PgPool, number>()
 
 function poolOf(dataSource: DataSourceLike): PgPool | undefined {
   return (dataSource as { driver?: { master?: PgPool } }).driver?.master
@@ -43,6 +67,20 @@ export const PG_POOL: PoolDriver = {
     const { poolSize, extra } = dataSource.options as { poolSize?: unknown; extra?: { max?: unknown } }
     for (const size of [extra?.max, poolSize]) if (typeof size === 'number' && size > 0) return size
     return 10
+  },
+
+  guard(dataSource) {
+    const pool = poolOf(dataSource)
+    if (!pool?.on) return ignore
+    // One listener for any number of callers that are waiting for a connection.
+    const count = guards.get(pool) ?? 0
+    guards.set(pool, count + 1)
+    if (count === 0) pool.on('acquire', guardClient)
+    return () => {
+      const left = (guards.get(pool) ?? 1) - 1
+      guards.set(pool, left)
+      if (left === 0) pool.removeListener?.('acquire', guardClient)
+    }
   },
 
   watch(dataSource, onWaiter): PoolWatch {
@@ -81,9 +119,20 @@ export const PG_POOL: PoolDriver = {
   },
 
   ownOptions({ extra }, size) {
+    const { verify } = (extra ?? {}) as { verify?: Verify }
     return {
       poolSize: size,
-      extra: { ...extra, max: size, application_name: 'typeorm-named-lock' },
+      extra: {
+        ...extra,
+        max: size,
+        application_name: 'typeorm-named-lock',
+        // TypeORM listens to none of those that it uses to initialise a DataSource.
+        verify: (client: PgEmitter, done: (error?: Error) => void): void => {
+          client.on('error', ignore)
+          if (verify) verify(client, done)
+          else done()
+        },
+      },
       installExtensions: false,
     }
   },

@@ -126,6 +126,7 @@ export class SessionOpener {
     if (this.#owner.closedError()) throw this.#owner.closedError()
     // Own connections must not outlive the application's: its DataSource says what is wrong then.
     const source = this.#dataSource.isInitialized ? ownOrPool : this.#dataSource
+    const unguard = this.dialect.pool.guard?.(source)
     try {
       // Always the primary: a replica's locks exclude nobody.
       const runner = source.createQueryRunner('master') as RunnerLike
@@ -135,6 +136,8 @@ export class SessionOpener {
       throw new NamedLockConfigurationError('The DataSource is not initialised: call dataSource.initialize() first.', {
         cause: error,
       })
+    } finally {
+      unguard?.()
     }
   }
 
