@@ -80,8 +80,8 @@ export interface PoolDriver {
   onEnd(connection: object, runner: RunnerLike, listener: () => void): () => void
   /** What it returns ends those connections of the DataSource that are still there then, without a word to the server. */
   ending(dataSource: DataSourceLike): () => void
-  /** The `extra` (and more) of a DataSource like the given one, with a small pool of its own. */
-  ownOptions(options: { readonly extra?: object }, size: number): object
+  /** The `extra` (and more) of a DataSource like the given one, with a small pool of its own; `patience`: for a connection, in milliseconds. */
+  ownOptions(options: { readonly extra?: object }, size: number, patience?: number): object
 }
 
 /**
@@ -169,6 +169,11 @@ export interface Dialect {
   /** Who has that connection, for error messages and `holder`. */
   describeConnection(connectionId: string): string
   readConnection(rows: unknown): { user?: string; host?: string; database?: string } | undefined
+
+  /** Whether a connection of the same user runs a statement right now. */
+  atWork(connectionId: string): string
+  /** True when it does, on the very server of those facts; false also when that cannot be seen. */
+  readAtWork(rows: unknown, facts: ServerFacts): boolean
 
   /** Every lock of the server, as far as it can be seen; an error that names the grant where only a right is missing. */
   readLocks(ask: Ask): Promise<LockTable>

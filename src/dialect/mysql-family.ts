@@ -164,6 +164,16 @@ export abstract class MySqlFamily implements Dialect {
     }
   }
 
+  /** A connection that has sent its last answer, and waits for the next statement, sleeps: its wait_timeout runs. */
+  atWork(connectionId: string): string {
+    return `SELECT ${this.identity} AS s,(SELECT COUNT(*) FROM information_schema.PROCESSLIST WHERE ID=${connectionId} AND COMMAND<>'Sleep') AS n`
+  }
+
+  readAtWork(rows: unknown, { identity }: ServerFacts): boolean {
+    const [server, count] = singleRow(rows)
+    return server === identity && count === '1'
+  }
+
   /** A user variable: visible in performance_schema to those who see the locks, and gone with the session. */
   leaveNote(text: string): string {
     return `SET @\`${NOTE}\`=CONVERT(${hexLiteral(text)} USING utf8mb4)`

@@ -76,13 +76,14 @@ export const MYSQL2_POOL: PoolDriver = {
     }
   },
 
-  ownOptions({ extra }, size) {
+  ownOptions({ extra }, size, patience) {
     const { connectAttributes } = (extra ?? {}) as { connectAttributes?: object }
     return {
       poolSize: size,
       extra: {
         ...extra,
         connectionLimit: size,
+        ...(patience !== undefined && { connectTimeout: Math.ceil(patience) }),
         connectAttributes: { ...connectAttributes, program_name: 'typeorm-named-lock' },
       },
     }

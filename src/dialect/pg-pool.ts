@@ -118,13 +118,14 @@ export const PG_POOL: PoolDriver = {
     }
   },
 
-  ownOptions({ extra }, size) {
+  ownOptions({ extra }, size, patience) {
     const { verify } = (extra ?? {}) as { verify?: Verify }
     return {
       poolSize: size,
       extra: {
         ...extra,
         max: size,
+        ...(patience !== undefined && { connectionTimeoutMillis: Math.ceil(patience) }),
         application_name: 'typeorm-named-lock',
         // TypeORM listens to none of those that it uses to initialise a DataSource.
         verify: (client: PgEmitter, done: (error?: Error) => void): void => {

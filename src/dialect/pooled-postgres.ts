@@ -2,7 +2,7 @@ import type { Finding } from '../options.js'
 import { singleRow, type RawConnection } from '../session/connection.js'
 import type { Ask, ServerFacts, SessionUse } from './dialect.js'
 import type { PgClient } from './pg-wire.js'
-import { PostgresDialect, refuseRelatives, serverLease } from './postgres.js'
+import { PostgresDialect, refuseRelatives, serverLease, serverOf } from './postgres.js'
 import { checkPooledPostgres } from './postgres-check.js'
 
 /**
@@ -31,7 +31,7 @@ export class PooledPostgresDialect extends PostgresDialect {
     refuseRelatives(version)
     return {
       connectionId: id ?? '',
-      identity: `the one on port ${port ?? '(local)'} that was started at ${startedAt}`,
+      identity: serverOf(port, startedAt),
       startedAt: Number(startedAt),
       readOnly: isStandby === '1',
       user,

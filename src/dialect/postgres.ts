@@ -161,6 +161,19 @@ export class PostgresDialect implements Dialect {
     }
   }
 
+  /** Without track_activities nobody can see it: then being there has to do. */
+  atWork(connectionId: string): string {
+    return (
+      'SELECT inet_server_port(),extract(epoch FROM pg_postmaster_start_time())::text,' +
+      `(SELECT count(*) FROM pg_stat_activity WHERE pid=${connectionId} AND state NOT LIKE 'idle%')`
+    )
+  }
+
+  readAtWork(rows: unknown, { identity }: ServerFacts): boolean {
+    const [port, startedAt, count] = singleRow(rows)
+    return identity === serverOf(port, startedAt) && count === '1'
+  }
+
   readLocks(ask: Ask): Promise<LockTable> {
     return readPgLocks(ask)
   }
@@ -218,7 +231,7 @@ export class PostgresDialect implements Dialect {
     const kept = use === 'transaction' ? idleInTransaction : idle
     return {
       connectionId: id ?? '',
-      identity: `the one on port ${port ?? '(local)'} that was started at ${startedAt}`,
+      identity: serverOf(port, startedAt),
       startedAt: Number(startedAt),
       readOnly: isStandby === '1',
       user,
@@ -271,6 +284,11 @@ export class PostgresDialect implements Dialect {
   isRolledBack(result: unknown): boolean {
     return (result as { command?: unknown } | undefined)?.command === 'ROLLBACK'
   }
+}
+
+/** What tells one server from another. */
+export function serverOf(port: string | undefined, startedAt: string | undefined): string {
+  return `the one on port ${port ?? '(local)'} that was started at ${startedAt}`
 }
 
 /** What the server is told. */

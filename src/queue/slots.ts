@@ -37,6 +37,8 @@ export class Slots implements SlotContext {
   #lastId = 0
   readonly #turns = new LatelyEnded()
   readonly #aborts = new AbortWatch()
+  /** Claims whose holder is being asked for. */
+  readonly #checking = new WeakSet<Claim>()
   #sessions!: Sessions
   #timer: NodeJS.Timeout | undefined
   #nextDeadline = Infinity
@@ -137,12 +139,14 @@ export class Slots implements SlotContext {
     for (const slot of [...this.#slots.values()]) slot.sessionLost(session, error)
   }
 
-  /** Work keeps that session's connection busy: another one asks whether the lock is still held there. Only a clear no loses it. */
+  /** Work keeps that session's connection busy: another one asks whether the lock is still held there. Its clear no loses it at once. */
   checkOwner(session: Session): void {
     const claim = this.holders.find((one) => one.session === session)
-    if (!claim) return
+    if (!claim || this.#checking.has(claim)) return
+    this.#checking.add(claim)
     this.#sessions.shared.ask('holderId', claim.literal, {
       answered: (_request, answer, error) => {
+        this.#checking.delete(claim)
         const isStillHeld = error || answer === undefined || answer.split(' ').includes(session.connectionId)
         if (isStillHeld || claim.state !== 'held' || claim.session !== session) return
         session.lose(new Error('the server says that this connection does not hold the lock any more'))

@@ -1,6 +1,7 @@
 import type { DataSourceLike } from '../data-source-like.js'
 import type { PoolDriver } from '../dialect/dialect.js'
 import { clearTimeout, setTimeout } from '../util/clock.js'
+import { outside } from './outside.js'
 
 type OwnDataSource = DataSourceLike & { initialize(): Promise<unknown>; destroy(): Promise<void> }
 type DataSourceConstructor = new (options: object) => OwnDataSource
@@ -16,12 +17,17 @@ export class OwnConnections {
   readonly #application: DataSourceLike
   readonly #pool: PoolDriver
   readonly #size: number
+  readonly #patience: number | undefined
   #source: Promise<OwnDataSource> | undefined
+  /** The DataSource that is being initialised. */
+  #opening: OwnDataSource | undefined
 
-  constructor(application: DataSourceLike, pool: PoolDriver, size: number) {
+  /** @param patience How long the server may take to let a connection in, in milliseconds, where that is not the application's to say. */
+  constructor(application: DataSourceLike, pool: PoolDriver, size: number, patience?: number) {
     this.#application = application
     this.#pool = pool
     this.#size = size
+    this.#patience = patience
   }
 
   /** The DataSource, initialised. A failed try is forgotten, so that the next call tries again. */
@@ -40,6 +46,9 @@ export class OwnConnections {
 
   /** Ends them all. Never rejects, and waits neither for a network that swallows everything nor for a connection on its way. */
   async close(): Promise<void> {
+    const opening = this.#opening
+    // The network may have fallen silent in the middle of it.
+    if (opening) outside(() => setTimeout(() => this.#pool.ending(opening)(), PATIENCE).unref())
     const ended = this.#source?.then(
       (source) => end(source, this.#pool),
       () => {},
@@ -65,9 +74,14 @@ export class OwnConnections {
       migrationsRun: false,
       cache: false,
       logging: false,
-      ...this.#pool.ownOptions(options, this.#size),
+      ...this.#pool.ownOptions(options, this.#size, this.#patience),
     })
-    await source.initialize()
+    this.#opening = source
+    try {
+      await source.initialize()
+    } finally {
+      this.#opening = undefined
+    }
     return source
   }
 }

@@ -36,7 +36,7 @@ export class Session {
   readonly #ended = () => this.lose(new Error('the connection was closed'))
   readonly #failed = (error?: unknown) => this.lose(error ?? new Error('the connection failed'))
   readonly #letPoolEnd: () => void
-  /** Told again and again while a statement of the work is under way for long: only others can tell then whether the lock is still held. */
+  /** Called again and again while a statement of the work gets no answer: only another connection can show then that the server still has this one. */
   onSilence: (() => void) | undefined
   /** Statements of the work that are in flight on this connection. */
   #working = 0
@@ -183,8 +183,9 @@ export class Session {
   }
 
   /**
-   * The work sends a statement of its own. Until `workEnds` the deadline does not run: nothing can be heard of a
-   * connection whose statement takes its time. Returns what `workEnds` has to be given.
+   * The work sends a statement of its own. Until `workEnds` this connection cannot show that it lives, however healthy it is, so
+   * another one has to (`seenAtWork`). The deadline goes on: a statement that is under way is no sign of life by itself. Returns
+   * what `workEnds` has to be given.
    */
   workBegins(): SentAt {
     void this.isAlive // whoever was stopped for longer than the lease learns it here
@@ -214,6 +215,14 @@ export class Session {
       else this.lose(failure)
       tell()
     })
+  }
+
+  /**
+   * Another connection has asked the server at `sentAt`, and was told that this one is running a statement. The server ends only
+   * idle sessions, so its lease has not begun before that moment: the same sign of life as an answer on this connection.
+   */
+  seenAtWork(sentAt: SentAt): void {
+    if (this.isAlive) this.#isAliveAt(sentAt.monotonic, sentAt.wall)
   }
 
   /** The rows of a statement, each as an array. */
@@ -278,7 +287,7 @@ export class Session {
   }
 
   #isPast(now: number, wall = wallNow()): boolean {
-    return this.#working === 0 && this.#silence(now, wall) >= this.#lease
+    return this.#silence(now, wall) >= this.#lease
   }
 
   /** Where the machine was suspended only the wall clock knows how long; when that is set back it decides nothing. */
@@ -291,10 +300,12 @@ export class Session {
     const now = monotonicNow()
     const keepAliveAt = this.#aliveAt + this.#keepAlive
     const isLate = keepAliveAt <= now
-    const at =
-      this.isBusy || isLate ? (this.#working > 0 ? now + this.#keepAlive : this.#aliveAt + this.#lease) : keepAliveAt
-    // While a statement is under way its answer may come any time, and the next keepalive counts from there.
-    const delay = Math.min(this.isBusy ? Math.min(at - now, this.#keepAlive) : at - now, LONGEST_TIMER)
+    const at = this.isBusy || isLate ? this.#aliveAt + this.#lease : keepAliveAt
+    // While a statement is under way its answer may come any time, and the next keepalive counts from there. What others are
+    // asked about it may get no answer from the first, and then has to get one from the second in time.
+    const isAsking = isLate && this.#working > 0
+    const most = isAsking ? this.#keepAlive / 4 : this.isBusy ? this.#keepAlive : LONGEST_TIMER
+    const delay = Math.min(at - now, most)
     this.#timer = outside(() => setTimeout(() => this.#tick(), Math.max(1, Math.ceil(delay))))
     this.#timer.unref()
   }

@@ -13,6 +13,7 @@ import { queryWithin, SilentConnectionError } from './query-within.js'
 import type { Session } from './session.js'
 import { SessionOpener, type Kind } from './session-opener.js'
 import { SharedPlace, type Shared } from './shared-place.js'
+import { Witness } from './witness.js'
 import { WorkSessions } from './work-sessions.js'
 import { within } from '../within.js'
 import { clearInterval, monotonicNow, setInterval } from '../util/clock.js'
@@ -51,6 +52,7 @@ export class Sessions {
   readonly #open = new Map<Session, Kind>()
   readonly #idle: Session[] = []
   readonly #opener: SessionOpener
+  readonly #witness: Witness
   #openingWaiting = false
   #blockingPermits = 0
   #closed = false
@@ -110,6 +112,10 @@ export class Sessions {
           () => outside(() => this.#opener.open('shared')),
           () => this.#opener.dialect,
         )
+    this.#witness = new Witness(dataSource, settings.lease - settings.keepAlive, () => this.#opener.dialect, {
+      shared: this.shared,
+      inspect: (work) => this.inspect(work),
+    })
   }
 
   /** The server's dialect; a guess by the driver's type until the first session is open. */
@@ -303,7 +309,10 @@ export class Sessions {
       this.#forget(session)
       this.#onLost(session, error)
     }
-    session.onSilence = () => this.onSilence?.(session)
+    session.onSilence = () => {
+      this.#witness.ask(session)
+      this.onSilence?.(session)
+    }
     this.#startLookingAfter()
   }
 

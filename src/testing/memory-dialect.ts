@@ -63,6 +63,8 @@ export class MemoryDialect implements Dialect {
   cancel = (connectionId: string): string => `cancel ${connectionId}`
   endConnection = (connectionId: string): string => `end ${connectionId}`
   describeConnection = (): string => 'ping'
+  atWork = (): string => 'ping'
+  readAtWork = (): boolean => true
   leaveNote = (text: string): string => `note ${encodeURIComponent(text)}`
 
   #writersMarkOf(literal: string): string {

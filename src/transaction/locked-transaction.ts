@@ -1,7 +1,17 @@
-import { NamedLockConfigurationError, NamedLockError, NamedLockLostError } from '../errors.js'
+import { NamedLockConfigurationError, NamedLockError, NamedLockLostError, NamedLockTimeoutError } from '../errors.js'
 import type { HeldLock } from '../held-lock.js'
 import type { TransactionOptions } from '../options.js'
+import { within } from '../within.js'
 import type { TransactionLocks } from './transaction-locks.js'
+
+/** How long a BEGIN may take at least, in milliseconds. */
+const BEGIN_PATIENCE = 1_000
+
+/** How long a caller waits. */
+export interface Patience {
+  readonly milliseconds: number
+  readonly signal: AbortSignal | undefined
+}
 
 type Isolation = TransactionOptions['isolation']
 
@@ -26,10 +36,14 @@ export class LockedTransaction {
     this.#begin = begin ?? (() => locks.runner.startTransaction(isolation))
   }
 
-  async run(lock: HeldLock, work: () => unknown): Promise<unknown> {
+  /**
+   * @param begun The caller's time for it to begin, in milliseconds, and signal. After that the work takes its own time, and what
+   *   the database does not answer ends with the lease.
+   */
+  async run(lock: HeldLock, begun: Patience, work: () => unknown): Promise<unknown> {
     let result: unknown
     try {
-      await this.#begin()
+      await this.#beginWithin(lock, begun)
       result = await work()
     } catch (error) {
       await this.#rollBack()
@@ -58,6 +72,25 @@ export class LockedTransaction {
       // Where the savepoint is gone (the server has rolled everything back after a deadlock) so is what was done before it.
       if (runner.isTransactionActive) await runner.rollbackTransaction().catch(() => (this.#doom ??= error))
       throw this.#explain(lock, error)
+    }
+  }
+
+  async #beginWithin(lock: HeldLock, { milliseconds, signal }: Patience): Promise<void> {
+    // The lock may have come with the last millisecond of the caller's time, on a healthy network: that is not to be thrown away.
+    const time = Math.max(milliseconds, BEGIN_PATIENCE)
+    let isLate = false
+    try {
+      await within(this.#begin(), time, signal, () => {
+        isLate = true
+        return new NamedLockTimeoutError(
+          `Timed out waiting for the transaction of lock '${lock.name}' to begin: the lock was acquired, but the database has not ` +
+            `answered the BEGIN for ${Math.round(time)} ms. The connection was closed; nothing was written.`,
+        )
+      })
+    } catch (error) {
+      // The BEGIN may still be under way.
+      if (isLate || signal?.aborted) this.locks.session.lose(error)
+      throw error
     }
   }
 

@@ -94,6 +94,7 @@ export class Transactions {
 
   async #runOutermost(names: LockNames, call: CallSettings, work: TransactionWork): Promise<unknown> {
     const { dataSource, sessions, isPooled, lease } = this.#host
+    const startedAt = monotonicNow()
     const own = isPooled
       ? new TransactionSource(dataSource, sessions, call.isolation)
       : new DedicatedSource(dataSource, sessions.work)
@@ -120,7 +121,8 @@ export class Transactions {
     lock.lasts = true
     try {
       const inScope = (): unknown => runInScope(scope, () => work(runner.manager, lock))
-      return await callUnder(lock, () => transaction.run(lock, inScope))
+      const begun = { milliseconds: startedAt + call.timeout - monotonicNow(), signal: call.signal }
+      return await callUnder(lock, () => transaction.run(lock, begun, inScope))
     } finally {
       scope.open = false
       lock.lasts = false

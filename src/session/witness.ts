@@ -1,0 +1,97 @@
+import type { DataSourceLike } from '../data-source-like.js'
+import type { Ask, Dialect } from '../dialect/dialect.js'
+import type { RawConnection, RunnerLike } from './connection.js'
+import { outside } from './outside.js'
+import { OwnConnections } from './own-connections.js'
+import { queryWithin } from './query-within.js'
+import type { SentAt, Session } from './session.js'
+import type { Shared } from './shared-place.js'
+import { monotonicNow, wallNow } from '../util/clock.js'
+import { within } from '../within.js'
+
+/** Where the service's own connections can be asked. */
+export interface Nearby {
+  readonly shared: Shared
+  inspect<T>(work: (ask: Ask) => Promise<T>): Promise<T>
+}
+
+/** Which questions about a session are under way. */
+interface Asked {
+  nearby: boolean
+  beside: boolean
+}
+
+/**
+ * Asks the server, on another connection, whether a session's statement is still running.
+ *
+ * The rule: while a statement of the work is under way, the session lives only as long as somebody has seen it at work within the
+ * lease. The server begins its own count when the statement has ended, so a session that was seen at work at some moment keeps its
+ * locks for the lease from that moment. Anything but a clear yes renews nothing: an idle connection whose answer was lost, an error,
+ * no answer at all.
+ *
+ * A statement on a healthy network must not end for lack of a witness. The shared session is asked first; when that does not answer
+ * soon, because it is silent, has died or waits for the pool, a connection beside the pool is opened for the question. Connections
+ * of the pool cannot stand in: a full pool has none, and in a pool whose connections were all forgotten by the network it would
+ * take a timeout each to find out.
+ */
+export class Witness {
+  readonly #dataSource: DataSourceLike
+  readonly #patience: number
+  readonly #dialect: () => Dialect
+  readonly #nearby: Nearby
+  readonly #asked = new WeakMap<Session, Asked>()
+
+  /** @param patience How long the connection beside the pool may take, in milliseconds. */
+  constructor(dataSource: DataSourceLike, patience: number, dialect: () => Dialect, nearby: Nearby) {
+    this.#dataSource = dataSource
+    this.#patience = patience
+    this.#dialect = dialect
+    this.#nearby = nearby
+  }
+
+  /** To be called again until the session has been seen: the second call does not rely on what the first has asked. */
+  ask(session: Session): void {
+    let asked = this.#asked.get(session)
+    if (!asked) this.#asked.set(session, (asked = { nearby: false, beside: false }))
+    const way = asked.nearby ? 'beside' : 'nearby'
+    if (asked[way]) return
+    asked[way] = true
+    const asking = outside(() => (way === 'nearby' ? this.#askNearby(session) : this.#askBeside(session)))
+    // Nobody has seen it, then. Its deadline goes on.
+    void asking.catch(() => {}).then(() => (asked[way] = false))
+  }
+
+  async #askNearby(session: Session): Promise<void> {
+    const { shared } = this.#nearby
+    await shared.ready()
+    const other = shared.session
+    if (other) await this.#askBy((sql) => other.ask(sql), session)
+    else await this.#nearby.inspect((ask) => this.#askBy(ask, session))
+  }
+
+  async #askBeside(session: Session): Promise<void> {
+    const dialect = this.#dialect()
+    const own = new OwnConnections(this.#dataSource, dialect.pool, 1, this.#patience)
+    try {
+      const open = async (): Promise<[RunnerLike, RawConnection]> => {
+        // The primary has the locks.
+        const one = (await own.get()).createQueryRunner('master') as RunnerLike
+        return [one, await one.connect()]
+      }
+      const [runner, connection] = await within(open(), this.#patience, undefined, unanswered)
+      await this.#askBy((sql) => queryWithin(dialect.wire(connection), sql, this.#patience), session)
+      await runner.release()
+    } finally {
+      await own.close()
+    }
+  }
+
+  async #askBy(ask: Ask, session: Session): Promise<void> {
+    const dialect = this.#dialect()
+    const sentAt: SentAt = { monotonic: monotonicNow(), wall: wallNow() }
+    const rows = await ask(dialect.atWork(session.connectionId))
+    if (dialect.readAtWork(rows, session.facts)) session.seenAtWork(sentAt)
+  }
+}
+
+const unanswered = (): Error => new Error('the server did not answer')
