@@ -3,6 +3,7 @@ import { NamedLockTimeoutError } from '../errors.js'
 import type { Finding, LockHolder, LockList, LockName } from '../options.js'
 import type { Slots } from '../queue/slots.js'
 import { readInspectOptions, readListOptions } from '../settings.js'
+import { databaseError } from '../session/database-error.js'
 import type { Target, Targets } from '../targets.js'
 import { within } from '../within.js'
 import { check } from './check.js'
@@ -11,6 +12,12 @@ import { LockLister } from './lock-list.js'
 
 /** How long whoever asks about a lock waits for the database, if its timeout is not longer. */
 const PATIENCE = 3_000
+
+const NO_ANSWER = 'The database could not be asked about its locks'
+
+function refuse(error: unknown): never {
+  throw databaseError(NO_ANSWER, error)
+}
 
 /** The questions about locks: is it held, by whom, which are there, and is this server fit for them. */
 export class Inspector {
@@ -50,11 +57,15 @@ export class Inspector {
     return this.inTime(check(this.#slots.sessions, this.#slots.settings, this.#poolSize()))
   }
 
-  /** A pool without a free connection must not make anybody wait for ever. */
+  /**
+   * Every question of this class goes through here, which keeps two rules for all of them: a pool without a free connection makes
+   * no caller wait forever; and a call rejects with errors of this library only. Statements of an inspection are sent on plain
+   * connections, so their errors are the driver's: expired passwords, missing grants, a connection that was lost in the middle.
+   */
   inTime<T>(work: Promise<T>, timeout = this.#slots.settings.timeout, signal?: AbortSignal): Promise<T> {
-    return within(work, Math.max(timeout, PATIENCE), signal, () => {
+    return within(work.catch(refuse), Math.max(timeout, PATIENCE), signal, () => {
       const why = this.#slots.sessions.obstacle ?? 'the database did not answer in time'
-      return new NamedLockTimeoutError(`The database could not be asked about the lock: ${why}.`)
+      return new NamedLockTimeoutError(`${NO_ANSWER}: ${why}.`)
     })
   }
 
