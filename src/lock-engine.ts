@@ -2,7 +2,7 @@ import { Closing } from './closing.js'
 import type { DataSourceLike } from './data-source-like.js'
 import { dialectFor, pooledDialectFor } from './dialect/index.js'
 import type { Emitter } from './emitter.js'
-import { NamedLockConfigurationError, NamedLockLostError } from './errors.js'
+import { NamedLockConfigurationError, NamedLockLostError, NamedLockTimeoutError } from './errors.js'
 import { HeldLock, type LockOwner } from './held-lock.js'
 import { Inspector } from './inspect/inspector.js'
 import { LockNotes } from './inspect/lock-notes.js'
@@ -12,7 +12,10 @@ import { Claim, type SessionSource } from './queue/claim.js'
 import { Slots } from './queue/slots.js'
 import { migrationsLock, readMigrationOptions } from './migrations/run-migrations.js'
 import { Reporter } from './reporter.js'
+import type { RunnerLike } from './session/connection.js'
 import { DedicatedSource } from './session/dedicated-source.js'
+import { ask as askPlace } from './session/place.js'
+import { queryWithin } from './session/query-within.js'
 import { Sessions } from './session/sessions.js'
 import { defaultCall, readCallOptions, readServiceOptions, type CallSettings, type Settings } from './settings.js'
 import { namesOf, Targets, type Target } from './targets.js'
@@ -22,6 +25,7 @@ import { Transactions, type TransactionsHost, type TransactionWork } from './tra
 import { timeoutError } from './timeout-error.js'
 import { callUnder, isTraced, traced } from './tracing.js'
 import { logEvents } from './typeorm-logger.js'
+import { within } from './within.js'
 import { monotonicNow } from './util/clock.js'
 
 type AnyWork = (lock: any) => unknown
@@ -45,6 +49,8 @@ export class LockEngine {
   readonly #closing: Closing
   readonly #defaultCall: CallSettings
   readonly #defaultTry: CallSettings
+  #settling: Promise<void> | undefined
+  readonly #settlingUnless = new Map<AbortSignal, Promise<void>>()
   readonly #owner: LockOwner = {
     released: (claim) => {
       this.#reporter.released(claim)
@@ -70,7 +76,13 @@ export class LockEngine {
     this.#targets = new Targets(dataSource, settings, this.#sessions)
     this.#notes = new LockNotes(this.#slots)
     this.#closing = new Closing(this.#slots, this.#sessions, settings.closeTimeout)
-    this.inspector = new Inspector(this.#slots, this.#targets, this.#closing, () => dialect.pool.size(dataSource))
+    this.inspector = new Inspector(
+      this.#slots,
+      this.#targets,
+      this.#closing,
+      () => dialect.pool.size(dataSource),
+      () => this.#settle(),
+    )
     this.#defaultCall = defaultCall(settings.timeout)
     this.#defaultTry = defaultCall(0)
     this.#sessions.onSilence = (session) => this.#slots.checkOwner(session)
@@ -169,7 +181,7 @@ export class LockEngine {
   ): Promise<HeldLock | Claim> {
     this.#closing.check()
     const around = currentScope()
-    if (call.exactName || around || typeof names !== 'string')
+    if (call.exactName || around || typeof names !== 'string' || !this.#targets.isSettled)
       return this.#obtainAll(names, call, isScoped, around, source)
     // By far the most calls: one name, outside of every scope. The same as below, without what they have no need of.
     const target = this.#targets.of(names, false, call.shared)
@@ -189,10 +201,14 @@ export class LockEngine {
     source: SessionSource | undefined,
   ): Promise<HeldLock | Claim> {
     const startedAt = monotonicNow()
+    // Before a connection may be waited for: the transaction around the call may have the last one of the pool.
+    const isGuarded = isScoped && !around && !this.#targets.isSettled
+    if (isGuarded) this.#guardTransaction(names)
     const targets = await this.#targetsOf(names, call)
     const keys = targets.map((target) => target.exclusionKey)
     const scope = isScoped ? new LockScope(around, this.#dataSource, keys) : undefined
-    if (isScoped && !keys.every((key) => around && scopeHolding(this.#dataSource, key))) this.#guardTransaction(names)
+    if (isScoped && !isGuarded && !keys.every((key) => around && scopeHolding(this.#dataSource, key)))
+      this.#guardTransaction(names)
     const shared = around ? this.#heldAround(targets, call) : undefined
     const claims: Claim[] = []
     try {
@@ -331,12 +347,58 @@ export class LockEngine {
     return call.session === 'dedicated' ? new DedicatedSource(this.#dataSource, this.#sessions.work) : undefined
   }
 
-  async #targetsOf(names: LockNames, call: CallSettings): Promise<readonly Target[]> {
+  async #targetsOf(
+    names: LockNames,
+    call: CallSettings,
+    runner?: () => Pick<RunnerLike, 'connect'>,
+  ): Promise<readonly Target[]> {
     if (call.exactName && !this.#sessions.isDialectSure)
       await this.inspector.inTime(this.#sessions.sureDialect(), call.timeout, call.signal)
+    // Also where the server has to be asked: wrong names are refused before anything is sent.
     const targets = this.#targets.ofAll(names, call.exactName, call.shared)
     call.signal?.throwIfAborted()
-    return targets
+    if (call.exactName || this.#targets.isSettled) return targets
+    // A transaction asks on its own connection: it must not wait for another one of the pool, and waits for one answer only.
+    const settled = runner ? this.#settleOn(runner()) : this.#settledUnless(call.signal)
+    await within(settled, call.timeout || PATIENCE, undefined, () => {
+      const why = this.#sessions.obstacle ?? 'the database did not answer in that time'
+      return new NamedLockTimeoutError(
+        `Could not get the lock '${namesOf(names).join("', '")}' within ${call.timeout || PATIENCE} ms: ${why}.`,
+      )
+    })
+    call.signal?.throwIfAborted()
+    this.#closing.check()
+    return this.#targets.ofAll(names, false, call.shared)
+  }
+
+  /** Learns what keys begin with, for all callers that wait for it. Done once, before the first key. */
+  #settle(): Promise<void> {
+    this.#settling ??= this.#askAndSettle().finally(() => (this.#settling = undefined))
+    return this.#settling
+  }
+
+  async #askAndSettle(): Promise<void> {
+    const { shared, dialect } = this.#sessions
+    // A request like a lock's: it ends with `close()`, and is answered with what is wrong with the database.
+    await askPlace(shared, 'isFree', dialect.markLiteral('settled'))
+    const { session } = shared
+    await this.#targets.settle((sql) => (session ? session.ask(sql) : this.#sessions.inspect((ask) => ask(sql))))
+  }
+
+  async #settleOn(runner: Pick<RunnerLike, 'connect'>): Promise<void> {
+    const connection = this.#sessions.dialect.wire(await runner.connect())
+    await this.#targets.settle((sql) => queryWithin(connection, sql, this.#settings.lease))
+  }
+
+  /** `#settle`, or the signal's reason. One listener for all callers of a signal: Node.js warns of more than ten. */
+  #settledUnless(signal: AbortSignal | undefined): Promise<void> {
+    if (!signal) return this.#settle()
+    let settled = this.#settlingUnless.get(signal)
+    if (!settled) {
+      settled = within(this.#settle(), Infinity, signal, timedOut).finally(() => this.#settlingUnless.delete(signal))
+      this.#settlingUnless.set(signal, settled)
+    }
+    return settled
   }
 
   #transactionsHost(): TransactionsHost {
@@ -347,7 +409,7 @@ export class LockEngine {
       sessions: this.#sessions,
       isPooled: this.#isPooled,
       lease: this.#settings.lease,
-      targets: (names, call) => this.#targetsOf(names, call),
+      targets: (names, call, runner) => this.#targetsOf(names, call, runner),
       obtain: (names, call, source) => this.#obtain(names, call, true, source),
       claimAround: ({ exclusionKey }) => {
         const scope = scopeHolding(this.#dataSource, exclusionKey)
@@ -374,6 +436,7 @@ function outlivesTransaction(): Error {
 }
 
 const same = <T>(value: T): T => value
+const timedOut = (): Error => new NamedLockTimeoutError('The database did not answer.')
 
 /** As it is when it is settled: a moment later the lock may be lost. */
 const outcomeOf = (claim: Claim): { claim: Claim; isGranted: boolean } => ({

@@ -52,7 +52,7 @@ export interface HandOverOptions {
 }
 
 export interface NamedLockServiceOptions {
-  /** What keys begin with, so that applications on one server do not meet. Default: the database's name. `false`: nothing. */
+  /** What keys begin with, so that applications on one server do not meet. Default: the database's name, as the server has it. `false`: nothing. */
   namespace?: string | false | undefined
   /** How long to wait for a lock when a call does not say. Default 10 s. */
   timeout?: Duration | undefined

@@ -2,6 +2,8 @@ import type { DataSourceLike } from './data-source-like.js'
 import { InvalidLockNameError, NamedLockConfigurationError } from './errors.js'
 import { checkName } from './lock-name.js'
 import type { LockName, LockNames } from './options.js'
+import type { Ask } from './dialect/dialect.js'
+import { singleValue } from './session/connection.js'
 import { databaseOf } from './session/driver.js'
 import type { Sessions } from './session/sessions.js'
 import { show, type Settings } from './settings.js'
@@ -21,7 +23,13 @@ export interface Target {
 /** How many names keep their key at hand. */
 const REMEMBERED = 1_000
 
-/** From what callers write to what is locked. */
+/**
+ * From names to keys.
+ *
+ * The default namespace is the database's name as the server has it, because processes may configure one database by several names
+ * (in other case where the server folds it, by a pooler's alias), and one lock must have one key. Where the configured name may be
+ * one of several, the server is asked before the first key is computed; until then `isSettled` is false.
+ */
 export class Targets {
   readonly #dataSource: DataSourceLike
   readonly #sessions: Sessions
@@ -68,6 +76,23 @@ export class Targets {
     return target
   }
 
+  /** False until the server has been asked what the database is called, where that has to be known first. */
+  get isSettled(): boolean {
+    return this.#namespace !== undefined || this.#question === undefined
+  }
+
+  /** Asks the server what the database is called. */
+  async settle(ask: Ask): Promise<void> {
+    const question = this.#question
+    if (this.#namespace !== undefined || question === undefined) return
+    const name = singleValue(await ask(question))
+    this.#namespace ??= name ?? databaseOf(this.#dataSource) ?? false
+  }
+
+  get #question(): string | undefined {
+    return this.#sessions.dialect.nameOfDatabase?.(databaseOf(this.#dataSource))
+  }
+
   /** What keys of the service's names begin with. */
   get namespace(): string | false {
     return this.#space()
@@ -110,7 +135,7 @@ export class Targets {
     if (this.#namespace !== undefined) return this.#namespace
     const database = databaseOf(this.#dataSource) ?? false
     // Before the DataSource is initialised only its configuration can tell, and that may leave the database out.
-    if (this.#dataSource.isInitialized) this.#namespace = database
+    if (this.#dataSource.isInitialized && this.#question === undefined) this.#namespace = database
     return database
   }
 }

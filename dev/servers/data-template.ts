@@ -11,14 +11,21 @@ import type { Log } from './server-types.js'
 const layout = 2
 
 /** Puts a fresh database into `dataDir`. Creating one takes seconds, so it is done once and copied from then on. */
-export async function freshDataDir(engine: Engine, program: ServerProgram, dataDir: string, log: Log): Promise<void> {
+export async function freshDataDir(
+  engine: Engine,
+  program: ServerProgram,
+  dataDir: string,
+  log: Log,
+  args: readonly string[],
+): Promise<void> {
+  const initialArgs = engine.initialArgs?.(args) ?? []
   const copy = { recursive: true, mode: constants.COPYFILE_FICLONE }
   let created = false
-  const template = await cachedFolder(await templateName(program), async (unfinished) => {
+  const template = await cachedFolder(await templateName(program, initialArgs), async (unfinished) => {
     // Here and not there: the program's user may have no way into the cache.
     await mkdir(dataDir, { mode: 0o700 })
     if (program.user) await chown(dataDir, program.user.uid, program.user.gid)
-    await engine.initialise(program, dataDir, log)
+    await engine.initialise(program, dataDir, log, initialArgs)
     created = true
     await cp(dataDir, path.join(unfinished, 'data'), copy)
   })
@@ -27,8 +34,10 @@ export async function freshDataDir(engine: Engine, program: ServerProgram, dataD
   if (program.user) await run(['chown', '-R', `${program.user.uid}:${program.user.gid}`, dataDir])
 }
 
-async function templateName({ kind, version, file }: ServerProgram): Promise<string> {
+async function templateName({ kind, version, file }: ServerProgram, args: readonly string[]): Promise<string> {
   const { size, mtimeMs } = await stat(file)
-  const hash = createHash('sha256').update([version, file, size, mtimeMs].join(' ')).digest('hex')
+  const hash = createHash('sha256')
+    .update([version, file, size, mtimeMs, ...args].join(' '))
+    .digest('hex')
   return `databases/${kind}-${hash.slice(0, 12)}-v${layout}`
 }

@@ -35,8 +35,10 @@ export interface ServerIdentity {
 
 /** What differs between the kinds of server, as far as starting them goes. */
 export interface Engine {
-  /** Fills an empty folder with a fresh database, its users included. */
-  readonly initialise: (program: ServerProgram, dataDir: string, log: Log) => Promise<void>
+  /** Fills an empty folder with a fresh database, its users included; `args` are those of `initialArgs`. */
+  readonly initialise: (program: ServerProgram, dataDir: string, log: Log, args: readonly string[]) => Promise<void>
+  /** Those of a server's arguments that its database has to be created with, too. */
+  readonly initialArgs?: (args: readonly string[]) => readonly string[]
   readonly serverArgs: (program: ServerProgram, place: ServerPlace) => string[]
   /** In the server's log: another process has the port. */
   readonly portTaken: RegExp

@@ -51,7 +51,7 @@ export class LocalServer implements RunningServer {
     const server = new LocalServer(origin, withinReach(program, folder), args, folder)
     try {
       if (server.#program.tree !== program.tree) await copyProgram(program, server.#program)
-      await freshDataDir(engines[program.kind], server.#program, server.dataDir, log)
+      await freshDataDir(engines[program.kind], server.#program, server.dataDir, log, args)
       await server.#startOnFreePort()
       return server
     } catch (error) {

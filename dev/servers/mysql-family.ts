@@ -45,13 +45,18 @@ function networkArgs({ folder, dataDir, port }: ServerPlace): string[] {
   ]
 }
 
+/** MySQL refuses a database that was created with another setting. */
+const initialArgs = (args: readonly string[]): readonly string[] =>
+  args.filter((arg) => /^--lower[-_]case[-_]table[-_]names/.test(arg))
+
 export const mysqlEngine: Engine = {
-  async initialise(program, dataDir, log) {
+  initialArgs,
+  async initialise(program, dataDir, log, args) {
     log(`Creating a fresh MySQL ${program.version} database`)
     const initFile = `${dataDir}.sql`
     await writeFile(initFile, createApp + createRoot)
     const initialise = ['--initialize-insecure', `--init-file=${initFile}`]
-    await run([...program.command, ...placeArgs(program, dataDir), ...mysqlArgs, ...initialise])
+    await run([...program.command, ...placeArgs(program, dataDir), ...mysqlArgs, ...args, ...initialise])
     await rm(initFile)
     // The server makes itself an identity at its first start; the copies of this folder must not share one.
     await rm(path.join(dataDir, 'auto.cnf'), { force: true })

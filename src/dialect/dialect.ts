@@ -122,6 +122,11 @@ export interface Dialect {
   /** The key of an exact name, or an InvalidLockNameError for what this server would refuse. */
   exactKey(name: string | bigint): string
 
+  /**
+   * The question for the one name of a database that may be configured by several; undefined where the configured name is sure to
+   * be that name.
+   */
+  nameOfDatabase?(configured: string | undefined): string | undefined
   /** Takes the lock if it is free: 1 taken, 0 busy. */
   take(literal: string): string
   /** Takes a shared literal, unless somebody polls who wants it alone: readers come and go, and a poll may never find none. */

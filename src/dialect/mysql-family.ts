@@ -73,6 +73,17 @@ export abstract class MySqlFamily implements Dialect {
     return hexLiteral(key)
   }
 
+  /**
+   * The server folds the names of databases where lower_case_table_names is 1 or 2. DATABASE() is no answer: under 2 it is what this
+   * client has written, and the application may have said USE on a pooled connection.
+   */
+  nameOfDatabase(configured: string | undefined): string | undefined {
+    // As the server folds: in the character set of its identifiers, so that all clients of one server get one name.
+    if (configured === undefined || configured === configured.toLowerCase()) return undefined
+    const name = `CONVERT(${hexLiteral(configured)} USING utf8mb3)`
+    return `SELECT IF(@@lower_case_table_names=0,${name},LOWER(${name})) AS d`
+  }
+
   markLiteral(exclusionKey: string): string {
     return hexLiteral(keyFor(MARKS, exclusionKey))
   }

@@ -66,6 +66,11 @@ export class PostgresDialect implements Dialect {
     return wire
   }
 
+  /** Its names are as they are written, but a pooler's alias is another name. */
+  nameOfDatabase(): string {
+    return 'SELECT current_database()::text AS d'
+  }
+
   keyFor(namespace: string | false, name: LockName): string {
     return postgresKeyFor(namespace, name).toString()
   }

@@ -27,8 +27,10 @@ export class Inspector {
   readonly #closing: Closing
   readonly #lister: LockLister
   readonly #poolSize: () => number
+  readonly #settle: () => Promise<void>
 
-  constructor(slots: Slots, targets: Targets, closing: Closing, poolSize: () => number) {
+  constructor(slots: Slots, targets: Targets, closing: Closing, poolSize: () => number, settle: () => Promise<void>) {
+    this.#settle = settle
     this.#slots = slots
     this.#targets = targets
     this.#closing = closing
@@ -49,7 +51,9 @@ export class Inspector {
 
   async list(options: unknown): Promise<LockList> {
     this.#closing.check()
-    return this.inTime(this.#lister.list(readListOptions(options)))
+    const settings = readListOptions(options)
+    if (!this.#targets.isSettled) await this.inTime(this.#settle())
+    return this.inTime(this.#lister.list(settings))
   }
 
   async check(): Promise<Finding[]> {
@@ -73,6 +77,9 @@ export class Inspector {
     this.#closing.check()
     const { exactName } = readInspectOptions(options)
     if (exactName) await this.inTime(this.#slots.sessions.sureDialect())
+    const target = this.#targets.of(name, exactName)
+    if (exactName || this.#targets.isSettled) return target
+    await this.inTime(this.#settle())
     return this.#targets.of(name, exactName)
   }
 }

@@ -32,7 +32,8 @@ import { monotonicNow } from '../util/clock.js'
 export interface TransactionsHost {
   readonly dataSource: DataSourceLike
   readonly sessions: Sessions
-  targets(names: LockNames, call: CallSettings): Promise<readonly Target[]>
+  /** @param runner Whose connection the server is asked on what has to be known first; without it, one of the service's own. */
+  targets(names: LockNames, call: CallSettings, runner?: () => WorkRunner): Promise<readonly Target[]>
   /** Locks live and end with a transaction. */
   readonly isPooled: boolean
   readonly lease: number
@@ -82,8 +83,9 @@ export class Transactions {
   /** `lockTransaction`; resolves to the keys. */
   async lock(manager: unknown, names: LockNames, call: CallSettings): Promise<readonly string[]> {
     const startedAt = monotonicNow()
-    const targets = await this.#host.targets(names, call)
-    const runner = runnerOf(manager, this.#host.dataSource)
+    const its = (): WorkRunner => runnerOf(manager, this.#host.dataSource)
+    const targets = await this.#host.targets(names, call, its)
+    const runner = its()
     if (this.#host.isPooled) refuseInSavepoint(runner, targets)
     const { locks } = (await this.#levelOf(runner)).transaction
     if (this.#host.isPooled) refuseOldSnapshot(locks.session.facts.isolation, targets)

@@ -17,7 +17,9 @@ export class Behind {
     this.pooler = pooler
   }
 
-  async dataSource(options: { poolSize?: number; extra?: Record<string, unknown> } = {}): Promise<DataSource> {
+  async dataSource(
+    options: { poolSize?: number; extra?: Record<string, unknown>; database?: string } = {},
+  ): Promise<DataSource> {
     const dataSource = await this.ctx.dataSource({ ...this.pooler.address, ...options })
     this.#dataSources.push(dataSource)
     return dataSource

@@ -15,6 +15,8 @@ export interface PgBouncerOptions {
   readonly mode: 'session' | 'transaction' | 'statement'
   /** Connections to the server, for each database and user. */
   readonly poolSize?: number
+  /** Further names of databases. */
+  readonly aliases?: Readonly<Record<string, string>>
 }
 
 /** The program of this machine: `PGBOUNCER`, or what can be found; undefined if there is none. */
@@ -45,7 +47,7 @@ export class PgBouncer {
   static async start(
     program: string,
     address: SqlAddress & { database: string },
-    { mode, poolSize = 10 }: PgBouncerOptions,
+    { mode, poolSize = 10, aliases = {} }: PgBouncerOptions,
   ): Promise<PgBouncer> {
     const folder = await mkdtemp(path.join(await realpath(os.tmpdir()), 'named-lock-pgbouncer-'))
     const { host, port, username, password } = address
@@ -53,6 +55,10 @@ export class PgBouncer {
       const own = new PgBouncer(program, folder, await freePort(), address)
       const settings = [
         '[databases]',
+        ...Object.entries(aliases).map(
+          ([alias, name]) =>
+            `${alias} = host=${host} port=${port} user=${username} password=${password} dbname=${name}`,
+        ),
         `* = host=${host} port=${port} user=${username} password=${password}`,
         '[pgbouncer]',
         `listen_addr = ${own.host}`,
