@@ -151,6 +151,8 @@ export class ExclusionRun {
     'black hole to the server': [false, (worker) => this.#blackHole(worker, 'to server')],
     'black hole to the client': [false, (worker) => this.#blackHole(worker, 'to client')],
     'black hole both ways': [false, (worker) => this.#blackHole(worker, 'both')],
+    'silence from a statement on': [false, (worker) => this.#silenceAt(worker, false)],
+    'silence behind a statement': [false, (worker) => this.#silenceAt(worker, true)],
     'process stopped': [
       false,
       async ({ child }) => {
@@ -181,6 +183,18 @@ export class ExclusionRun {
 
   async #blackHole({ proxy }: Worker, direction: 'to server' | 'to client' | 'both'): Promise<void> {
     proxy.blackHole(direction)
+    await sleep(this.#long)
+    proxy.heal()
+  }
+
+  /**
+   * All connections of a process fall silent while the work of a holder has a statement under way: neither its own session nor any
+   * other can tell it that its lock is lost.
+   */
+  async #silenceAt({ proxy }: Worker, lets: boolean): Promise<void> {
+    // The work of a transaction, or of a lock with a connection of its own.
+    const text = Math.random() < 0.5 ? 'UPDATE counters' : 'under a lock of its own'
+    await Promise.race([proxy.blackHoleAt(text, lets), sleep(2_000)])
     await sleep(this.#long)
     proxy.heal()
   }

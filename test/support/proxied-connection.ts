@@ -6,6 +6,15 @@ export type Direction = 'to server' | 'to client'
 export interface ProxyState {
   blackHole: Direction | 'both' | undefined
   delay: number
+  /** A statement with this text makes the proxy silent, on all of its connections. */
+  trap: Trap | undefined
+}
+
+export interface Trap {
+  readonly text: string
+  /** Whether the statement itself still reaches the server. */
+  readonly lets: boolean
+  readonly sprung: () => void
 }
 
 type Item = { readonly due: number; readonly what: Buffer | 'end' | 'reset' }
@@ -69,7 +78,11 @@ export class ProxiedConnection {
 
   #arrived(direction: Direction, what: Item['what']): void {
     this.#held[direction].push({ due: performance.now() + this.#state.delay, what })
-    this.#pass(direction)
+    const { trap } = this.#state
+    const springs = trap && direction === 'to server' && Buffer.isBuffer(what) && what.includes(trap.text)
+    if (!springs) return this.#pass(direction)
+    if (trap.lets) this.#pass(direction)
+    trap.sprung()
   }
 
   #pass(direction: Direction): void {

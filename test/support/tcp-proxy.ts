@@ -8,7 +8,7 @@ export class TcpProxy {
   #target: { host: string; port: number }
   #accepted = 0
   readonly #connections = new Set<ProxiedConnection>()
-  readonly #state: ProxyState = { blackHole: undefined, delay: 0 }
+  readonly #state: ProxyState = { blackHole: undefined, delay: 0, trap: undefined }
   #server: Server | undefined
   #port = 0
 
@@ -73,7 +73,23 @@ export class TcpProxy {
     this.#state.blackHole = direction
   }
 
+  /**
+   * A black hole for all connections from the moment at which a statement with that text goes by. `lets`: that one still reaches the
+   * server. Resolves when it has.
+   */
+  blackHoleAt(text: string, lets: boolean): Promise<void> {
+    return new Promise((resolve) => {
+      const sprung = (): void => {
+        this.#state.trap = undefined
+        this.blackHole()
+        resolve()
+      }
+      this.#state.trap = { text, lets, sprung }
+    })
+  }
+
   heal(): void {
+    this.#state.trap = undefined
     this.#state.blackHole = undefined
     for (const connection of this.#connections) connection.flow()
   }
