@@ -53,7 +53,7 @@ export interface PreparedRequests {
   readonly take: string
   readonly give: string
   /** The parameter for a literal; undefined for one that can only be written out. */
-  parameter(literal: string): string | undefined
+  parameter(literal: string): string | Buffer | undefined
 }
 
 /** A DataSource's pool, as far as it lets itself be watched. TypeORM and the drivers promise none of it. */
@@ -99,7 +99,10 @@ export interface Dialect {
   /** How many locks a service may have unless it is told otherwise; left out where there is no reason for a limit. */
   readonly mostLocks?: number | undefined
   readonly pool: PoolDriver
-  /** The driver's connection as sessions use it; the same for the same connection. */
+  /**
+   * The driver's connection as sessions use it; the same for the same connection. Every statement of the library goes through it: no
+   * option of the application's driver changes the answers.
+   */
   wire(connection: RawConnection): RawConnection
   /** Why the server keeps no lease, and what follows from that. */
   readonly noLease: string

@@ -12,9 +12,10 @@ import type {
 } from './dialect.js'
 import { readUserVariable, type LockTable } from './lock-table.js'
 import { MARKS } from './marks.js'
+import { MySqlWire } from './mysql/mysql-wire.js'
 import { MYSQL2_POOL } from './mysql2-pool.js'
 import { checkServer } from './server-check.js'
-import { asciiParameter, hexLiteral } from './sql-literal.js'
+import { hexLiteral, KEY_PARAMETER, keyParameter } from './sql-literal.js'
 
 const ER_NO_SUCH_TABLE = 1146
 
@@ -26,6 +27,8 @@ const SERVER_GRACE = { least: 500, part: 1 / 1000 }
 
 /** The user variable in which a session says what its locks are called. */
 const NOTE = 'typeorm-named-lock'
+
+const wires = new WeakMap<object, MySqlWire>()
 
 /** A deadlock of row locks; the victim is rolled back as a whole. */
 const ER_LOCK_DEADLOCK = 1213
@@ -49,9 +52,9 @@ export abstract class MySqlFamily implements Dialect {
   readonly keepAlive = 'SELECT 1'
   readonly batchLimit = 400
   readonly prepared: PreparedRequests | undefined = {
-    take: 'SELECT GET_LOCK(?,0) AS r',
-    give: 'SELECT RELEASE_LOCK(?) AS r',
-    parameter: asciiParameter,
+    take: `SELECT GET_LOCK(${KEY_PARAMETER},0) AS r`,
+    give: `SELECT RELEASE_LOCK(${KEY_PARAMETER}) AS r`,
+    parameter: keyParameter,
   }
 
   abstract exactKey(name: string | bigint): string
@@ -64,9 +67,10 @@ export abstract class MySqlFamily implements Dialect {
   /** An expression that names the server. */
   protected abstract readonly identity: string
 
-  /** mysql2's own shape is what sessions use. */
   wire(connection: RawConnection): RawConnection {
-    return connection
+    let wire = wires.get(connection)
+    if (!wire) wires.set(connection, (wire = new MySqlWire(connection)))
+    return wire
   }
 
   literal(key: string): string {

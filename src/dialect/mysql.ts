@@ -1,7 +1,7 @@
 import { exactKeyFor, foldForExclusion, MYSQL_EXACT_NAMES } from './exact-names.js'
 import { MySqlFamily } from './mysql-family.js'
 import type { Ask, PreparedRequests, WaitFailure } from './dialect.js'
-import { asciiParameter } from './sql-literal.js'
+import { KEY_PARAMETER, keyParameter } from './sql-literal.js'
 import { hasMetadataLocks, readMetadataLocks, RUNNING_MYSQL, type LockTable } from './lock-table.js'
 
 const ER_QUERY_INTERRUPTED = 1317
@@ -13,9 +13,9 @@ export class MySqlDialect extends MySqlFamily {
   readonly server = 'MySQL'
   /** As a floating-point number, which drivers read at once. The 64 bits that GET_LOCK answers with here are made a text first. */
   override readonly prepared: PreparedRequests = {
-    take: 'SELECT GET_LOCK(?,0)+0e0 AS r',
-    give: 'SELECT RELEASE_LOCK(?)+0e0 AS r',
-    parameter: asciiParameter,
+    take: `SELECT GET_LOCK(${KEY_PARAMETER},0)+0e0 AS r`,
+    give: `SELECT RELEASE_LOCK(${KEY_PARAMETER})+0e0 AS r`,
+    parameter: keyParameter,
   }
 
   override exactKey(name: string | bigint): string {

@@ -1,6 +1,6 @@
 import { NamedLockConfigurationError } from '../errors.js'
 import { within } from '../within.js'
-import type { PgClient } from './pg-wire.js'
+import { AS_TEXT, type PgClient } from './pg-wire.js'
 import { monotonicNow, setImmediate } from '../util/clock.js'
 
 /** A second client like the first, as long as it is needed. */
@@ -97,7 +97,7 @@ async function areMixed(probes: readonly [Probe, Probe]): Promise<Pooling> {
 
 function backendOf(probe: Probe): Promise<string> {
   return new Promise((resolve, reject) => {
-    probe.query(PID, (error, result) => {
+    probe.query({ text: PID, types: AS_TEXT }, (error, result) => {
       if (error) reject(error)
       else resolve((result as { rows: { id: string }[] }).rows[0]?.id ?? '')
     })

@@ -24,6 +24,9 @@ export interface PgClient {
   readonly pipeline?: unknown
 }
 
+/** In the place of pg's type parsers, for one statement. */
+export const AS_TEXT = { getTypeParser: () => (value: unknown) => value }
+
 interface PgResult {
   readonly rows: unknown
   readonly fields?: readonly unknown[]
@@ -97,14 +100,15 @@ export class PgWire implements RawConnection {
     })
   }
 
+  /**
+   * The rule: our statements are ours. The application's type parsers (`types` of pg or of its client) do not see what they answer: the
+   * values are the texts that the server sent.
+   */
   #config(statement: Statement): object {
-    const isPlain = typeof statement === 'string'
-    const text = isPlain ? statement : statement.sql
-    if (isPlain || 'bound' in statement) {
-      if (this.#takesOurs) return new PgStatement(text, isPlain ? undefined : statement.bound, this.#limit)
-      return { text, query_timeout: this.#limit }
-    }
-    return { text, rowMode: 'array', query_timeout: this.#limit }
+    const text = typeof statement === 'string' ? statement : statement.sql
+    const bound = typeof statement === 'object' && 'bound' in statement ? statement.bound : undefined
+    if (this.#takesOurs) return new PgStatement(text, bound, this.#limit)
+    return { text, rowMode: 'array', types: AS_TEXT, query_timeout: this.#limit }
   }
 }
 

@@ -6,10 +6,18 @@ export function hexLiteral(key: string): string {
   return `x'${Buffer.from(key, 'utf8').toString('hex')}'`
 }
 
-/** The same key as a parameter: where it is ASCII, it is the same in whatever character set the connection has. */
-export function asciiParameter(literal: string): string | undefined {
-  const key = Buffer.from(literal.slice(2, -1), 'hex').toString('latin1')
-  return PRINTABLE_ASCII.test(key) ? key : undefined
+/**
+ * The same key as a parameter of a prepared statement. The rule: the key's bytes are the same whichever way they travel. MariaDB
+ * compares names byte for byte, and a text would be converted to `collation_connection` on its way: in utf16, ucs2 or utf32 it is
+ * another name than the literal. Bytes are not converted. Drivers that send bytes as a text all the same get ASCII only, and CONVERT
+ * brings that back from every character set.
+ */
+export const KEY_PARAMETER = 'CONVERT(? USING utf8mb4)'
+
+/** What goes with it; undefined for a key that can only be written out. */
+export function keyParameter(literal: string): Buffer | undefined {
+  const key = Buffer.from(literal.slice(2, -1), 'hex')
+  return PRINTABLE_ASCII.test(key.toString('latin1')) ? key : undefined
 }
 
 const PRINTABLE_ASCII = /^[ -~]+$/

@@ -6,6 +6,7 @@ import {
   NamedLockLostError,
 } from '../errors.js'
 import { singleValue } from '../session/connection.js'
+import { isAnswerToWait } from '../session/answers.js'
 import { databaseError } from '../session/database-error.js'
 import { DirectPlace } from '../session/direct-place.js'
 import { outside } from '../session/outside.js'
@@ -245,7 +246,9 @@ export class Contest {
     const session = place.session as Session
     return new Promise((resolve, reject) => {
       session.send(sql, (error, rows) => {
-        const answer = error ? undefined : singleValue(rows)
+        const text = error ? undefined : singleValue(rows)
+        // What is no answer is looked into by whoever waits, like a wait that was cancelled.
+        const answer = isAnswerToWait(text) ? text : undefined
         const isFresh = monotonicNow() - sentAt <= this.#context.settings.lease / 6
         if (answer === '1' && isFresh && !this.#cancelling) {
           this.#blocked = undefined

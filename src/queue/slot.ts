@@ -280,7 +280,7 @@ export class Slot implements Asker {
     }
     if (error && place.source && place.session) place.session.lose(error) // it may have the lock
     this.#leavePlace(place)
-    if (answer !== undefined) {
+    if (answer === '0') {
       this.isBusy()
       this.#contend(false)
     } else if (this.#context.isWorthRetrying(error)) {

@@ -1,4 +1,5 @@
 import type { Dialect } from '../dialect/dialect.js'
+import { isAnswerTo, unexpected } from './answers.js'
 import { expressionOf, type Asker, type Request } from './place.js'
 import type { Session } from './session.js'
 import { setImmediate } from '../util/clock.js'
@@ -28,8 +29,9 @@ const CROWD = 16
  * this turn of the event loop, so that all callers that were just answered get their next request into it. Crowds are
  * answered in two groups that take turns: the server works for one while this process answers the other.
  *
- * A statement that fails on a living session may be half executed (KILL QUERY, a time limit): one statement then asks
- * what this session owns, and the requests are answered from that. If that fails too, the session is given up.
+ * A statement that fails on a living session may be half executed (KILL QUERY, a time limit), and an answer that is none (answers.ts)
+ * tells nothing: one statement then asks what this session owns, and the requests are answered from that. If that fails too, the
+ * session is given up.
  */
 export class Batch {
   readonly #session: Session
@@ -92,15 +94,18 @@ export class Batch {
 
   #land(error: Error | null, rows: unknown): void {
     const flown = this.#flying as Entry[]
-    if (!error) {
+    let doubt = error
+    if (!doubt) {
       const answers = this.#dialect.readBatch(rows)
-      if (answers.length === flown.length) {
+      const at = firstUnexpected(flown, answers)
+      if (at < 0) {
         this.#settle(flown, answers)
         return
       }
+      doubt = unexpected((flown[at] as Entry).request, answers[at])
     }
     if (this.#session.lostError) this.#fail(flown, this.#session.lostError)
-    else this.#reconcile(flown, error ?? new Error('The server answered NULL to a request about a lock.'))
+    else this.#reconcile(flown, doubt)
   }
 
   #settle(flown: Entry[], answers: readonly (string | undefined)[]): void {
@@ -142,7 +147,8 @@ export class Batch {
       this.#dialect.batch(literals.map((literal) => this.#dialect.owns(literal)).join(','), literals.length),
       (error, rows) => {
         const answers = error ? [] : this.#dialect.readBatch(rows)
-        if (answers.length !== literals.length) {
+        const isClear = answers.length === literals.length && answers.every((answer) => isAnswerTo('owns', answer))
+        if (!isClear) {
           this.#session.lose(error ?? cause)
           this.#fail(flown, this.#session.lostError ?? cause)
           return
@@ -185,6 +191,13 @@ export class Batch {
       entry.asker.answered('passTurn', answer?.replace(/^0/, '1'), error)
     else entry.asker.answered(entry.request, answer, error)
   }
+}
+
+/** Where the first answer is that is none; CONCAT_WS leaves NULLs out, and then they are too few. */
+function firstUnexpected(flown: readonly Entry[], answers: readonly (string | undefined)[]): number {
+  if (answers.length !== flown.length) return 0
+  for (let i = 0; i < flown.length; i++) if (!isAnswerTo((flown[i] as Entry).request, answers[i])) return i
+  return -1
 }
 
 function takes(entry: Entry): boolean {

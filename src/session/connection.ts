@@ -29,16 +29,22 @@ export interface RunnerLike {
 
 /** The first column of the first row, as text; undefined for NULL or nothing. */
 export function singleValue(rows: unknown): string | undefined {
-  const row = (rows as readonly Record<string, Values[number]>[] | undefined)?.[0]
+  const row = (rows as readonly Record<string, unknown>[] | undefined)?.[0]
   // Without a list of the columns: every lock comes by here, twice.
-  for (const column in row) return row[column] === 1 ? '1' : row[column]?.toString()
+  for (const column in row) return row[column] === 1 ? '1' : textOf(row[column])
   return undefined
 }
 
 /** The first row as texts, in the order of its columns. */
 export function singleRow(rows: unknown): (string | undefined)[] {
-  const row = (rows as readonly (Values | Record<string, Values[number]>)[] | undefined)?.[0] ?? []
-  return (Array.isArray(row) ? row : Object.values(row)).map((value) => value?.toString())
+  const row = (rows as readonly (unknown[] | Record<string, unknown>)[] | undefined)?.[0] ?? []
+  return (Array.isArray(row) ? row : Object.values(row)).map(textOf)
 }
 
-type Values = (string | number | bigint | null | undefined)[]
+/** A value of a row as the text that it stands for. What stands for none, such as true or a date, is told from every answer. */
+function textOf(value: unknown): string | undefined {
+  if (typeof value === 'string') return value
+  if (value === null || value === undefined) return undefined
+  if (typeof value === 'number' || typeof value === 'bigint' || Buffer.isBuffer(value)) return value.toString()
+  return `(no text: ${typeof value})`
+}

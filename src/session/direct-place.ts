@@ -1,5 +1,6 @@
 import type { Dialect } from '../dialect/dialect.js'
 import type { SessionSource } from '../queue/claim.js'
+import { isAnswerTo, unexpected } from './answers.js'
 import { expressionOf, type Asker, type Place, type Request } from './place.js'
 import type { Session } from './session.js'
 
@@ -22,8 +23,32 @@ export class DirectPlace implements Place {
       return
     }
     this.session.send(dialect.single(expressionOf(dialect, request, literal, mark)), (error, rows) => {
-      const answer = error ? undefined : dialect.readBatch(rows)[0]
-      asker.answered(request, answer, error ?? undefined)
+      const [answer] = error ? [] : dialect.readBatch(rows)
+      // MySQL: NULL, where nobody had the lock to give back.
+      if (error) asker.answered(request, undefined, error)
+      else if (isAnswerTo(request, answer)) asker.answered(request, answer, undefined)
+      else if (request === 'give' && answer === undefined) asker.answered(request, '0', undefined)
+      else this.#doubt(request, literal, asker, unexpected(request, answer))
+    })
+  }
+
+  /** No answer that could be understood: what is owned tells, or the connection ends with whatever it holds. */
+  #doubt(request: Request, literal: string, asker: Asker, cause: Error): void {
+    const changes = request === 'take' || request === 'takeShared' || request === 'give' || request === 'passTurn'
+    if (!changes) {
+      asker.answered(request, undefined, cause)
+      return
+    }
+    this.session.send(this.#dialect.single(this.#dialect.owns(literal)), (error, rows) => {
+      const [owned] = error ? [] : this.#dialect.readBatch(rows)
+      const isClear = isAnswerTo('owns', owned)
+      if (isClear && request !== 'give')
+        asker.answered(request, request === 'passTurn' ? `1/${owned}` : owned, undefined)
+      else if (isClear && owned === '0') asker.answered(request, '1', undefined)
+      else {
+        this.session.lose(cause)
+        asker.answered(request, undefined, this.session.lostError ?? cause)
+      }
     })
   }
 

@@ -9,7 +9,8 @@ export type Request =
 /** Who is told the answer. One method instead of a closure per request: there are two requests per lock. */
 export interface Asker {
   /**
-   * `answer` is the server's; undefined with an `error` when the statement failed for good. A request of a session
+   * `answer` is the server's, one of those in answers.ts; undefined with an `error` when the statement failed for good, or when its
+   * answer was none of them. A request of a session
    * that died fails with the session's NamedLockLostError.
    */
   answered(request: Request, answer: string | undefined, error: Error | undefined): void

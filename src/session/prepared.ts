@@ -21,7 +21,7 @@ export class Prepared {
   /** How many more plain statements there are before it begins; Infinity when there is nothing to be had. */
   #left: number
   /** Names tend to come again: their parameters are not worked out anew each time. */
-  readonly #parameters = new Map<string, string>()
+  readonly #parameters = new Map<string, string | Buffer>()
 
   constructor(connection: RawConnection, requests: PreparedRequests | undefined) {
     this.#connection = connection
@@ -51,7 +51,7 @@ export class Prepared {
     }
   }
 
-  #parameterFor(literal: string): string | undefined {
+  #parameterFor(literal: string): string | Buffer | undefined {
     const parameter = this.#requests?.parameter(literal)
     if (parameter === undefined) return undefined
     if (this.#parameters.size >= REMEMBERED) this.#parameters.clear()

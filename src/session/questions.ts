@@ -1,4 +1,5 @@
 import type { Ask, Dialect } from '../dialect/dialect.js'
+import { isAnswerTo, unexpected } from './answers.js'
 import { outside } from './outside.js'
 import type { Asker, Request } from './place.js'
 import type { Shared } from './shared-place.js'
@@ -69,7 +70,11 @@ export class Questions implements Shared {
           asked = this.#waiting.splice(0, this.#dialect().batchLimit)
           return this.#answersTo(asked, ask)
         })
-        asked.forEach(([request, , asker], i) => asker.answered(request, (answers as string[])[i], undefined))
+        asked.forEach(([request, , asker], i) => {
+          const answer = (answers as (string | undefined)[])[i]
+          if (isAnswerTo(request, answer)) asker.answered(request, answer, undefined)
+          else asker.answered(request, undefined, unexpected(request, answer))
+        })
       } catch (error) {
         this.#isOpening = false
         if (asked.length === 0) this.abandon(error as Error)

@@ -147,7 +147,7 @@ export class SessionOpener {
   }
 
   async #findDialect(connection: RawConnection, patience: number): Promise<void> {
-    const version = await queryWithin(connection, 'SELECT VERSION() AS v', patience)
+    const version = await queryWithin(this.dialect.wire(connection), 'SELECT VERSION() AS v', patience)
     this.dialect = dialectOfServer(singleValue(version) ?? '')
     this.isDialectSure = true
   }
