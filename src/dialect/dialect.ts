@@ -67,8 +67,16 @@ export interface PoolWatch {
 
 /** What is to be known about the pool of a driver. */
 export interface PoolDriver {
-  /** How many connections the DataSource's pool may open. */
+  /**
+   * How many connections the DataSource's pool may open, as the driver reads its options.
+   *
+   * @throws NamedLockConfigurationError when the pool would never give one out.
+   */
   size(dataSource: DataSourceLike): number
+  /** What about the DataSource's own options is worth telling. */
+  check?(dataSource: DataSourceLike): Finding[]
+  /** A connection, where TypeORM's own way to one would do harm; left out, or undefined, where it does none. */
+  connect?(dataSource: DataSourceLike): Promise<RunnerLike> | undefined
   /**
    * Until what it returns is called, an error of a connection that is just being taken from the pool does not end the process.
    * Left out where the driver's pool has a listener of its own at every moment.

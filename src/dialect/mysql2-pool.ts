@@ -1,47 +1,163 @@
 import type { DataSourceLike } from '../data-source-like.js'
+import type { RawConnection } from '../session/connection.js'
 import type { PoolDriver, PoolWatch } from './dialect.js'
+import { checkSize, isNumeric, usableSize, type GivenSize } from './pool-size.js'
 
-/** mysql2's pool: `enqueue` is emitted when a caller has to wait for a connection. */
+/** mysql2's pool: `enqueue` is emitted when a caller has to wait for a connection. That of the older driver `mysql` is like it. */
 interface Mysql2Pool {
   on?(event: 'enqueue', listener: () => void): unknown
   removeListener?(event: 'enqueue', listener: () => void): unknown
+  getConnection(callback: (error: Error | null, connection?: PooledConnection) => void): unknown
+  end(callback?: (error?: Error) => void): unknown
+  readonly config?: { readonly connectionLimit?: unknown }
   readonly _closed?: boolean
   readonly _connectionQueue?: { readonly length: number }
-  readonly _allConnections?: { readonly length: number; get(index: number): { destroy(): void } | undefined }
+  readonly _allConnections?:
+    readonly { destroy(): void }[] | { readonly length: number; get(index: number): { destroy(): void } | undefined }
+}
+
+type PooledConnection = RawConnection & { release(): void }
+
+interface PoolCluster {
+  readonly _closed?: boolean
+  readonly _nodes?: Readonly<Record<string, { readonly pool?: Mysql2Pool }>>
 }
 
 interface Mysql2Driver {
   readonly pool?: Mysql2Pool | undefined
   /** In the place of the pool, with `replication`. */
-  readonly poolCluster?: { readonly _nodes?: Readonly<Record<string, { readonly pool?: Mysql2Pool }>> } | undefined
+  readonly poolCluster?: PoolCluster | undefined
+  prepareDbConnection?(connection: object): unknown
+}
+
+interface PoolOptions {
+  readonly poolSize?: unknown
+  readonly extra?: { readonly connectionLimit?: unknown; readonly uri?: unknown } | null
+  readonly replication?: { readonly master?: { readonly poolSize?: unknown }; readonly restoreNodeTimeout?: unknown }
 }
 
 function driverOf(dataSource: DataSourceLike): Mysql2Driver | undefined {
   return (dataSource as { driver?: Mysql2Driver }).driver
 }
 
+/** The pool that locks take their connections from: with `replication` the master's. TypeORM calls it so. */
 function poolOf(dataSource: DataSourceLike): Mysql2Pool | undefined {
-  return driverOf(dataSource)?.pool
+  const { pool, poolCluster } = driverOf(dataSource) ?? {}
+  return pool ?? poolCluster?._nodes?.MASTER?.pool
+}
+
+/** What TypeORM hands to the driver as `connectionLimit`, in its order of precedence. */
+function givenSize(dataSource: DataSourceLike): GivenSize {
+  const { poolSize, extra, replication } = dataSource.options as PoolOptions
+  // Without a value there is one all the same, and it counts.
+  if (extra && 'connectionLimit' in extra && (extra.connectionLimit || extra.uri === undefined))
+    return { option: 'extra.connectionLimit', value: extra.connectionLimit }
+  const [option, value] =
+    replication?.master?.poolSize === undefined || replication.master.poolSize === null
+      ? ['poolSize', poolSize]
+      : ['replication.master.poolSize', replication.master.poolSize]
+  if (value || typeof extra?.uri !== 'string') return { option: option, value }
+  const inUri = URL.canParse(extra.uri) ? new URL(extra.uri).searchParams.get('connectionLimit') : null
+  return inUri === null ? { option: option, value } : { option: 'extra.uri', value: parsed(inUri) }
+}
+
+/** As mysql2 reads the options of an address. */
+function parsed(text: string): unknown {
+  try {
+    return JSON.parse(text)
+  } catch {
+    return text
+  }
+}
+
+const DEFAULT_SIZE = 10
+
+/** As both drivers read it: what is no number counts as left out, and for mysql2 none is no limit. */
+function readSize(value: unknown): number {
+  const size = value !== undefined && isNumeric(value) ? Number(value) : DEFAULT_SIZE
+  return size === 0 ? Infinity : size
+}
+
+const quiet = new WeakSet<Mysql2Pool>()
+
+/**
+ * A cluster that gives a node up ends its pool, and the pool throws what connections that are just being opened say to that, where
+ * nobody can catch it: the process would end. A connection of ours may be among them.
+ */
+function endQuietly(pool: Mysql2Pool): void {
+  if (quiet.has(pool)) return
+  quiet.add(pool)
+  const end = pool.end.bind(pool)
+  pool.end = (callback = () => {}) => end(callback)
 }
 
 /** The pool of mysql2, behind TypeORM's drivers `mysql` and `mariadb`. */
 export const MYSQL2_POOL: PoolDriver = {
   size(dataSource) {
-    const { poolSize, extra } = dataSource.options as { poolSize?: unknown; extra?: { connectionLimit?: unknown } }
-    for (const size of [extra?.connectionLimit, poolSize]) {
-      // mysql2 reads 0 as no limit
-      if (typeof size === 'number') return size === 0 ? Infinity : size
+    const given = givenSize(dataSource)
+    const actual = poolOf(dataSource)?.config?.connectionLimit
+    return usableSize(readSize(typeof actual === 'number' ? actual : given.value), given)
+  },
+
+  check(dataSource) {
+    const findings = checkSize(givenSize(dataSource), this.size(dataSource))
+    const { replication } = dataSource.options as PoolOptions
+    if (!replication || Number(replication.restoreNodeTimeout) > 0) return findings
+    return [
+      ...findings,
+      {
+        code: 'REPLICATION_NOT_RESTORED',
+        severity: 'warning',
+        message:
+          'The DataSource has replication without restoreNodeTimeout: after 5 failed connections in a row mysql2 removes the master from its ' +
+          'cluster for good (POOL_NOEXIST), and the application needs a restart after a short outage of the database.',
+        remedy: 'Set replication.restoreNodeTimeout, in milliseconds: 1000, for example.',
+      },
+    ]
+  },
+
+  /**
+   * With `replication`: out of the master's own pool, past the cluster. What fails by way of the cluster is tried five times in a row,
+   * counted, and takes the master away for the whole application, for good unless `restoreNodeTimeout` is set.
+   */
+  connect(dataSource) {
+    const driver = driverOf(dataSource)
+    const cluster = driver?.poolCluster
+    if (!cluster || driver.pool || !dataSource.isInitialized) return undefined
+    const pool = cluster._nodes?.MASTER?.pool
+    if (!pool) {
+      const error = new Error(
+        'mysql2 has removed the master from the cluster of the DataSource after 5 failed connections. Restart the application, and set replication.restoreNodeTimeout',
+      )
+      return Promise.reject(Object.assign(error, { code: 'POOL_NOEXIST' }))
     }
-    return 10
+    endQuietly(pool)
+    return new Promise((resolve, reject) => {
+      pool.getConnection((error, connection) => {
+        if (error || !connection) {
+          reject(error ?? new Error('the pool gave no connection'))
+          return
+        }
+        driver.prepareDbConnection?.(connection)
+        resolve({
+          connect: () => Promise.resolve(connection),
+          release: () => Promise.resolve(connection.release()),
+        })
+      })
+    })
   },
 
   watch(dataSource, onWaiter): PoolWatch {
     // Kept: TypeORM forgets the pool before it closes it.
+    const { poolCluster: cluster } = driverOf(dataSource) ?? {}
     const pool = poolOf(dataSource)
     pool?.on?.('enqueue', onWaiter)
     return {
       get isClosing() {
-        return !dataSource.isInitialized || poolOf(dataSource) !== pool || pool?._closed === true
+        if (!dataSource.isInitialized) return true
+        // A cluster may give its master up without being closed itself.
+        if (cluster) return driverOf(dataSource)?.poolCluster !== cluster || cluster._closed === true
+        return poolOf(dataSource) !== pool || pool?._closed === true
       },
       get hasWaiters() {
         return (pool?._connectionQueue?.length ?? 0) > 0
@@ -71,7 +187,10 @@ export const MYSQL2_POOL: PoolDriver = {
       for (const one of pools) {
         const all = one?._allConnections
         // From the end: each takes itself out.
-        for (let i = (all?.length ?? 0) - 1; i >= 0; i--) all?.get(i)?.destroy()
+        for (let i = (all?.length ?? 0) - 1; i >= 0; i--) {
+          const connection = all && 'get' in all ? all.get(i) : all?.[i]
+          connection?.destroy()
+        }
       }
     }
   },

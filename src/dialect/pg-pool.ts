@@ -1,12 +1,14 @@
 import type { DataSourceLike } from '../data-source-like.js'
 import { setImmediate } from '../util/clock.js'
 import type { PoolDriver, PoolWatch } from './dialect.js'
+import { checkSize, isNumeric, usableSize, type GivenSize } from './pool-size.js'
 
 /** The pool of pg. It tells nobody when a caller has to wait. */
 interface PgPool {
   connect(...args: unknown[]): unknown
   on?(event: 'acquire', listener: (client: PgEmitter) => void): unknown
   removeListener?(event: 'acquire', listener: (client: PgEmitter) => void): unknown
+  readonly options?: { readonly max?: unknown }
   readonly waitingCount?: number
   readonly ending?: boolean
   readonly _clients?: readonly { readonly connection?: { readonly stream?: { destroy(): void } } }[]
@@ -61,12 +63,31 @@ function listen(pool: PgPool, onWaiter: () => void): () => void {
   }
 }
 
+/** What TypeORM hands to the pool as `max`; without it the pool looks for `poolSize`, which only `extra` can have. */
+function givenSize(dataSource: DataSourceLike): GivenSize {
+  const { poolSize, extra } = dataSource.options as { poolSize?: unknown; extra?: object | null }
+  const options: { max?: unknown; poolSize?: unknown } = { max: poolSize, ...extra }
+  if (!options.max && options.poolSize) return { option: 'extra.poolSize', value: options.poolSize }
+  return { option: extra && 'max' in extra ? 'extra.max' : 'poolSize', value: options.max }
+}
+
+/** As pg-pool compares with it: what is no number is never reached. */
+function readSize(value: unknown): number {
+  if (!value) return DEFAULT_SIZE
+  return isNumeric(value) ? Number(value) : Infinity
+}
+
+const DEFAULT_SIZE = 10
+
 /** The pool of pg, behind TypeORM's driver `postgres`. */
 export const PG_POOL: PoolDriver = {
   size(dataSource) {
-    const { poolSize, extra } = dataSource.options as { poolSize?: unknown; extra?: { max?: unknown } }
-    for (const size of [extra?.max, poolSize]) if (typeof size === 'number' && size > 0) return size
-    return 10
+    const given = givenSize(dataSource)
+    return usableSize(readSize(poolOf(dataSource)?.options?.max ?? given.value), given)
+  },
+
+  check(dataSource) {
+    return checkSize(givenSize(dataSource), this.size(dataSource))
   },
 
   guard(dataSource) {

@@ -1,6 +1,7 @@
 import { NamedLockConfigurationError } from '../errors.js'
 import { within } from '../within.js'
-import { AS_TEXT, type PgClient } from './pg-wire.js'
+import { AS_TEXT } from './pg-statement.js'
+import type { PgClient } from './pg-wire.js'
 import { monotonicNow, setImmediate } from '../util/clock.js'
 
 /** A second client like the first, as long as it is needed. */

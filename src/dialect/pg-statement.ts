@@ -10,14 +10,20 @@ export interface Bound {
   readonly value: string
 }
 
+/** In the place of pg's type parsers, for one statement. */
+export const AS_TEXT = { getTypeParser: () => (value: unknown) => value }
+
 /**
  * A statement whose answers are texts. pg lets queries be of its users' making, and its own is made for much more: what it
  * builds for each statement (parsers by type, an object's shape, an emitter) is a tenth of what one caller waits for a lock. With
  * `bound` the server has read the statement already and is not asked to describe what it answers.
  *
- * Whoever copies its fields into a query of pg's own, as instrumentation does, gets the same answers: the text says all.
+ * Whoever copies its fields into a query of pg's own, as instrumentation does, gets the same answers: the fields say all.
  */
 export class PgStatement {
+  /** For copies: what is sent for them is the same, and so is what they read. */
+  readonly rowMode = 'array'
+  readonly types = AS_TEXT
   #rows: (readonly (string | null)[])[] = []
   callback: ((error: Error | null, result?: unknown) => void) | undefined
 

@@ -1,6 +1,6 @@
 import { connect } from 'node:net'
 import type { PreparedStatement, RawCallback, RawConnection } from '../session/connection.js'
-import { PgStatement, type Bound, type PgConnection } from './pg-statement.js'
+import { AS_TEXT, PgStatement, type Bound, type PgConnection } from './pg-statement.js'
 
 /** What is used of pg's Client. */
 export interface PgClient {
@@ -23,9 +23,6 @@ export interface PgClient {
   /** It sends statements before the answers to others are in, and then takes no statements but its own. */
   readonly pipeline?: unknown
 }
-
-/** In the place of pg's type parsers, for one statement. */
-export const AS_TEXT = { getTypeParser: () => (value: unknown) => value }
 
 interface PgResult {
   readonly rows: unknown

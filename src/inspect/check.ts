@@ -15,7 +15,7 @@ export async function check(sessions: Sessions, settings: Settings, poolSize: nu
       : dialectOfServer(singleValue(await ask('SELECT VERSION() AS v')) ?? '')
     return dialect.check(ask, settings.lease, connection)
   })
-  return [...ofServer, ...checkPool(settings, poolSize)].sort(
+  return [...ofServer, ...sessions.checkPool(), ...checkPool(settings, poolSize)].sort(
     (a, b) => ORDER.indexOf(a.severity) - ORDER.indexOf(b.severity),
   )
 }

@@ -1,3 +1,4 @@
+import { NamedLockClosedError, NamedLockConfigurationError } from '../errors.js'
 import { monotonicNow, setTimeout } from '../util/clock.js'
 const FIRST = 50
 const LONGEST = 500
@@ -9,11 +10,46 @@ const LONGEST = 500
 export class Backoff {
   #step = 0
   #dueAt = 0
+  #isAway = false
+  #trying: Promise<unknown> | undefined
 
   /** Resolves when the next try is due: at once while all is well. */
   async due(): Promise<void> {
     for (let left = this.#left; left > 0; left = this.#left) {
       await new Promise((resolve) => setTimeout(resolve, Math.ceil(left)))
+    }
+  }
+
+  /**
+   * Runs `connect`, at once while all is well. After a failure there is one try at a time, when it is due: whoever comes meanwhile
+   * goes on when it succeeds, and fails with it. A server that is away hears of every process as seldom as of one call.
+   */
+  async alone<T>(connect: () => Promise<T>): Promise<T> {
+    if (this.#isAway) {
+      if (!this.#trying) await this.due()
+      await this.#trying
+    }
+    if (!this.#isAway) return this.#noted(connect)
+    const trying = this.#noted(connect)
+    this.#trying = trying
+    try {
+      return await trying
+    } finally {
+      this.#trying = undefined
+    }
+  }
+
+  async #noted<T>(connect: () => Promise<T>): Promise<T> {
+    try {
+      const result = await connect()
+      this.#isAway = false
+      return result
+    } catch (error) {
+      if (!(error instanceof NamedLockConfigurationError || error instanceof NamedLockClosedError)) {
+        this.#isAway = true
+        this.failed()
+      }
+      throw error
     }
   }
 

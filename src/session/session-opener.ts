@@ -122,14 +122,19 @@ export class SessionOpener {
     return session
   }
 
-  async connect(ownOrPool: DataSourceLike): Promise<[RunnerLike, RawConnection]> {
+  /** While the database is away one connection is tried at a time, for whatever it is wanted. */
+  connect(ownOrPool: DataSourceLike): Promise<[RunnerLike, RawConnection]> {
+    return this.#backoff.alone(() => this.#connect(ownOrPool))
+  }
+
+  async #connect(ownOrPool: DataSourceLike): Promise<[RunnerLike, RawConnection]> {
     if (this.#owner.closedError()) throw this.#owner.closedError()
     // Own connections must not outlive the application's: its DataSource says what is wrong then.
     const source = this.#dataSource.isInitialized ? ownOrPool : this.#dataSource
     const unguard = this.dialect.pool.guard?.(source)
     try {
       // Always the primary: a replica's locks exclude nobody.
-      const runner = source.createQueryRunner('master') as RunnerLike
+      const runner = await (this.dialect.pool.connect?.(source) ?? (source.createQueryRunner('master') as RunnerLike))
       return [runner, await runner.connect()]
     } catch (error) {
       if (source.isInitialized) throw databaseError('No connection to the database for locks', error)

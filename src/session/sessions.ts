@@ -1,6 +1,7 @@
 import type { DataSourceLike } from '../data-source-like.js'
 import type { Ask, Dialect, PoolWatch } from '../dialect/dialect.js'
 import { NamedLockClosedError, NamedLockConfigurationError, type NamedLockLostError } from '../errors.js'
+import type { Finding } from '../options.js'
 import type { Settings } from '../settings.js'
 import type { RawConnection, RunnerLike } from './connection.js'
 import { BegunTransactions } from './begun-transactions.js'
@@ -262,6 +263,11 @@ export class Sessions {
         await runner.release()
       }
     })
+  }
+
+  /** What about the DataSource's own options is worth telling. */
+  checkPool(): Finding[] {
+    return this.#opener.dialect.pool.check?.(this.#dataSource) ?? []
   }
 
   get isDialectSure(): boolean {

@@ -23,13 +23,15 @@ export interface TestDataSourceOptions {
   /** Options for mysql2 itself. */
   extra?: Record<string, unknown> | undefined
   entities?: ConstructorParameters<typeof typeorm1.EntitySchema>[0][] | undefined
+  /** Any other option, or one of these with a value that its type does not allow. */
+  more?: Record<string, unknown> | undefined
 }
 
 /** A DataSource of that major, not initialised yet. */
 export function makeDataSource(
   typeorm: Typeorm,
   address: SqlAddress & { kind: string; database: string },
-  { poolSize, extra, entities = [] }: TestDataSourceOptions = {},
+  { poolSize, extra, entities = [], more }: TestDataSourceOptions = {},
 ): DataSource {
   return new typeorm.module.DataSource({
     type: address.kind as 'mysql' | 'mariadb' | 'postgres',
@@ -41,6 +43,7 @@ export function makeDataSource(
     entities: entities.map((options) => new typeorm.module.EntitySchema(options)),
     ...(poolSize === undefined ? {} : { poolSize }),
     ...(extra === undefined ? {} : { extra }),
+    ...more,
   })
 }
 
@@ -61,7 +64,11 @@ export interface RawConnection {
 
 export function poolOf(dataSource: DataSource): RawPool {
   ;(dataSource as { needsServer?: (what: string) => never }).needsServer?.('SQL')
-  return (dataSource.driver as unknown as { pool: RawPool }).pool
+  const driver = dataSource.driver as unknown as {
+    pool?: RawPool
+    poolCluster?: { _nodes: Record<string, { pool: RawPool }> }
+  }
+  return (driver.pool ?? driver.poolCluster?._nodes.MASTER?.pool) as RawPool
 }
 
 /** pg's, where the DataSource has one. */
