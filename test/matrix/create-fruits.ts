@@ -6,7 +6,7 @@ export class CreateFruits implements MigrationInterface {
   readonly name = 'CreateFruits1700000000001'
 
   async up(runner: QueryRunner): Promise<void> {
-    await runner.query('CREATE TABLE fruits (id INT)')
+    await runner.query('CREATE TABLE fruits (id INT PRIMARY KEY)')
     await sleep(5)
   }
 

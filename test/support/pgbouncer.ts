@@ -49,9 +49,9 @@ export class PgBouncer {
     address: SqlAddress & { database: string },
     { mode, poolSize = 10, aliases = {} }: PgBouncerOptions,
   ): Promise<PgBouncer> {
-    const folder = await mkdtemp(path.join(await realpath(os.tmpdir()), 'named-lock-pgbouncer-'))
     const { host, port, username, password } = address
     for (let attempt = 1; ; attempt++) {
+      const folder = await mkdtemp(path.join(await realpath(os.tmpdir()), 'named-lock-pgbouncer-'))
       const own = new PgBouncer(program, folder, await freePort(), address)
       const settings = [
         '[databases]',
