@@ -88,9 +88,9 @@ export class HeldLock extends NamedLock<any> {
   override async fencingToken(): Promise<bigint> {
     this.#assertHeld()
     try {
-      const raised = await this.claims[0]?.slot.fencing?.next(this.claims.map(({ target }) => target.exclusionKey))
+      const raised = await this.#tokenFromBeside()
       // Asked after the counter has risen: then the lock was held while it did.
-      const answers = await Promise.all(this.claims.map((claim) => ask(claim, raised ? 'owns' : 'fencingToken')))
+      const answers = await Promise.all(this.claims.map((claim) => ask(claim, raised ? 'owns' : tokenOf(claim))))
       const gone = answers.findIndex((answer) => !answer || (raised !== undefined && answer !== '1'))
       if (gone >= 0) {
         throw new NamedLockLostError(
@@ -103,6 +103,14 @@ export class HeldLock extends NamedLock<any> {
       this.#assertHeld()
       throw databaseError('No fencing token', error)
     }
+  }
+
+  /** From a table, or where the lock's own connection cannot give one that outlives a crash of the server. */
+  #tokenFromBeside(): Promise<bigint> | undefined {
+    const { slot } = this.claims[0] as Claim
+    if (slot.fencing) return slot.fencing.next(this.claims.map(({ target }) => target.exclusionKey))
+    const isLost = this.claims.some((claim) => claim.source && claim.session?.facts.losesTokens)
+    return isLost ? slot.freshToken() : undefined
   }
 
   override release(): Promise<void> {
@@ -148,6 +156,11 @@ export class HeldLock extends NamedLock<any> {
 }
 
 const DONE = Promise.resolve()
+
+/** Work runs on a connection that has a source: it may have begun a transaction there. */
+function tokenOf({ source }: Claim): Request {
+  return source ? 'fencingTokenInWork' : 'fencingToken'
+}
 
 function ask(claim: Claim, request: Request): Promise<string | undefined> {
   return new Promise((resolve, reject) => {

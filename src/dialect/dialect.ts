@@ -19,6 +19,8 @@ export interface ServerFacts {
   readonly isolation?: string | undefined
   /** What the session's settings were before the library changed them. */
   readonly restore: string
+  /** A fencing token that is taken inside a transaction is not durable before its COMMIT: it has to come from another connection. */
+  readonly losesTokens?: boolean
   /** The lease the server says it keeps, in milliseconds; undefined when it keeps none. */
   readonly lease: number | undefined
 }
@@ -157,8 +159,15 @@ export interface Dialect {
   owns(literal: string): string
   /** The connection id of the holder, or nothing; with a space between them where there are several. */
   holderId(literal: string): string
-  /** A number that rises from call to call, while this session owns the lock; nothing otherwise. */
+  /**
+   * A number that rises from call to call, while this session owns the lock; nothing otherwise. It must go on rising when the
+   * server crashes after the answer. Only for sessions that are in no transaction, where there is `fencingTokenInWork` as well.
+   */
   fencingToken(literal: string): string
+  /** The same on a connection that may be in a transaction of the work; left out where that makes no difference. */
+  fencingTokenInWork?(literal: string): string
+  /** A statement for such a number on any other connection: where a session `losesTokens`. */
+  readonly freshToken?: string
   /** For fencing tokens from a table; `table` may come with its schema. */
   counter?(table: string): CounterStatements
   /** The most expressions of one statement. */

@@ -1,8 +1,10 @@
 import { NamedLockConfigurationError } from '../errors.js'
+import { singleValue } from '../session/connection.js'
+import { monotonicNow, setImmediate, sleep } from '../util/clock.js'
 import { within } from '../within.js'
 import { AS_TEXT } from './pg-statement.js'
+import type { Ask } from './dialect.js'
 import type { PgClient } from './pg-wire.js'
-import { monotonicNow, setImmediate } from '../util/clock.js'
 
 /** A second client like the first, as long as it is needed. */
 interface Probe extends PgClient {
@@ -12,7 +14,10 @@ interface Probe extends PgClient {
 /** What is between a client and its server, as far as locks are concerned. */
 export type Pooling = 'none' | 'session' | 'transaction'
 
-const PID = 'SELECT pg_backend_pid()::text AS id'
+/** How often, and how far apart in milliseconds, the first client asks while the second one gets no answer. */
+const TURNS = 6
+const TURN = 50
+const PID = 'SELECT pg_catalog.pg_backend_pid()::text AS id'
 /** How often two clients look whom they have reached. */
 const LOOKS = 4
 /** How long they have for it, in milliseconds. */
@@ -29,21 +34,23 @@ interface Found {
 const found = new Map<string, Found>()
 
 /**
- * A pooler such as PgBouncer makes up the process id that a client is told, so a client whose backend says another one is behind
- * a pooler. With session pooling that does no harm: each client has a connection of the server for itself. With transaction or
- * statement pooling every statement may run on another one. Two clients find that out: when both reach one and the same backend, or
- * one of them several, nothing that lasts longer than a transaction is theirs. Idle poolers give out the connection that came back
- * last, or all of them in turn, so either is seen soon.
+ * A pooler such as PgBouncer makes up the process id that a client receives, so a client whose backend says another one is behind
+ * a pooler, and one that knows no process id (pg-native's) may be. With session pooling that does no harm: each client has a connection
+ * of the server for itself. With transaction or statement pooling every statement may run on another one. Two clients find that out: when
+ * both reach one and the same backend, or one of them several, nothing that lasts longer than a transaction is theirs. Idle poolers
+ * give out the connection that came back last, or all of them in turn, so either is seen soon.
  *
  * @param backend What the backend says to be its process id.
+ * @param ask Asks on the client's own connection: then it is one of the two. Left out where the client is in a transaction, which
+ * keeps its connection under every kind of pooling and proves nothing.
  */
-export async function poolingOf(client: PgClient, backend: string | undefined): Promise<Pooling> {
+export async function poolingOf(client: PgClient, backend: string | undefined, ask: Ask | undefined): Promise<Pooling> {
   const { processID, host, port, database, user } = client
-  if (processID === undefined || processID === null || String(processID) === backend) return 'none'
+  if (processID !== undefined && processID !== null && String(processID) === backend) return 'none'
   const key = JSON.stringify([host, port, database, user])
   const known = found.get(key)
   if (known && monotonicNow() - known.at < FRESH) return known.pooling
-  const pooling = findOut(client).catch((error: unknown) => {
+  const pooling = findOut(client, ask).catch((error: unknown) => {
     // All connections are in use: what was so a minute ago has to do.
     if (known) return known.pooling
     found.delete(key)
@@ -54,8 +61,12 @@ export async function poolingOf(client: PgClient, backend: string | undefined): 
 }
 
 /** @throws NamedLockConfigurationError where a lock of a session would be the next client's. */
-export async function refuseTransactionPooling(client: PgClient, backend: string | undefined): Promise<void> {
-  if ((await poolingOf(client, backend)) !== 'transaction') return
+export async function refuseTransactionPooling(
+  client: PgClient,
+  backend: string | undefined,
+  ask: Ask | undefined,
+): Promise<void> {
+  if ((await poolingOf(client, backend, ask)) !== 'transaction') return
   throw new NamedLockConfigurationError(
     'A pooler (such as PgBouncer) with transaction or statement pooling is between the application and PostgreSQL: statements of one client ' +
       "run on different connections, and a lock would belong to the next client's. Connect past the pooler, or use session pooling, if need be " +
@@ -63,11 +74,17 @@ export async function refuseTransactionPooling(client: PgClient, backend: string
   )
 }
 
-async function findOut(client: PgClient): Promise<Pooling> {
-  const probes = [likeIt(client), likeIt(client)] as const
+async function findOut(client: PgClient, ask: Ask | undefined): Promise<Pooling> {
+  const probes = ask ? [likeIt(client)] : [likeIt(client), likeIt(client)]
   for (const probe of probes) probe.on('error', () => {})
+  const [last] = probes.slice(-1) as [Probe]
+  const first = ask ? async () => singleValue(await ask(PID)) : () => backendOf(probes[0] as Probe)
   try {
-    return await within(areMixed(probes), PATIENCE, undefined, () => {
+    const look = async (): Promise<Pooling> => {
+      for (const probe of probes) await probe.connect()
+      return areMixed(first, () => backendOf(last))
+    }
+    return await within(look(), PATIENCE, undefined, () => {
       return new Error(
         `whether the pooler in front of PostgreSQL pools sessions or transactions could not be found out within ${PATIENCE} ms: it gave no connection`,
       )
@@ -82,16 +99,26 @@ async function findOut(client: PgClient): Promise<Pooling> {
   }
 }
 
-async function areMixed(probes: readonly [Probe, Probe]): Promise<Pooling> {
-  for (const probe of probes) await probe.connect()
-  const seen = [new Set<string>(), new Set<string>()] as const
+type AskBackend = () => Promise<string | undefined>
+
+/**
+ * A pooler that pools sessions may have no connection left for the second client: all of them are those of clients like the first.
+ * That is an answer, too. Under transaction pooling the second client, which asked before, would have been served first.
+ */
+async function areMixed(first: AskBackend, second: AskBackend): Promise<Pooling> {
+  const seen = [new Set<string | undefined>(), new Set<string | undefined>()] as const
   for (let look = 0; look < LOOKS; look++) {
-    for (const [i, probe] of probes.entries()) {
-      const own = seen[i] as Set<string>
-      const other = seen[1 - i] as Set<string>
-      const id = await backendOf(probe)
-      if (other.has(id) || own.add(id).size > 1) return 'transaction'
+    let isAnswered = false
+    const answer = second().finally(() => (isAnswered = true))
+    answer.catch(() => {})
+    for (let turn = 0; turn === 0 || (turn < TURNS && !isAnswered); turn++) {
+      seen[0].add(await first())
+      if (!isAnswered) await Promise.race([answer, sleep(TURN)])
     }
+    if (!isAnswered) return 'session'
+    seen[1].add(await answer)
+    const backends = new Set([...seen[0], ...seen[1]])
+    if (seen[0].size > 1 || seen[1].size > 1 || backends.size < 2) return 'transaction'
   }
   return 'session'
 }
@@ -106,7 +133,9 @@ function backendOf(probe: Probe): Promise<string> {
 }
 
 function likeIt(client: PgClient): Probe {
-  const { host, port, user, database, password, ssl } = client as PgClient & Readonly<Record<string, unknown>>
+  const { host, port, user, database, password, ...rest } = client as PgClient & Readonly<Record<string, unknown>>
+  // pg-native's client keeps it there only.
+  const ssl = rest.ssl ?? client.connectionParameters?.ssl
   const Client = client.constructor as new (options: object) => Probe
   return new Client({ host, port, user, database, password, ssl, application_name: 'typeorm-named-lock' })
 }

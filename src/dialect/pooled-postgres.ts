@@ -2,7 +2,7 @@ import type { Finding } from '../options.js'
 import { singleRow, type RawConnection } from '../session/connection.js'
 import type { Ask, ServerFacts, SessionUse } from './dialect.js'
 import type { PgClient } from './pg-wire.js'
-import { PostgresDialect, refuseRelatives, serverLease, serverOf } from './postgres.js'
+import { FLUSHES_MESSAGES, PostgresDialect, refuseRelatives, serverLease, serverOf } from './postgres.js'
 import { checkPooledPostgres } from './postgres-check.js'
 
 /**
@@ -21,11 +21,11 @@ export class PooledPostgresDialect extends PostgresDialect {
   /** In a transaction that has just begun, or that is the application's. All in one statement, which is a round trip before the lock. */
   override async open(ask: Ask, leaseMs: number, use: SessionUse): Promise<ServerFacts> {
     const milliseconds = serverLease(leaseMs)
-    const [id, version = '', startedAt, isStandby, user, host, database, port, isolation] = singleRow(
+    const [id, version = '', startedAt, isStandby, user, host, database, port, isolation, number] = singleRow(
       await ask(
-        'SELECT pg_backend_pid(),version(),extract(epoch FROM pg_postmaster_start_time())::text,pg_is_in_recovery()::int,' +
-          'session_user::text,host(inet_client_addr()),current_database()::text,inet_server_port(),' +
-          `current_setting('transaction_isolation'),set_config('idle_in_transaction_session_timeout','${milliseconds}',true)`,
+        'SELECT pg_catalog.pg_backend_pid(),pg_catalog.version(),extract(epoch FROM pg_catalog.pg_postmaster_start_time())::text,pg_catalog.pg_is_in_recovery()::int,' +
+          'session_user::text,pg_catalog.host(pg_catalog.inet_client_addr()),pg_catalog.current_database()::text,pg_catalog.inet_server_port(),' +
+          `pg_catalog.current_setting('transaction_isolation'),pg_catalog.current_setting('server_version_num'),pg_catalog.set_config('idle_in_transaction_session_timeout','${milliseconds}',true)`,
       ),
     )
     refuseRelatives(version)
@@ -39,6 +39,7 @@ export class PooledPostgresDialect extends PostgresDialect {
       database,
       version,
       isolation,
+      losesTokens: Number(number) < FLUSHES_MESSAGES,
       // What was set ends with the transaction; one that is the library's own must not go back to the pool.
       restore: use === 'begun' ? 'ROLLBACK' : '',
       lease: leaseMs,
@@ -55,7 +56,7 @@ export class PooledPostgresDialect extends PostgresDialect {
     const all = (call: string): string =>
       locks.map(([, shared, key]) => `${call}${shared === '' ? '' : '_shared'}(${key})`).join(',')
     return (
-      `SELECT ${all('pg_advisory_lock')};COMMIT AND CHAIN;SELECT ${all('pg_advisory_xact_lock')},${all('pg_advisory_unlock')},` +
+      `SELECT ${all('pg_catalog.pg_advisory_lock')};COMMIT AND CHAIN;SELECT ${all('pg_catalog.pg_advisory_xact_lock')},${all('pg_catalog.pg_advisory_unlock')},` +
       `set_config('idle_in_transaction_session_timeout','${serverLease(leaseMs)}',true)`
     )
   }

@@ -3,6 +3,7 @@ import { singleRow, singleValue } from '../session/connection.js'
 import type { Ask } from './dialect.js'
 import { poolingOf } from './pg-pooler.js'
 import type { PgClient } from './pg-wire.js'
+import { restoreSetting } from './postgres-settings.js'
 
 type Check = Finding | undefined
 
@@ -44,8 +45,8 @@ async function checkTransactions(ask: Ask, client: PgClient): Promise<Check> {
       remedy: 'Use transaction pooling instead of statement pooling.',
     }
   }
-  const backend = singleValue(await ask('SELECT pg_backend_pid()'))
-  if ((await poolingOf(client, backend)) === 'transaction') return undefined
+  const backend = singleValue(await ask('SELECT pg_catalog.pg_backend_pid()'))
+  if ((await poolingOf(client, backend, ask)) === 'transaction') return undefined
   return {
     code: 'POOLING_NOT_NEEDED',
     severity: 'info',
@@ -56,8 +57,8 @@ async function checkTransactions(ask: Ask, client: PgClient): Promise<Check> {
 }
 
 async function checkOneConnection(ask: Ask, client: PgClient): Promise<Check> {
-  const backend = singleValue(await ask('SELECT pg_backend_pid()'))
-  if ((await poolingOf(client, backend)) !== 'transaction') return undefined
+  const backend = singleValue(await ask('SELECT pg_catalog.pg_backend_pid()'))
+  if ((await poolingOf(client, backend, ask)) !== 'transaction') return undefined
   return {
     code: 'PROXY_MULTIPLEXES',
     severity: 'error',
@@ -70,7 +71,7 @@ async function checkOneConnection(ask: Ask, client: PgClient): Promise<Check> {
 }
 
 async function checkStandby(ask: Ask): Promise<Check> {
-  if (singleValue(await ask('SELECT pg_is_in_recovery()::int')) !== '1') return undefined
+  if (singleValue(await ask('SELECT pg_catalog.pg_is_in_recovery()::int')) !== '1') return undefined
   return {
     code: 'SERVER_READ_ONLY',
     severity: 'error',
@@ -82,13 +83,17 @@ async function checkStandby(ask: Ask): Promise<Check> {
 
 /** Sets the timeout that makes the lease, and looks whether the server has it. */
 async function checkLease(ask: Ask, lease: number): Promise<Check> {
-  const [before] = singleRow(await ask("SELECT current_setting('idle_session_timeout',true)"))
+  const [before, source] = singleRow(
+    await ask(
+      "SELECT pg_catalog.current_setting('idle_session_timeout',true),(SELECT source FROM pg_catalog.pg_settings WHERE name='idle_session_timeout')",
+    ),
+  )
   const wanted = String(Math.ceil(lease / 1000) * 1000 + 1)
   let after: string | undefined
   if (before !== undefined) {
     await ask(`SET idle_session_timeout=${wanted}`)
-    after = singleValue(await ask("SELECT setting FROM pg_settings WHERE name='idle_session_timeout'"))
-    await ask(`SET idle_session_timeout='${before}'`)
+    after = singleValue(await ask("SELECT setting FROM pg_catalog.pg_settings WHERE name='idle_session_timeout'"))
+    await ask(restoreSetting('idle_session_timeout', before, source === 'session' ? ['idle_session_timeout'] : []))
   }
   if (after === wanted) return undefined
   return {
@@ -107,7 +112,7 @@ async function checkLease(ask: Ask, lease: number): Promise<Check> {
 async function checkLockTable(ask: Ask): Promise<Check> {
   const [perTransaction, connections, prepared] = singleRow(
     await ask(
-      "SELECT current_setting('max_locks_per_transaction'),current_setting('max_connections'),current_setting('max_prepared_transactions')",
+      "SELECT pg_catalog.current_setting('max_locks_per_transaction'),pg_catalog.current_setting('max_connections'),pg_catalog.current_setting('max_prepared_transactions')",
     ),
   ).map(Number)
   const size = (perTransaction ?? 0) * ((connections ?? 0) + (prepared ?? 0))
@@ -124,7 +129,7 @@ async function checkLockTable(ask: Ask): Promise<Check> {
 async function checkSignals(ask: Ask): Promise<Check> {
   const [may, user] = singleRow(
     await ask(
-      "SELECT (pg_has_role(current_user,'pg_signal_backend','MEMBER') OR (SELECT rolsuper FROM pg_roles WHERE rolname=current_user))::int,current_user::text",
+      "SELECT (pg_catalog.pg_has_role(current_user,'pg_signal_backend','MEMBER') OR (SELECT rolsuper FROM pg_catalog.pg_roles WHERE rolname=current_user))::int,current_user::text",
     ),
   )
   if (may === '1') return undefined

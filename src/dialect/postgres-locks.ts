@@ -2,11 +2,11 @@ import type { Ask } from './dialect.js'
 import type { LockRow, LockTable } from './lock-table.js'
 
 /** The one-number advisory locks of this database, and who has them or waits for them. */
-const ROWS = `SELECT ((l.classid::bigint<<32)|l.objid::bigint)::text,l.granted::int,l.pid::text,a.usename::text,host(a.client_addr),a.datname::text,
-(extract(epoch FROM clock_timestamp()-coalesce((to_jsonb(l)->>'waitstart')::timestamptz,a.query_start))*1000)::text
-FROM pg_locks l LEFT JOIN pg_stat_activity a ON a.pid=l.pid
-WHERE l.locktype='advisory' AND l.objsubid=1 AND l.database=(SELECT oid FROM pg_database WHERE datname=current_database())
-ORDER BY l.granted DESC,coalesce((to_jsonb(l)->>'waitstart')::timestamptz,a.query_start)`
+const ROWS = `SELECT ((l.classid::bigint<<32)|l.objid::bigint)::text,l.granted::int,l.pid::text,a.usename::text,pg_catalog.host(a.client_addr),a.datname::text,
+(extract(epoch FROM pg_catalog.clock_timestamp()-coalesce((pg_catalog.to_jsonb(l)->>'waitstart')::timestamptz,a.query_start))*1000)::text
+FROM pg_catalog.pg_locks l LEFT JOIN pg_catalog.pg_stat_activity a ON a.pid=l.pid
+WHERE l.locktype='advisory' AND l.objsubid=1 AND l.database=(SELECT oid FROM pg_catalog.pg_database WHERE datname=pg_catalog.current_database())
+ORDER BY l.granted DESC,coalesce((pg_catalog.to_jsonb(l)->>'waitstart')::timestamptz,a.query_start)`
 
 export async function readPgLocks(ask: Ask): Promise<LockTable> {
   const rows = (await ask(ROWS)) as (string | number | null)[][]

@@ -10,8 +10,17 @@ import { PG_POOL } from './pg-pool.js'
 import { cancelBackend, PgWire, type PgClient } from './pg-wire.js'
 import { refuseTransactionPooling } from './pg-pooler.js'
 import { checkPostgres } from './postgres-check.js'
-import { BATCH_STATEMENT, batchText, PREPARED, sqlOf, writersMark } from './postgres-expressions.js'
+import {
+  BATCH_STATEMENT,
+  batchText,
+  COMMITTED_TOKEN,
+  PREPARED,
+  sqlOf,
+  WAITS_FOR_LOG,
+  writersMark,
+} from './postgres-expressions.js'
 import { readPgLocks } from './postgres-locks.js'
+import { NAMES, restoreSetting, SETTINGS } from './postgres-settings.js'
 
 /** As for MySQL: the client gives its locks up at least this much earlier than the server does. */
 const SERVER_GRACE = { least: 500, part: 1 / 1000 }
@@ -50,8 +59,8 @@ export class PostgresDialect implements Dialect {
   readonly batchLimit = 400
   readonly mostLocks = 1_000
   readonly prepared = {
-    take: "SELECT CASE WHEN pg_try_advisory_lock($1::int8) THEN '1' ELSE '0' END AS r",
-    give: "SELECT CASE WHEN pg_advisory_unlock($1::int8) THEN '1' ELSE '0' END AS r",
+    take: "SELECT CASE WHEN pg_catalog.pg_try_advisory_lock($1::int8) THEN '1' ELSE '0' END AS r",
+    give: "SELECT CASE WHEN pg_catalog.pg_advisory_unlock($1::int8) THEN '1' ELSE '0' END AS r",
     parameter: (literal: string): string | undefined => (/^-?\d/.test(literal) ? literal : undefined),
   }
   readonly noLease =
@@ -103,6 +112,8 @@ export class PostgresDialect implements Dialect {
   owns = (literal: string): string => `o${literal}`
   holderId = (literal: string): string => `h${literal}`
   fencingToken = (literal: string): string => `x${literal}`
+  fencingTokenInWork = (literal: string): string => `y${literal}`
+  readonly freshToken = `SELECT ${COMMITTED_TOKEN}`
 
   batch(expressions: string): string {
     return batchText(expressions.split(','))
@@ -124,9 +135,9 @@ export class PostgresDialect implements Dialect {
   wait(literal: string, mark: string, milliseconds: number, inTransaction: boolean): string {
     const limit = Math.max(1, Math.round(Math.min(milliseconds, LONGEST_SLICE)))
     const wait =
-      `SELECT CASE WHEN NOT ${sqlOf(`f${mark}`, true)} THEN '-1' WHEN set_config('lock_timeout','${limit}',true) IS NULL THEN '0' ` +
-      `WHEN ${sqlOf(`w${literal}`, true)} IS NULL THEN '0' WHEN set_config('lock_timeout',b,true) IS NULL THEN '0' ELSE '1' END AS r ` +
-      `FROM (SELECT current_setting('lock_timeout') AS b OFFSET 0) AS s`
+      `SELECT CASE WHEN NOT ${sqlOf(`f${mark}`, true)} THEN '-1' WHEN pg_catalog.set_config('lock_timeout','${limit}',true) IS NULL THEN '0' ` +
+      `WHEN ${sqlOf(`w${literal}`, true)} IS NULL THEN '0' WHEN pg_catalog.set_config('lock_timeout',b,true) IS NULL THEN '0' ELSE '1' END AS r ` +
+      `FROM (SELECT pg_catalog.current_setting('lock_timeout') AS b OFFSET 0) AS s`
     return inTransaction ? `SAVEPOINT ${SAVEPOINT};${wait};RELEASE SAVEPOINT ${SAVEPOINT}` : wait
   }
 
@@ -145,15 +156,15 @@ export class PostgresDialect implements Dialect {
   }
 
   cancel(connectionId: string): string {
-    return `SELECT pg_cancel_backend(${connectionId})`
+    return `SELECT pg_catalog.pg_cancel_backend(${connectionId})`
   }
 
   endConnection(connectionId: string): string {
-    return `SELECT pg_terminate_backend(${connectionId})`
+    return `SELECT pg_catalog.pg_terminate_backend(${connectionId})`
   }
 
   describeConnection(connectionId: string): string {
-    return `SELECT usename,host(client_addr),datname FROM pg_stat_activity WHERE pid=${connectionId}`
+    return `SELECT usename,pg_catalog.host(client_addr),datname FROM pg_catalog.pg_stat_activity WHERE pid=${connectionId}`
   }
 
   readConnection(rows: unknown): { user?: string; host?: string; database?: string } | undefined {
@@ -169,8 +180,8 @@ export class PostgresDialect implements Dialect {
   /** Without track_activities nobody can see it: then being there has to do. */
   atWork(connectionId: string): string {
     return (
-      'SELECT inet_server_port(),extract(epoch FROM pg_postmaster_start_time())::text,' +
-      `(SELECT count(*) FROM pg_stat_activity WHERE pid=${connectionId} AND state NOT LIKE 'idle%')`
+      'SELECT pg_catalog.inet_server_port(),extract(epoch FROM pg_catalog.pg_postmaster_start_time())::text,' +
+      `(SELECT count(*) FROM pg_catalog.pg_stat_activity WHERE pid=${connectionId} AND state NOT LIKE 'idle%')`
     )
   }
 
@@ -200,22 +211,25 @@ export class PostgresDialect implements Dialect {
       create: `CREATE TABLE IF NOT EXISTS ${name} (lock_key VARCHAR(64) NOT NULL PRIMARY KEY, token BIGINT NOT NULL)`,
       raise: (key, floor) =>
         `INSERT INTO ${name} AS t (lock_key,token) VALUES ('${key.replaceAll("'", "''")}',${floor + 1n}) ` +
-        `ON CONFLICT (lock_key) DO UPDATE SET token=GREATEST(t.token,${floor})+1 RETURNING token::text`,
+        `ON CONFLICT (lock_key) DO UPDATE SET token=GREATEST(t.token,${floor})+1 ` +
+        `RETURNING CASE WHEN ${WAITS_FOR_LOG} THEN token::text END`,
       isMissing: (error) => (error as { code?: unknown }).code === UNDEFINED_TABLE,
     }
   }
 
   async open(ask: Ask, leaseMs: number, use: SessionUse, connection: RawConnection): Promise<ServerFacts> {
-    const [id, version = '', number, startedAt, isStandby, user, host, database, port, ...before] = singleRow(
+    const [id, version = '', number, startedAt, isStandby, user, host, database, port, own = '', ...before] = singleRow(
       await ask(
-        "SELECT pg_backend_pid(),version(),current_setting('server_version_num'),extract(epoch FROM pg_postmaster_start_time())::text," +
-          'pg_is_in_recovery()::int,session_user::text,host(inet_client_addr()),current_database()::text,inet_server_port(),' +
-          "current_setting('idle_in_transaction_session_timeout'),current_setting('idle_session_timeout',true)," +
-          "current_setting('statement_timeout'),current_setting('lock_timeout')",
+        "SELECT pg_catalog.pg_backend_pid(),pg_catalog.version(),pg_catalog.current_setting('server_version_num'),extract(epoch FROM pg_catalog.pg_postmaster_start_time())::text," +
+          'pg_catalog.pg_is_in_recovery()::int,session_user::text,pg_catalog.host(pg_catalog.inet_client_addr()),pg_catalog.current_database()::text,pg_catalog.inet_server_port(),' +
+          `(SELECT pg_catalog.string_agg(name,',') FROM pg_catalog.pg_settings WHERE source='session' AND name IN (${NAMES})),` +
+          "pg_catalog.current_setting('idle_in_transaction_session_timeout'),pg_catalog.current_setting('idle_session_timeout',true)," +
+          "pg_catalog.current_setting('statement_timeout'),pg_catalog.current_setting('lock_timeout')," +
+          "pg_catalog.current_setting('transaction_timeout',true)",
       ),
     )
     refuseRelatives(version)
-    await refuseTransactionPooling(connection as unknown as PgClient, id)
+    await refuseTransactionPooling(connection as unknown as PgClient, id, use === 'transaction' ? undefined : ask)
     const milliseconds = serverLease(leaseMs)
     const settings = SETTINGS.filter(({ since }) => Number(number) >= since).filter(
       (one) => use === 'locks' || one.isLease,
@@ -229,8 +243,8 @@ export class PostgresDialect implements Dialect {
     // Read back in a statement of its own: a pooler may have sent this one to another connection.
     const [sameId, idle, idleInTransaction] = singleRow(
       await ask(
-        "SELECT pg_backend_pid(),(SELECT setting FROM pg_settings WHERE name='idle_session_timeout')," +
-          "(SELECT setting FROM pg_settings WHERE name='idle_in_transaction_session_timeout')",
+        "SELECT pg_catalog.pg_backend_pid(),(SELECT setting FROM pg_catalog.pg_settings WHERE name='idle_session_timeout')," +
+          "(SELECT setting FROM pg_catalog.pg_settings WHERE name='idle_in_transaction_session_timeout')",
       ),
     )
     const kept = use === 'transaction' ? idleInTransaction : idle
@@ -243,8 +257,9 @@ export class PostgresDialect implements Dialect {
       host,
       database,
       version,
+      losesTokens: Number(number) < FLUSHES_MESSAGES,
       restore: [
-        ...settings.map(({ name, at }) => `SET ${name}='${before[at]}'`),
+        ...settings.map(({ name, at }) => restoreSetting(name, before[at], own.split(','))),
         ...(use === 'locks' ? [`DEALLOCATE ${PREPARED}`] : []),
       ].join(';'),
       lease: sameId === id && Number(kept) === milliseconds ? leaseMs : undefined,
@@ -296,27 +311,14 @@ export function serverOf(port: string | undefined, startedAt: string | undefined
   return `the one on port ${port ?? '(local)'} that was started at ${startedAt}`
 }
 
+/** The first version in which the record of a fencing token can be flushed before its transaction ends. */
+export const FLUSHES_MESSAGES = 170_000
+
 /** What the server is told. */
 export function serverLease(leaseMs: number): number {
   const lease = leaseMs + Math.max(SERVER_GRACE.least, leaseMs * SERVER_GRACE.part)
   return Math.ceil(lease / 1000) * 1000
 }
-
-interface Setting {
-  readonly name: string
-  /** The server's version that first has it. */
-  readonly since: number
-  readonly isLease: boolean
-  /** Its place among those that are read. */
-  readonly at: number
-}
-
-const SETTINGS: readonly Setting[] = [
-  { name: 'idle_in_transaction_session_timeout', since: 90_600, isLease: true, at: 0 },
-  { name: 'idle_session_timeout', since: 140_000, isLease: true, at: 1 },
-  { name: 'statement_timeout', since: 0, isLease: false, at: 2 },
-  { name: 'lock_timeout', since: 0, isLease: false, at: 3 },
-]
 
 /** Servers that speak PostgreSQL's protocol, and have no advisory locks. */
 const RELATIVES: readonly [RegExp, string][] = [

@@ -72,6 +72,11 @@ export class Slot implements Asker {
     return this.#context.sessions.fencing
   }
 
+  /** See `Sessions.freshToken`. */
+  freshToken(): Promise<bigint> {
+    return this.#context.sessions.freshToken()
+  }
+
   get holder(): Claim | undefined {
     return this.#holder
   }

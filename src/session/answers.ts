@@ -14,6 +14,7 @@ export function isAnswerTo(request: Request, answer: string | undefined): answer
     case 'holderId':
       return CONNECTION_IDS.test(answer)
     case 'fencingToken':
+    case 'fencingTokenInWork':
       return NUMBER_OR_NOTHING.test(answer)
     default:
       return false

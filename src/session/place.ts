@@ -4,7 +4,16 @@ import type { Session } from './session.js'
 
 /** What can be asked of a session about one lock. All of them answer at once: none blocks on the server. */
 export type Request =
-  'take' | 'takeShared' | 'give' | 'passTurn' | 'isFree' | 'isWanted' | 'owns' | 'holderId' | 'fencingToken'
+  | 'take'
+  | 'takeShared'
+  | 'give'
+  | 'passTurn'
+  | 'isFree'
+  | 'isWanted'
+  | 'owns'
+  | 'holderId'
+  | 'fencingToken'
+  | 'fencingTokenInWork'
 
 /** Who is told the answer. One method instead of a closure per request: there are two requests per lock. */
 export interface Asker {
@@ -37,6 +46,8 @@ export function expressionOf(dialect: Dialect, request: Request, literal: string
       return dialect.isWanted?.(literal, mark as string) ?? ''
     case 'takeShared':
       return dialect.takeShared?.(literal) ?? ''
+    case 'fencingTokenInWork':
+      return dialect.fencingTokenInWork?.(literal) ?? dialect.fencingToken(literal)
     default:
       return dialect[request](literal)
   }

@@ -1,9 +1,14 @@
 import type { DataSourceLike } from '../data-source-like.js'
 import type { Ask, Dialect, PoolWatch } from '../dialect/dialect.js'
-import { NamedLockClosedError, NamedLockConfigurationError, type NamedLockLostError } from '../errors.js'
 import type { Finding } from '../options.js'
+import {
+  NamedLockClosedError,
+  NamedLockConfigurationError,
+  NamedLockError,
+  type NamedLockLostError,
+} from '../errors.js'
 import type { Settings } from '../settings.js'
-import type { RawConnection, RunnerLike } from './connection.js'
+import { singleValue, type RawConnection, type RunnerLike } from './connection.js'
 import { BegunTransactions } from './begun-transactions.js'
 import { databaseError } from './database-error.js'
 import { FencingTable } from './fencing-table.js'
@@ -45,6 +50,7 @@ export class Sessions {
   readonly wanting = new Set<() => void>()
 
   readonly #dataSource: DataSourceLike
+  readonly #timeout: number
   readonly #own: OwnConnections | undefined
   readonly #onLost: (session: Session, error: NamedLockLostError) => void
   /** Told while work keeps a session's connection busy for long: nothing can be heard of it then. */
@@ -67,6 +73,7 @@ export class Sessions {
     onLost: (session: Session, error: NamedLockLostError) => void,
   ) {
     this.#dataSource = dataSource
+    this.#timeout = settings.timeout
     this.#onLost = onLost
     this.fencing = settings.fencing && new FencingTable(settings.fencing.table, settings.timeout, this)
     let most = settings.maxSessions
@@ -237,6 +244,23 @@ export class Sessions {
     if (shared.facts.identity !== session.facts.identity) return
     if (Math.abs(shared.facts.startedAt - session.facts.startedAt) > 3) return
     await shared.ask(this.#opener.dialect.cancel(session.connectionId))
+  }
+
+  /**
+   * A fencing token from a connection beside the lock's, committed there. The caller must make sure afterwards that the lock is
+   * still held: then it was held while the token was made.
+   */
+  async freshToken(): Promise<bigint> {
+    const sql = this.#opener.dialect.freshToken as string
+    const shared = this.shared.session
+    if (shared && !shared.lostError) return BigInt(singleValue(await shared.ask(sql)) as string)
+    const taken = this.inspect(async (ask) => BigInt(singleValue(await ask(sql)) as string))
+    return within(taken, this.#timeout, undefined, () => {
+      return new NamedLockError(
+        `No fencing token within ${this.#timeout} ms: before PostgreSQL 17, a token inside a transaction needs one more connection, ` +
+          'and none came free. Take the token before the transaction begins, or raise poolSize.',
+      )
+    })
   }
 
   /** Runs statements of an inspection on a connection of its own: they may be slow, and the shared session must not be. */

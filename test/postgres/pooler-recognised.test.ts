@@ -3,7 +3,7 @@ import { describe } from 'mocha'
 import { NamedLockConfigurationError } from '../../src/index.js'
 import { behindPgBouncer } from '../support/behind-pgbouncer.js'
 import { rejection } from '../support/rejection.js'
-import { until } from '../support/until.js'
+import { settlesWithin, until } from '../support/until.js'
 
 const SESSION = { pooling: 'session' } as const
 
@@ -23,6 +23,27 @@ describe('a pooler in front of PostgreSQL', () => {
       expect(order).to.deep.equal(['a', 'b'])
       await a.transaction('one', async (manager) => manager.query('SELECT 1'))
     })
+
+    for (const held of [0, 3]) {
+      through(
+        `needs no more connections than the pool has, with session pooling (${held} of 4 in use)`,
+        { mode: 'session', poolSize: 4 },
+        async (behind) => {
+          const dataSource = await behind.dataSource({ poolSize: 4 })
+          const runners = Array.from({ length: held }, () => dataSource.createQueryRunner())
+          for (const runner of runners) await runner.query('SELECT 1')
+          const locks = await behind.service(SESSION, dataSource)
+          const calls = [
+            () => locks.withLock('one', () => 'done'),
+            () => locks.withLock('one', { session: 'dedicated' }, () => 'done'),
+            () => locks.transaction('one', () => 'done'),
+          ]
+          for (const call of calls) expect(await settlesWithin(8_000, 'the call', call())).to.equal('done')
+          expect((await locks.check()).map(({ code }) => code)).to.not.include('PROXY_MULTIPLEXES')
+          for (const runner of runners) await runner.release()
+        },
+      )
+    }
 
     through('frees the locks of a client that has gone, with session pooling', { mode: 'session' }, async (behind) => {
       const dataSource = await behind.dataSource()
