@@ -159,7 +159,7 @@ export class Stage {
     for (const service of this.#services.splice(0)) await settlesWithin(7_000, 'close()', service.close())
     await expectNoLocks(this.outsider, this.database)
     for (const dataSource of this.#dataSources) {
-      await until('the pool has its connections back', () => borrowedConnections(dataSource) === 0, { within: 3_000 })
+      await until('the pool has its connections back', () => borrowedFrom(dataSource) === 0, { within: 3_000 })
     }
   }
 
@@ -236,7 +236,9 @@ export class Stage {
          JOIN performance_schema.threads t ON t.THREAD_ID = s.OWNER_THREAD_ID WHERE t.PROCESSLIST_ID = ${Number(client.threadId)}`,
       )
       .catch(() => []) // the server does not look at itself
-    return new Map([...rows, ...own.map(({ n, v }) => [String(n), String(v)] as const)])
+    // A user variable can be set to NULL, and not be removed.
+    const set = own.filter(({ v }) => v !== null)
+    return new Map([...rows, ...set.map(({ n, v }) => [String(n), String(v)] as const)])
   }
 
   async #expectNoTransactions(ids: Iterable<string>): Promise<void> {
@@ -282,12 +284,25 @@ function rowsOf(client: RawClient, sql: string): Promise<[string, string][]> {
 interface AnyDriver {
   readonly pool?: { readonly config?: { readonly connectionLimit: number }; readonly _allConnections?: RawList }
   readonly master?: { readonly options: { readonly max: number }; readonly _clients?: readonly RawClient[] }
-  readonly poolCluster?: unknown
+  readonly poolCluster?: { readonly _nodes: Readonly<Record<string, { readonly pool: MysqlPool }>> }
+}
+
+interface MysqlPool {
+  readonly _allConnections: { readonly length: number }
+  readonly _freeConnections: { readonly length: number }
 }
 
 interface RawList {
   readonly length: number
   get(index: number): RawClient | undefined
+}
+
+/** Connections that were taken from the pool, or under replication from any of the pools, and not given back. */
+function borrowedFrom(dataSource: DataSource): number {
+  const { poolCluster } = dataSource.driver as unknown as AnyDriver
+  if (!poolCluster) return borrowedConnections(dataSource)
+  const pools = Object.values(poolCluster._nodes).map(({ pool }) => pool)
+  return pools.reduce((sum, pool) => sum + pool._allConnections.length - pool._freeConnections.length, 0)
 }
 
 function sizeOf(dataSource: DataSource): number {

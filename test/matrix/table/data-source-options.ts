@@ -63,7 +63,12 @@ const options: readonly [Variation['kinds'], string, Options, Partial<Variation>
   [family, 'the type of the other server', (stage) => ({ type: stage.kind === 'mysql' ? 'mariadb' : 'mysql' })],
   [['mysql'], 'ssl', { ssl: { rejectUnauthorized: false } }],
   [family, 'url with options', (stage) => urlOf(stage, '?charset=utf8mb4&connectTimeout=9000')],
-  [family, 'replication', (stage) => ({ replication: { master: login(stage), slaves: [login(stage)] } })],
+  [
+    family,
+    'replication',
+    (stage) => ({ replication: { master: login(stage), slaves: [login(stage)] } }),
+    { finds: ['REPLICATION_NOT_RESTORED'] },
+  ],
   [
     family,
     'replication with restoreNodeTimeout',

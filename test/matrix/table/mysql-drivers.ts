@@ -10,6 +10,12 @@ interface Field {
 type Cast = (field: Field, next: () => unknown) => unknown
 
 const numbers: Cast = (field, next) => (/DECIMAL|DOUBLE|FLOAT/.test(field.type) ? Number(field.string()) : next())
+const texts: Cast = (field) => field.string()
+const booleans: Cast = (field, next) => {
+  if (!/TINY|LONG/.test(field.type)) return next()
+  const text = field.string()
+  return text === null ? null : text === '1' ? true : text === '0' ? false : Number(text)
+}
 const bigints: Cast = (field, next) => {
   if (!/LONGLONG/.test(field.type)) return next()
   const text = field.string()
@@ -17,7 +23,9 @@ const bigints: Cast = (field, next) => {
 }
 
 const options: readonly [string, Readonly<Record<string, unknown>>, Partial<Variation>?][] = [
-  ['typeCast of decimals to numbers', { typeCast: numbers }, { kinds: ['mariadb'] }],
+  ['typeCast of decimals to numbers', { typeCast: numbers }, { isFast: true }],
+  ['typeCast of everything to text', { typeCast: texts }],
+  ['typeCast of 1 and 0 to booleans', { typeCast: booleans }],
   ['typeCast of whole numbers to bigints', { typeCast: bigints }],
   ['namedPlaceholders', { namedPlaceholders: true }],
   ['decimalNumbers', { decimalNumbers: true }],
@@ -44,7 +52,6 @@ const options: readonly [string, Readonly<Record<string, unknown>>, Partial<Vari
   ['stringifyObjects', { stringifyObjects: true }],
   ['ssl of the driver', { ssl: { rejectUnauthorized: false } }, { kinds: ['mysql'] }],
   ['gracefulEnd', { gracefulEnd: true }],
-  ['resetOnRelease', { resetOnRelease: true }],
 ]
 
 /** Options of mysql2 and its pool: the DataSource's `extra`. */
