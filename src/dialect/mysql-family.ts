@@ -14,7 +14,7 @@ import { readUserVariable, type LockTable } from './lock-table.js'
 import { MARKS } from './marks.js'
 import { MySqlWire } from './mysql/mysql-wire.js'
 import { MYSQL2_POOL } from './mysql2-pool.js'
-import { checkServer } from './server-check.js'
+import { checkServer, isSet } from './server-check.js'
 import { hexLiteral, KEY_PARAMETER, keyParameter } from './sql-literal.js'
 
 const ER_NO_SUCH_TABLE = 1146
@@ -64,6 +64,13 @@ export abstract class MySqlFamily implements Dialect {
   abstract readLocks(ask: Ask): Promise<LockTable>
   /** The variable that limits how long a statement may run. */
   protected abstract readonly timeLimit: string
+  /**
+   * Limits for a transaction's silence that are in force, with their values. They would end a session within its lease: while it lives,
+   * the lease alone says how long it may be silent.
+   */
+  protected idleLimits(_ask: Ask): Promise<readonly (readonly [name: string, value: number])[]> {
+    return Promise.resolve([])
+  }
   /** An expression that names the server. */
   protected abstract readonly identity: string
 
@@ -206,7 +213,9 @@ export abstract class MySqlFamily implements Dialect {
     const isForWork = use !== 'locks'
     const before = singleRow(await ask(`SELECT @@SESSION.wait_timeout AS w,@@SESSION.${this.timeLimit} AS t`))
     const seconds = Math.ceil((leaseMs + Math.max(SERVER_GRACE.least, leaseMs * SERVER_GRACE.part)) / 1000)
-    await ask(`SET SESSION wait_timeout=${seconds}${isForWork ? '' : `,SESSION ${this.timeLimit}=0`}`)
+    const idle = await this.idleLimits(ask)
+    const without = idle.map(([name]) => `,SESSION ${name}=0`).join('')
+    await ask(`SET SESSION wait_timeout=${seconds}${without}${isForWork ? '' : `,SESSION ${this.timeLimit}=0`}`)
     // Read back on purpose: a proxy may swallow the SET, and then the server would keep a vanished client's locks for hours.
     const [id, version, lease, readOnly, identity, user, database] = singleRow(
       await ask(
@@ -220,12 +229,14 @@ export abstract class MySqlFamily implements Dialect {
       connectionId: id ?? '',
       identity: identity ?? 'unknown',
       startedAt: Number(clock) - Number(uptime),
-      readOnly: readOnly === '1',
+      readOnly: isSet(readOnly),
       user: user?.slice(0, at),
       host: user?.slice(at + 1),
       database,
       version: version ?? '',
-      restore: `SET SESSION wait_timeout=${Number(before[0])}${isForWork ? '' : `,SESSION ${this.timeLimit}=${Number(before[1])}`}`,
+      restore:
+        `SET SESSION wait_timeout=${Number(before[0])}${idle.map(([name, value]) => `,SESSION ${name}=${value}`).join('')}` +
+        (isForWork ? '' : `,SESSION ${this.timeLimit}=${Number(before[1])}`),
       lease: Number(lease) === seconds ? leaseMs : undefined,
     }
   }

@@ -16,6 +16,9 @@ export async function checkServer(ask: Ask, dialect: Pick<Dialect, 'readLocks'>,
     await checkGroupReplication(ask),
     await checkBinlog(ask),
     await checkLease(ask, lease),
+    await checkAutocommit(ask),
+    await checkCompletionType(ask),
+    await checkRollbackOnTimeout(ask),
     await checkListing(ask, dialect),
     await checkKill(ask),
   ]
@@ -63,7 +66,7 @@ async function checkOneConnection(ask: Ask): Promise<Check> {
 }
 
 async function checkReadOnly(ask: Ask): Promise<Check> {
-  if ((await variable(ask, '@@GLOBAL.read_only')) !== '1' && (await variable(ask, '@@GLOBAL.innodb_read_only')) !== '1')
+  if (!isSet(await variable(ask, '@@GLOBAL.read_only')) && !isSet(await variable(ask, '@@GLOBAL.innodb_read_only')))
     return undefined
   return {
     code: 'SERVER_READ_ONLY',
@@ -75,8 +78,10 @@ async function checkReadOnly(ask: Ask): Promise<Check> {
 }
 
 async function checkReplica(ask: Ask, version: string): Promise<Check> {
-  const sql = /mariadb/i.test(version) ? 'SHOW ALL SLAVES STATUS' : 'SHOW REPLICA STATUS'
-  const rows = (await maybe(ask(sql))) as unknown[] | undefined
+  // MySQL before 8.0.22 knows the older word only.
+  const words = /mariadb/i.test(version) ? ['SHOW ALL SLAVES STATUS'] : ['SHOW REPLICA STATUS', 'SHOW SLAVE STATUS']
+  let rows: unknown[] | undefined
+  for (const sql of words) rows ??= (await maybe(ask(sql))) as unknown[] | undefined
   if (!rows?.length) return undefined
   return {
     code: 'SERVER_IS_REPLICA',
@@ -123,6 +128,40 @@ async function checkBinlog(ask: Ask): Promise<Check> {
     message:
       'The server replicates statements, not rows. A statement that calls GET_LOCK or RELEASE_LOCK and writes is unsafe then. This library never writes in such a statement, your own SQL may.',
     remedy: 'Use binlog_format=ROW (the default since MySQL 5.7.7) or MIXED.',
+  }
+}
+
+async function checkAutocommit(ask: Ask): Promise<Check> {
+  if ((await variable(ask, '@@SESSION.autocommit')) !== '0') return undefined
+  return {
+    code: 'AUTOCOMMIT_OFF',
+    severity: 'warning',
+    message:
+      'autocommit is off: every statement outside a transaction begins one that TypeORM does not know of. What is written under a lock may be committed after the lock is released, or never.',
+    remedy:
+      'Set autocommit=1 on the server, and leave it out of init_connect. Use transaction() for work that belongs together.',
+  }
+}
+
+async function checkCompletionType(ask: Ask): Promise<Check> {
+  const type = (await variable(ask, '@@SESSION.completion_type'))?.toUpperCase()
+  if (type === undefined || type === 'NO_CHAIN' || type === '0') return undefined
+  return {
+    code: 'COMPLETION_TYPE',
+    severity: 'warning',
+    message: `completion_type is ${type}: ${type === 'RELEASE' || type === '2' ? 'every COMMIT ends its connection, and the locks on it' : 'every COMMIT begins another transaction, which TypeORM does not know of'}.`,
+    remedy: 'Set completion_type=NO_CHAIN, the default.',
+  }
+}
+
+async function checkRollbackOnTimeout(ask: Ask): Promise<Check> {
+  if (!isSet(await variable(ask, '@@GLOBAL.innodb_rollback_on_timeout'))) return undefined
+  return {
+    code: 'ROLLBACK_ON_TIMEOUT',
+    severity: 'info',
+    message:
+      'innodb_rollback_on_timeout is on: a row lock that times out (error 1205) rolls the whole transaction back, although the error suggests to try the statement again.',
+    remedy: 'Try the whole transaction again after error 1205, never the statement alone.',
   }
 }
 
@@ -196,6 +235,11 @@ async function maybe(answer: Promise<unknown>): Promise<unknown> {
     if ((error as { sqlState?: unknown }).sqlState === undefined) throw error
     return undefined
   })
+}
+
+/** MariaDB 12 has levels of read_only, by name. */
+export function isSet(value: string | undefined): boolean {
+  return value !== undefined && value !== '0' && value.toUpperCase() !== 'OFF'
 }
 
 function isOn(value: string | undefined): boolean {

@@ -73,10 +73,7 @@ export class LockNotes {
     const text = this.#text()
     if (dialect.leaveNote && session && !session.lostError && text !== this.#written) {
       this.#written = text
-      const used = session.lastUsed
-      // A note that could not be left is worth nothing to anybody: the lock does not depend on it.
-      session.send(dialect.leaveNote(text), () => {})
-      session.lastUsed = used
+      session.leaveNote(text)
     }
     if (text === '' && this.#slots.isEmpty) this.stop()
   }

@@ -42,6 +42,7 @@ export class Session {
   #working = 0
   #lostError: NamedLockLostError | undefined
   #released = false
+  #hasNote = false
   #aliveAt: number
   #aliveAtWall: number
   #timer: NodeJS.Timeout | undefined
@@ -225,6 +226,17 @@ export class Session {
     if (this.isAlive) this.#isAliveAt(sentAt.monotonic, sentAt.wall)
   }
 
+  /** Leaves a note for others to read. It is gone before the connection goes back: its next user's locks are not these. */
+  leaveNote(text: string): void {
+    const statement = this.#dialect.leaveNote?.(text)
+    if (statement === undefined) return
+    const used = this.lastUsed
+    this.#hasNote = text !== ''
+    // A note that could not be left is worth nothing: the lock does not depend on it.
+    this.send(statement, () => {})
+    this.lastUsed = used
+  }
+
   /** The rows of a statement, each as an array. */
   ask(sql: string): Promise<unknown> {
     return new Promise((resolve, reject) => {
@@ -259,6 +271,7 @@ export class Session {
     this.onLost = undefined
     this.#prepared.drop()
     try {
+      if (this.#hasNote) await this.ask(this.#dialect.leaveNote?.('') ?? '')
       if (!isRestored) await this.ask(this.facts.restore)
       this.#connection.removeListener('end', this.#ended)
       this.#connection.removeListener('error', this.#failed)
