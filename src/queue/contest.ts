@@ -10,7 +10,7 @@ import { isAnswerToWait } from '../session/answers.js'
 import { databaseError } from '../session/database-error.js'
 import { DirectPlace } from '../session/direct-place.js'
 import { outside } from '../session/outside.js'
-import { ask, type Place, type Request } from '../session/place.js'
+import { ask, type Asker, type Place, type Request } from '../session/place.js'
 import type { Session } from '../session/session.js'
 import type { ClaimQueue } from './claim-queue.js'
 import type { Claim, SessionSource } from './claim.js'
@@ -32,6 +32,7 @@ const LONGEST_RETRY = 500
 const POLITENESS = 500
 
 const WON = 'won'
+const OVERTAKEN = 'overtaken'
 
 type Outcome = 'won' | 'slice over' | 'busy' | 'marked' | 'failed'
 
@@ -52,6 +53,8 @@ type Outcome = 'won' | 'slice over' | 'busy' | 'marked' | 'failed'
  *   polls to have the lock alone takes the *writers' mark*, too, and readers leave such a key alone for a while.
  * - **A connection of its own** (dedicated, transaction): the caller waits without a connection. The slot looks whether the lock
  *   is free, borrows the connection then, and tries there; it may block there while blocking permits last.
+ * - **A connection that the caller brings** (lockTransaction): it waits there, and needs no other: the pool may be full of such callers.
+ *   While the connection of the first in the queue is still to come, a claim that brings one is served in its place.
  */
 export class Contest {
   readonly #slot: Slot
@@ -65,8 +68,12 @@ export class Contest {
   #cancelling: Promise<void> | undefined
   #waitEnded: (() => void) | undefined
   #wake: (() => void) | undefined
-  /** The claim for which a connection of its own is being opened. */
-  #opening: { claim: Claim; left: () => void } | undefined
+  /** The claim that is being served: the first in the queue, or one that brings its connection. */
+  #serving: Claim | undefined
+  /** The claim for which a connection of its own is being opened. It goes on while other claims are served. */
+  #opening: Opening | undefined
+  /** Takes back a question that waits for the shared session to be opened. */
+  #withdraw: (() => void) | undefined
   /** The claim whose own connection is being used, and that connection. */
   #alone: { claim: Claim; place: DirectPlace; isInUse: boolean } | undefined
 
@@ -99,6 +106,23 @@ export class Contest {
     this.#stopBlocking()
   }
 
+  /** A claim has come that brings its connection: nothing is waited for on behalf of others that it could do without. */
+  overtake(): void {
+    this.#withdraw?.()
+    this.#opening?.interrupt()
+  }
+
+  /** Gets the connection of that claim in the background, as others are served before it for want of it. */
+  openFor(claim: Claim): void {
+    if (claim.source) this.#openingOf(claim, claim.source)
+    else void this.#context.sessions.shared.ready().catch(() => {})
+  }
+
+  /** Whether a connection is being opened for that claim, or is there but not in use yet. */
+  isOpeningFor(claim: Claim): boolean {
+    return this.#opening?.claim === claim
+  }
+
   #stopBlocking(): void {
     const session = this.#blocked
     if (session && !this.#cancelling) {
@@ -109,12 +133,12 @@ export class Contest {
 
   /** That claim is not queued any more. */
   left(claim: Claim): void {
-    if (this.#opening?.claim === claim) this.#opening.left()
+    if (this.#opening?.claim === claim) this.#stopOpening(this.#opening)
     // Its work wants the connection back; any other can change hands when the lock comes.
     if (this.#alone?.claim === claim && this.#alone.isInUse) this.#stopBlocking()
     // A writer who gives up must not keep readers behind him waiting for what he wanted, nor the other way round.
     const head = this.#queue.head
-    if (head && head.literal !== this.#slot.literal) this.#stopBlocking()
+    if (head && head.literal !== this.#slot.literal && this.#serving?.state !== 'queued') this.#stopBlocking()
   }
 
   async #cancel(session: Session): Promise<void> {
@@ -159,7 +183,7 @@ export class Contest {
   }
 
   async #try(isMarked: boolean, polls: number): Promise<Outcome> {
-    const head = this.#queue.head as Claim
+    const head = (this.#serving = this.#nextClaim())
     this.#slot.literal = head.literal
     if (head.source) return this.#tryAlone(head, head.source, isMarked, polls)
     const session = isMarked || head.isTry ? undefined : this.#context.sessions.takeWaiting()
@@ -168,15 +192,33 @@ export class Contest {
     return polls === 0 ? 'busy' : this.#poll(isMarked || (polls === 1 && this.#context.sessions.canWait))
   }
 
+  /** The first in the queue; another that brings its connection, while that of the first is still to come. */
+  #nextClaim(): Claim {
+    const head = this.#queue.head as Claim
+    if (!head.next || this.#isAtHand(head)) return head
+    for (const claim of this.#queue) {
+      if (claim === head || !claim.source?.isInUse || !this.#isAtHand(claim)) continue
+      this.openFor(head)
+      return claim
+    }
+    return head
+  }
+
+  #isAtHand(claim: Claim): boolean {
+    if (this.#opening?.claim === claim) return this.#opening.isReady
+    return claim.source ? claim.source.isInUse : this.#context.sessions.shared.session !== undefined
+  }
+
   get #taking(): Request {
-    const isPolite = this.#queue.head?.target.isShared && monotonicNow() - this.#startedAt < POLITENESS
+    const isPolite = this.#serving?.target.isShared && monotonicNow() - this.#startedAt < POLITENESS
     return isPolite ? 'takeShared' : 'take'
   }
 
   async #poll(isPassing: boolean): Promise<Outcome> {
     const { shared } = this.#context.sessions
     // Without the mark the slot only waits longer; that it could not be had must not hide that the lock was.
-    const marking = isPassing ? undefined : this.#ownMarks.take(!this.#queue.head?.target.isShared)
+    if (!(await this.#sharedIsOpen())) return 'slice over'
+    const marking = isPassing ? undefined : this.#ownMarks.take(!this.#serving?.target.isShared)
     const taking = ask(shared, this.#taking, this.#slot.literal)
     const answer = await taking
     const { session } = shared
@@ -270,7 +312,7 @@ export class Contest {
 
   async #tryAlone(head: Claim, source: SessionSource, isMarked: boolean, polls: number): Promise<Outcome> {
     const { sessions } = this.#context
-    const isLent = !source.isInUse
+    const isLent = !source.isInUse || this.isOpeningFor(head)
     // Few may wait on connections that are borrowed for it: the work under the locks needs connections too.
     const hasPermit = isLent && !isMarked && !head.isTry && sessions.takeBlockingPermit()
     try {
@@ -280,11 +322,15 @@ export class Contest {
       if (isFresh && !mayWait) return 'busy'
       // Nobody borrows a connection only to see that the lock is somebody else's; nor do many at a time to see anything.
       const looksFirst = isLent && (polls > 0 ? !mayWait : sessions.work.isOpening)
-      if (looksFirst && !(await this.#looksFree())) {
-        await this.#markAlone(polls)
-        return 'busy'
+      if (looksFirst) {
+        const isFree = await this.#looksFree()
+        if (isFree === undefined) return 'slice over'
+        if (!isFree) {
+          await this.#markAlone(polls)
+          return 'busy'
+        }
       }
-      return this.#queue.head === head ? await this.#tryOn(head, source, mayWait, isFresh) : 'slice over'
+      return head.state === 'queued' ? await this.#tryOn(head, source, mayWait, isFresh) : 'slice over'
     } finally {
       if (hasPermit) sessions.returnBlockingPermit()
     }
@@ -292,12 +338,18 @@ export class Contest {
 
   /** A mark keeps the shared session's connection: not while somebody, maybe the lock's holder, waits for one of the pool. */
   async #markAlone(polls: number): Promise<void> {
-    if (this.#context.sessions.work.hasPoolWaiters) await this.#marks?.give()
-    else if (polls > 0) await this.#ownMarks.take(!this.#queue.head?.target.isShared)
+    const { work, shared } = this.#context.sessions
+    if (work.hasPoolWaiters) {
+      if (this.#opening?.isReady) this.#stopOpening(this.#opening)
+      await this.#marks?.give()
+    } else if (polls > 0 && shared.session) await this.#ownMarks.take(!this.#serving?.target.isShared)
   }
 
-  async #looksFree(): Promise<boolean> {
-    const isFree = (await ask(this.#context.sessions.shared, 'isFree', this.#slot.literal)) === '1'
+  /** Undefined when a claim that brings its connection has come while the question waited for the shared session. */
+  async #looksFree(): Promise<boolean | undefined> {
+    const answer = await this.#askUnlessOvertaken('isFree')
+    if (answer === OVERTAKEN) return undefined
+    const isFree = answer === '1'
     this.#isKnownBusy ||= !isFree
     if (!isFree) this.#slot.isBusy()
     return isFree
@@ -317,13 +369,13 @@ export class Contest {
     this.#alone = { claim: head, place, isInUse }
     let outcome: Outcome = 'busy'
     try {
-      if (this.#queue.head !== head) return 'slice over'
+      if (head.state !== 'queued') return 'slice over'
       if (!isFresh) {
         if ((await ask(place, this.#taking, this.#slot.literal)) === '1') return (outcome = this.#win(place))
         this.#isKnownBusy = true
         this.#slot.isBusy()
       }
-      if (mayWait && this.#queue.head === head) outcome = await this.#waitOn(session, place)
+      if (mayWait && isQueued(head)) outcome = await this.#waitOn(session, place)
       return outcome
     } catch (error) {
       session.lose(error) // it may have the lock
@@ -334,20 +386,71 @@ export class Contest {
     }
   }
 
-  /** The connection for that claim; undefined when the claim leaves before one is to be had. */
+  /** The connection for that claim; undefined when the claim leaves before it has come, or another one is served meanwhile. */
   async #open(claim: Claim, source: SessionSource): Promise<Session | undefined> {
-    const atOnce = source.openAtOnce()
+    const atOnce = this.isOpeningFor(claim) ? undefined : source.openAtOnce()
     if (atOnce) return atOnce
     // A mark keeps the shared session's connection, and the one that is waited for may be held by who waits for that.
     void this.#marks?.give()
-    const opening = source.open()
-    const left = new Promise<undefined>((resolve) => {
-      this.#opening = { claim, left: () => resolve(undefined) }
-    })
-    const session = await Promise.race([opening, left])
+    const opening = this.#openingOf(claim, source)
+    const interrupted = new Promise<undefined>((resolve) => (opening.interrupt = () => resolve(undefined)))
+    try {
+      const session = await Promise.race([opening.session, interrupted])
+      if (session && this.#opening === opening) this.#opening = undefined
+      return session
+    } catch (error) {
+      if (this.#opening === opening) this.#opening = undefined
+      throw error
+    }
+  }
+
+  #openingOf(claim: Claim, source: SessionSource): Opening {
+    if (this.#opening?.claim === claim) return this.#opening
+    if (this.#opening) this.#stopOpening(this.#opening)
+    const opening: Opening = { claim, session: source.open(), isReady: false, interrupt: () => {} }
+    const ready = (): void => {
+      opening.isReady = true
+      this.#wake?.()
+    }
+    opening.session.then(ready, ready)
+    return (this.#opening = opening)
+  }
+
+  /** The connection is not wanted any more: it goes back when it comes. */
+  #stopOpening(opening: Opening): void {
     this.#opening = undefined
-    if (!session) opening.then(source.close.bind(source), () => {}).catch(() => {})
-    return session
+    opening.interrupt()
+    const { source } = opening.claim
+    opening.session.then((session) => source?.close(session)).catch(() => {})
+  }
+
+  /** Waits until the shared session is there; false when a claim that brings its connection has come first. */
+  async #sharedIsOpen(): Promise<boolean> {
+    const { shared } = this.#context.sessions
+    if (shared.session) return true
+    const withdrawn = new Promise<boolean>((resolve) => (this.#withdraw = () => resolve(false)))
+    try {
+      return await Promise.race([shared.ready().then(() => true), withdrawn])
+    } finally {
+      this.#withdraw = undefined
+    }
+  }
+
+  #askUnlessOvertaken(request: Request): Promise<string | undefined> {
+    const { shared } = this.#context.sessions
+    return new Promise((resolve, reject) => {
+      const asker: Asker = {
+        answered: (_request, answer, error) => {
+          this.#withdraw = undefined
+          if (error) reject(error)
+          else resolve(answer)
+        },
+      }
+      this.#withdraw = () => {
+        if (shared.withdraw(asker)) resolve(OVERTAKEN)
+      }
+      shared.ask(request, this.#slot.literal, asker)
+    })
   }
 
   #dropAlone(): void {
@@ -388,6 +491,20 @@ export class Contest {
       if (wantsSession) wanting.add(done)
     })
   }
+}
+
+/** A connection on its way to a claim. */
+interface Opening {
+  readonly claim: Claim
+  readonly session: Promise<Session>
+  isReady: boolean
+  /** Ends the contest's wait for it, not the opening. */
+  interrupt: () => void
+}
+
+/** Asked again after a wait: the claim may have left meanwhile. */
+function isQueued(claim: Claim): boolean {
+  return claim.state === 'queued'
 }
 
 function deadlockError(claim: Claim, cause: unknown): NamedLockDeadlockError {

@@ -27,6 +27,10 @@ import { monotonicNow } from '../util/clock.js'
  *   unless somebody else wants it, or looks whether somebody polls before it is asked for anew.
  * - `releasing`: the lock is being given back.
  *
+ * The queue is served in its order, with one exception. A wait must never need what those who wait hold: the pool may be full of
+ * transactions that wait for this lock (`lockTransaction`). So a claim that brings its connection does not wait behind one whose
+ * connection is still to come, and everything that is asked for such a claim is asked on that connection.
+ *
  * free → asking → held → releasing → free is the whole life of an uncontended lock. asking → contending → held when somebody
  * else had it; held → yielding → held or contending under contention; held → contending when the session dies while callers
  * are queued.
@@ -119,7 +123,23 @@ export class Slot implements Asker {
     }
     this.#queue.push(claim)
     if (this.#state === 'free') this.#next()
-    else if (!isBeingGivenUp) this.#waits(claim)
+    else if (!isBeingGivenUp) {
+      this.#waits(claim)
+      if (claim.source?.isInUse) this.#overtake()
+    }
+  }
+
+  /** A claim has come that brings its connection: what waits for a connection on behalf of the others steps aside. */
+  #overtake(): void {
+    if (this.#state === 'contending') this.#contest?.overtake()
+    else if (
+      (this.#state === 'asking' || this.#state === 'yielding') &&
+      this.#context.sessions.shared.withdraw(this) &&
+      this.#queue.head
+    ) {
+      this.#place = undefined
+      this.#next()
+    }
   }
 
   /** A reader does not have to wait for those before it, when they are readers, too, and the answer to them is his. */
@@ -174,11 +194,11 @@ export class Slot implements Asker {
     this.#place = place
     this.#session = place.session
     place.held(1, this.#session)
-    const head = this.#queue.head
+    const claim = this.#claimFor(place)
     // The caller it was meant for may have left meanwhile.
-    if (head && this.#fits(head, place)) {
-      this.#grant(head, place, 'server')
-      if (head.target.isShared) this.#letReadersIn()
+    if (claim) {
+      this.#grant(claim, place, 'server')
+      if (claim.target.isShared) this.#letReadersIn()
     } else void this.#giveUp(undefined, place, 'releasing', 'give')
   }
 
@@ -238,6 +258,14 @@ export class Slot implements Asker {
     this.#context.waits(claim)
   }
 
+  /** The claim that a lock which the server has granted on `place` is for. */
+  #claimFor(place: Place): Claim | undefined {
+    const { head } = this.#queue
+    if (!head || this.#fits(head, place)) return head
+    if (!place.source) return undefined
+    return this.waiters.find((claim) => claim.source === place.source && this.#fits(claim, place))
+  }
+
   /** The lock is not ours: ask for the first in the queue, or be forgotten. */
   #next(): void {
     const head = this.#queue.head
@@ -249,24 +277,43 @@ export class Slot implements Asker {
     } else if (this.#turnStartedAt > 0 && !head.isTry && this.#isTurnOver) {
       // Whoever polls gets a chance before this process asks again.
       this.#state = 'yielding'
-      this.#context.sessions.shared.ask('isFree', this.#contestant.mark, this)
+      this.#place = this.#placeToLook(head)
+      ;(this.#place ?? this.#context.sessions.shared).ask('isFree', this.#contestant.mark, this)
     } else {
       this.#askFor(head)
     }
   }
 
   #askFor(head: Claim): void {
-    const place = this.#placeFor(head)
+    const { shared } = this.#context.sessions
+    const place = head.source ? this.#ownPlace(head) : shared.session && shared
+    const other = place ? undefined : this.#bringing(head)
+    const othersPlace = other && this.#ownPlace(other)
     if (place) this.#ask(head, place)
-    else this.#contend(false, false)
+    else if (other && othersPlace) {
+      this.#contestant.openFor(head)
+      this.#ask(other, othersPlace)
+    } else if (head.source) this.#contend(false, false)
+    else this.#ask(head, shared)
   }
 
-  /** Where the lock can be asked for at once. */
-  #placeFor({ source }: Claim): Place | undefined {
-    const { sessions } = this.#context
-    if (!source) return sessions.shared
-    const session = source.openAtOnce()
-    return session && new DirectPlace(session, sessions.dialect, source)
+  /** Another claim than the first that brings its connection. */
+  #bringing(head: Claim): Claim | undefined {
+    return head.next && this.waiters.find((claim) => claim !== head && claim.source?.isInUse)
+  }
+
+  /** The claim's own connection, if it is there without waiting. */
+  #ownPlace(claim: Claim): DirectPlace | undefined {
+    if (this.#contest?.isOpeningFor(claim)) return undefined
+    const session = claim.source?.openAtOnce()
+    return session && new DirectPlace(session, this.#context.sessions.dialect, claim.source)
+  }
+
+  /** Where to look whether another process polls; undefined: on the shared session. */
+  #placeToLook(head: Claim): DirectPlace | undefined {
+    if (head.source?.isInUse && !this.#contest?.isOpeningFor(head)) return this.#ownPlace(head)
+    const other = this.#context.sessions.shared.session ? undefined : this.#bringing(head)
+    return other && this.#ownPlace(other)
   }
 
   #ask(head: Claim, place: Place): void {
@@ -423,6 +470,9 @@ export class Slot implements Asker {
   }
 
   #lookedAtMark(answer: string | undefined): void {
+    const place = this.#place
+    this.#place = undefined
+    if (place) this.#leavePlace(place)
     this.#turnStartedAt = monotonicNow()
     this.#passedOn = 0
     const { head } = this.#queue

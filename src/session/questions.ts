@@ -50,6 +50,13 @@ export class Questions implements Shared {
     for (const [request, , asker] of this.#waiting.splice(0)) asker.answered(request, undefined, error)
   }
 
+  withdraw(asker: Asker): boolean {
+    const rest = this.#waiting.filter((question) => question[2] !== asker)
+    const isWithdrawn = rest.length < this.#waiting.length
+    this.#waiting = rest
+    return isWithdrawn
+  }
+
   settled(): Promise<void> {
     return Promise.resolve()
   }

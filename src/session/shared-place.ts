@@ -5,7 +5,9 @@ import type { Session } from './session.js'
 
 /** The shared session, and what stands in for it. */
 export type Shared = Place &
-  Pick<SharedPlace, 'isOpening' | 'isIdle' | 'ready' | 'abandon' | 'settled'> & { drop(): Session | undefined }
+  Pick<SharedPlace, 'isOpening' | 'isIdle' | 'ready' | 'abandon' | 'withdraw' | 'settled'> & {
+    drop(): Session | undefined
+  }
 
 /**
  * The shared session: it holds any number of locks and never blocks. Opened by the first request, opened anew by the
@@ -75,6 +77,14 @@ export class SharedPlace implements Place {
   /** Requests that have found no session yet are answered with this error. */
   abandon(error: Error): void {
     for (const [request, , asker] of this.#early.splice(0)) asker.answered(request, undefined, error)
+  }
+
+  /** Takes back what `asker` asked before there was a session; it gets no answer then. False when nothing is left to take back. */
+  withdraw(asker: Asker): boolean {
+    const rest = this.#early.filter((request) => request[2] !== asker)
+    const isWithdrawn = rest.length < this.#early.length
+    this.#early = rest
+    return isWithdrawn
   }
 
   /** Resolves when every request before it is answered. */
