@@ -28,6 +28,9 @@ const EARLY = 1_000
 /** Between tries while the database does not answer. */
 const LONGEST_RETRY = 500
 
+/** How long the connection of the first in the queue may take to come before others are served that bring theirs. */
+const OVERTAKE_AFTER = 50
+
 /** How long a reader leaves the lock to somebody who polls to have it alone. */
 const POLITENESS = 500
 
@@ -54,7 +57,8 @@ type Outcome = 'won' | 'slice over' | 'busy' | 'marked' | 'failed'
  * - **A connection of its own** (dedicated, transaction): the caller waits without a connection. The slot looks whether the lock
  *   is free, borrows the connection then, and tries there; it may block there while blocking permits last.
  * - **A connection that the caller brings** (lockTransaction): it waits there, and needs no other: the pool may be full of such callers.
- *   While the connection of the first in the queue is still to come, a claim that brings one is served in its place.
+ *   While the connection of the first in the queue is still to come, and the pool is full or it takes long, a claim that brings one is
+ *   served in its place.
  */
 export class Contest {
   readonly #slot: Slot
@@ -74,6 +78,10 @@ export class Contest {
   #opening: Opening | undefined
   /** Takes back a question that waits for the shared session to be opened. */
   #withdraw: (() => void) | undefined
+  /** The claim whose connection was last waited for, and since when. */
+  #missing: Claim | undefined
+  #missingSince = 0
+  #overtaking: NodeJS.Timeout | undefined
   /** The claim whose own connection is being used, and that connection. */
   #alone: { claim: Claim; place: DirectPlace; isInUse: boolean } | undefined
 
@@ -108,14 +116,35 @@ export class Contest {
 
   /** A claim has come that brings its connection: nothing is waited for on behalf of others that it could do without. */
   overtake(): void {
-    this.#withdraw?.()
-    this.#opening?.interrupt()
+    if ((!this.#withdraw && !this.#opening) || !this.#bringing()) return
+    if (this.#isLate) {
+      this.#withdraw?.()
+      this.#opening?.interrupt()
+    } else {
+      this.#overtaking ??= setTimeout(() => {
+        this.#overtaking = undefined
+        this.overtake()
+      }, OVERTAKE_AFTER)
+    }
   }
 
-  /** Gets the connection of that claim in the background, as others are served before it for want of it. */
-  openFor(claim: Claim): void {
-    if (claim.source) this.#openingOf(claim, claim.source)
-    else void this.#context.sessions.shared.ready().catch(() => {})
+  #misses(): void {
+    if (this.#missing !== this.#serving) {
+      this.#missing = this.#serving
+      this.#missingSince = monotonicNow()
+    }
+    this.overtake()
+  }
+
+  #comes(): void {
+    this.#withdraw = undefined
+    clearTimeout(this.#overtaking)
+    this.#overtaking = undefined
+  }
+
+  get #isLate(): boolean {
+    if (this.#missing !== this.#queue.head) return false
+    return this.#context.sessions.work.hasPoolWaiters || monotonicNow() - this.#missingSince >= OVERTAKE_AFTER
   }
 
   /** Whether a connection is being opened for that claim, or is there but not in use yet. */
@@ -195,13 +224,22 @@ export class Contest {
   /** The first in the queue; another that brings its connection, while that of the first is still to come. */
   #nextClaim(): Claim {
     const head = this.#queue.head as Claim
-    if (!head.next || this.#isAtHand(head)) return head
+    if (!head.next || this.#isAtHand(head) || !this.#isLate) return head
+    const other = this.#bringing()
+    if (!other) return head
+    // It must not starve behind them.
+    if (head.source) this.#openingOf(head, head.source)
+    else void this.#context.sessions.shared.ready().catch(() => {})
+    return other
+  }
+
+  /** A claim behind the first that brings its connection. */
+  #bringing(): Claim | undefined {
+    if (!this.#queue.head?.next) return undefined
     for (const claim of this.#queue) {
-      if (claim === head || !claim.source?.isInUse || !this.#isAtHand(claim)) continue
-      this.openFor(head)
-      return claim
+      if (claim !== this.#queue.head && claim.source?.isInUse && this.#isAtHand(claim)) return claim
     }
-    return head
+    return undefined
   }
 
   #isAtHand(claim: Claim): boolean {
@@ -394,6 +432,7 @@ export class Contest {
     void this.#marks?.give()
     const opening = this.#openingOf(claim, source)
     const interrupted = new Promise<undefined>((resolve) => (opening.interrupt = () => resolve(undefined)))
+    this.#misses()
     try {
       const session = await Promise.race([opening.session, interrupted])
       if (session && this.#opening === opening) this.#opening = undefined
@@ -401,6 +440,8 @@ export class Contest {
     } catch (error) {
       if (this.#opening === opening) this.#opening = undefined
       throw error
+    } finally {
+      this.#comes()
     }
   }
 
@@ -429,10 +470,11 @@ export class Contest {
     const { shared } = this.#context.sessions
     if (shared.session) return true
     const withdrawn = new Promise<boolean>((resolve) => (this.#withdraw = () => resolve(false)))
+    this.#misses()
     try {
       return await Promise.race([shared.ready().then(() => true), withdrawn])
     } finally {
-      this.#withdraw = undefined
+      this.#comes()
     }
   }
 
@@ -441,14 +483,17 @@ export class Contest {
     return new Promise((resolve, reject) => {
       const asker: Asker = {
         answered: (_request, answer, error) => {
-          this.#withdraw = undefined
+          this.#comes()
           if (error) reject(error)
           else resolve(answer)
         },
       }
       this.#withdraw = () => {
-        if (shared.withdraw(asker)) resolve(OVERTAKEN)
+        if (!shared.withdraw(asker)) return
+        this.#comes()
+        resolve(OVERTAKEN)
       }
+      if (!shared.session) this.#misses()
       shared.ask(request, this.#slot.literal, asker)
     })
   }

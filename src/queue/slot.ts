@@ -287,13 +287,8 @@ export class Slot implements Asker {
   #askFor(head: Claim): void {
     const { shared } = this.#context.sessions
     const place = head.source ? this.#ownPlace(head) : shared.session && shared
-    const other = place ? undefined : this.#bringing(head)
-    const othersPlace = other && this.#ownPlace(other)
     if (place) this.#ask(head, place)
-    else if (other && othersPlace) {
-      this.#contestant.openFor(head)
-      this.#ask(other, othersPlace)
-    } else if (head.source) this.#contend(false, false)
+    else if (head.source || this.#bringing(head)) this.#contend(false, false)
     else this.#ask(head, shared)
   }
 
