@@ -34,6 +34,16 @@ export type Ask = (sql: string) => Promise<unknown>
  */
 export type SessionUse = 'locks' | 'work' | 'transaction' | 'begun'
 
+/**
+ * How long one statement may block for a lock, in milliseconds. Shorter statements cost the server more of them; and a server that looks
+ * for deadlocks only after some time finds none.
+ */
+export interface WaitLimits {
+  readonly usual: number
+  /** For a connection that holds other locks, and so may be part of a deadlock: now and then, long enough for the server to find it. */
+  readonly detecting: number
+}
+
 /** How a wait ended by an error of the server: somebody cancelled it, the server saw a deadlock, or a limit ran out. */
 export type WaitFailure = 'cancelled' | 'slice' | 'deadlock' | 'other'
 
@@ -183,6 +193,8 @@ export interface Dialect {
 
   /** Waits up to `milliseconds` for the lock, unless `mark` is taken: answers 1, 0 or -1 in its first column. */
   wait(literal: string, mark: string, milliseconds: number, inTransaction: boolean): string
+  /** How long waits may block, where a blocked one holds the server up; left out where it does no harm. */
+  readonly waitLimits?: WaitLimits | undefined
   /** What makes a transaction usable again in which a wait has failed; left out where a wait's error does it no harm. */
   readonly afterFailedWait?: string | undefined
   waitFailure(error: unknown): WaitFailure

@@ -2,7 +2,7 @@ import { UnsupportedDriverError } from '../errors.js'
 import { postgresKeyFor } from '../lock-name.js'
 import type { Finding, LockName } from '../options.js'
 import { singleRow, singleValue, type RawConnection } from '../session/connection.js'
-import type { Ask, CounterStatements, Dialect, ServerFacts, SessionUse, WaitFailure } from './dialect.js'
+import type { Ask, CounterStatements, Dialect, ServerFacts, SessionUse, WaitFailure, WaitLimits } from './dialect.js'
 import { postgresExactKey } from './exact-names.js'
 import type { LockTable } from './lock-table.js'
 import { MARKS } from './marks.js'
@@ -25,8 +25,15 @@ import { NAMES, restoreSetting, SETTINGS } from './postgres-settings.js'
 /** As for MySQL: the client gives its locks up at least this much earlier than the server does. */
 const SERVER_GRACE = { least: 500, part: 1 / 1000 }
 
-/** A waiting backend keeps vacuum from what has died since: no wait is longer. */
-const LONGEST_SLICE = 10_000
+/**
+ * A statement that blocks for a lock has a snapshot for all that time. CREATE INDEX CONCURRENTLY and its relatives wait for the end of every
+ * snapshot of the database that is older than theirs, and VACUUM keeps what it might see. A new statement has a new snapshot.
+ */
+const WAIT_LIMITS: WaitLimits = {
+  usual: 50,
+  // deadlock_timeout is 1 s by default, and only superusers may change it.
+  detecting: 1_250,
+}
 
 const SAVEPOINT = 'typeorm_named_lock'
 
@@ -58,6 +65,7 @@ export class PostgresDialect implements Dialect {
   readonly keepAlive = 'SELECT 1'
   readonly batchLimit = 400
   readonly mostLocks = 1_000
+  readonly waitLimits = WAIT_LIMITS
   readonly prepared = {
     take: "SELECT CASE WHEN pg_catalog.pg_try_advisory_lock($1::int8) THEN '1' ELSE '0' END AS r",
     give: "SELECT CASE WHEN pg_catalog.pg_advisory_unlock($1::int8) THEN '1' ELSE '0' END AS r",
@@ -133,7 +141,7 @@ export class PostgresDialect implements Dialect {
    * transaction. An error ends the transaction around it, and only a savepoint saves it.
    */
   wait(literal: string, mark: string, milliseconds: number, inTransaction: boolean): string {
-    const limit = Math.max(1, Math.round(Math.min(milliseconds, LONGEST_SLICE)))
+    const limit = Math.max(1, Math.round(milliseconds))
     const wait =
       `SELECT CASE WHEN NOT ${sqlOf(`f${mark}`, true)} THEN '-1' WHEN pg_catalog.set_config('lock_timeout','${limit}',true) IS NULL THEN '0' ` +
       `WHEN ${sqlOf(`w${literal}`, true)} IS NULL THEN '0' WHEN pg_catalog.set_config('lock_timeout',b,true) IS NULL THEN '0' ELSE '1' END AS r ` +

@@ -31,6 +31,10 @@ const LONGEST_RETRY = 500
 /** How long the connection of the first in the queue may take to come before others are served that bring theirs. */
 const OVERTAKE_AFTER = 50
 
+/** When the server is given the time to find a deadlock, and how often again: most waits are over before. */
+const DETECT_AFTER = 100
+const DETECT_EVERY = 5_000
+
 /** How long a reader leaves the lock to somebody who polls to have it alone. */
 const POLITENESS = 500
 
@@ -66,6 +70,8 @@ export class Contest {
   readonly #context: SlotContext
   #marks: Marks | undefined
   #startedAt = 0
+  /** When the next wait is to be long enough for the server to find a deadlock. */
+  #detectAt = 0
   #isRunning = false
   #isKnownBusy = false
   #blocked: Session | undefined
@@ -83,7 +89,7 @@ export class Contest {
   #missingSince = 0
   #overtaking: NodeJS.Timeout | undefined
   /** The claim whose own connection is being used, and that connection. */
-  #alone: { claim: Claim; place: DirectPlace; isInUse: boolean } | undefined
+  #alone: { claim: Claim; place: DirectPlace; isInUse: boolean; mayHoldLocks: boolean } | undefined
 
   constructor(slot: Slot, queue: ClaimQueue, context: SlotContext) {
     this.#slot = slot
@@ -187,6 +193,7 @@ export class Contest {
 
   async #run(hasYielded: boolean): Promise<void> {
     const startedAt = (this.#startedAt = monotonicNow())
+    this.#detectAt = startedAt + DETECT_AFTER
     let pause = FIRST_POLL
     let polls = 0
     // Whoever has just given way lets the others poll once before it asks again.
@@ -284,7 +291,10 @@ export class Contest {
     const alone = this.#alone?.place === place ? this.#alone : undefined
     // Work that waits for its connection must have it back in time, even where waits can not be cancelled.
     const most = alone?.isInUse ? alone.claim.deadline - sentAt : Infinity
-    const slice = Math.max(1, Math.min(settings.lease / 3, most))
+    const slice = Math.max(
+      1,
+      Math.min(settings.lease / 3, most, this.#longestWait(alone?.mayHoldLocks === true, sentAt)),
+    )
     const isInTransaction = place.source?.inTransaction === true
     this.#blocked = session
     try {
@@ -316,6 +326,15 @@ export class Contest {
     if (answer === '1') return this.#win(place)
     this.#slot.isBusy()
     return answer === '-1' ? 'marked' : failed ? 'busy' : 'slice over'
+  }
+
+  /** A connection that holds nothing is in no deadlock: the server need not have the time to find one. */
+  #longestWait(mayHoldLocks: boolean, time: number): number {
+    const limits = this.#context.sessions.dialect.waitLimits
+    if (!limits) return Infinity
+    if (!mayHoldLocks || time < this.#detectAt) return limits.usual
+    this.#detectAt = time + DETECT_EVERY
+    return limits.detecting
   }
 
   /**
@@ -351,10 +370,12 @@ export class Contest {
   async #tryAlone(head: Claim, source: SessionSource, isMarked: boolean, polls: number): Promise<Outcome> {
     const { sessions } = this.#context
     const isLent = !source.isInUse || this.isOpeningFor(head)
+    // Nothing blocks in a transaction that was begun for the lock: until it ends, it would hold up what waits for old snapshots.
+    const mayBlock = !isMarked && !head.isTry && source.endTransaction === undefined
     // Few may wait on connections that are borrowed for it: the work under the locks needs connections too.
-    const hasPermit = isLent && !isMarked && !head.isTry && sessions.takeBlockingPermit()
+    const hasPermit = isLent && mayBlock && sessions.takeBlockingPermit()
     try {
-      const mayWait = hasPermit || (!isLent && !isMarked && !head.isTry)
+      const mayWait = hasPermit || (!isLent && mayBlock)
       // The answer to the first request may still be fresh.
       const isFresh = polls === 0 && this.#isKnownBusy && !isMarked
       if (isFresh && !mayWait) return 'busy'
@@ -395,7 +416,8 @@ export class Contest {
 
   async #tryOn(head: Claim, source: SessionSource, mayWait: boolean, isFresh: boolean): Promise<Outcome> {
     // Nobody else can go on with a wait in a transaction of the caller.
-    const isInUse = source.isInUse || source.endTransaction !== undefined
+    const mayHoldLocks = source.isInUse && !this.isOpeningFor(head)
+    const isInUse = mayHoldLocks || source.endTransaction !== undefined
     let session: Session | undefined
     try {
       session = await this.#open(head, source)
@@ -404,7 +426,7 @@ export class Contest {
     }
     if (!session) return 'slice over'
     const place = new DirectPlace(session, this.#context.sessions.dialect, source)
-    this.#alone = { claim: head, place, isInUse }
+    this.#alone = { claim: head, place, isInUse, mayHoldLocks }
     let outcome: Outcome = 'busy'
     try {
       if (head.state !== 'queued') return 'slice over'
