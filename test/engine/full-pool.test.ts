@@ -48,7 +48,7 @@ describe('a pool that is full of transactions that wait for a lock', () => {
         dataSource.transaction(async (manager) => {
           await manager.query('SELECT 1')
           await gate
-          await locks.lockTransaction(manager as EntityManager, 'hot')
+          await locks.lockTransaction(manager, 'hot')
           await sleep(WORK)
         }),
       )
@@ -86,7 +86,7 @@ describe('a pool that is full of transactions that wait for a lock', () => {
         else if (i % 5 === 2) await locks.withLock('hot', { session: 'dedicated' }, work)
         else {
           await dataSource.transaction(async (manager) => {
-            await locks.lockTransaction(manager as EntityManager, 'hot')
+            await locks.lockTransaction(manager, 'hot')
             await work()
           })
         }
@@ -103,7 +103,7 @@ describe('a pool that is full of transactions that wait for a lock', () => {
       const stranger = await ctx.connectOutsider()
       await stranger.getLock(ctx.keyOf('hot'))
       const calls = Array.from({ length: 5 }, () =>
-        dataSource.transaction((manager) => locks.lockTransaction(manager as EntityManager, 'hot', { timeout: 700 })),
+        dataSource.transaction((manager) => locks.lockTransaction(manager, 'hot', { timeout: 700 })),
       )
       const outcomes = await settlesWithin(5_000, 'all timeouts', Promise.allSettled(calls))
       for (const outcome of outcomes)
@@ -124,7 +124,7 @@ async function timed(
   const startedAt = performance.now()
   const calls = Array.from({ length: callers }, (_, i) =>
     dataSource.transaction(async (manager) => {
-      const release = await lock(manager as EntityManager, `hot${i % names}`)
+      const release = await lock(manager, `hot${i % names}`)
       await manager.query('SELECT 1')
       await sleep(WORK)
       if (typeof release === 'string') await manager.query(release)

@@ -1,6 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { expect } from 'chai'
-import type { EntityManager } from 'typeorm'
 import { forEachDialect } from '../support/conformance.js'
 import { until } from '../support/until.js'
 
