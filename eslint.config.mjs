@@ -73,7 +73,11 @@ export default tseslint.config(
     ...tseslint.configs.disableTypeChecked,
     languageOptions: {
       parserOptions: { projectService: false },
-      globals: { module: 'writable', process: 'readonly', require: 'readonly' },
+      globals: Object.fromEntries(
+        'module,process,require,console,setTimeout'
+          .split(',')
+          .map((name) => [name, name === 'module' ? 'writable' : 'readonly']),
+      ),
     },
   },
   {

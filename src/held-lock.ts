@@ -1,3 +1,4 @@
+import type { TimeLimits } from './dialect/dialect.js'
 import { NamedLockInsideTransactionError, NamedLockLostError } from './errors.js'
 import { NamedLock } from './named-lock.js'
 import type { LockScope } from './lock-scope.js'
@@ -153,6 +154,11 @@ export class HeldLock extends NamedLock<any> {
     if (this.isHeld) return
     throw this.#lost ?? new NamedLockLostError(`The lock '${this.name}' is not held any more: it was released.`)
   }
+}
+
+/** What measures the times that a holder of that lock asks for; undefined for the library's own clock. */
+export function timeLimitsOf(lock: NamedLock<unknown>): TimeLimits | undefined {
+  return lock instanceof HeldLock ? lock.claims[0]?.session?.dialect.timeLimits : undefined
 }
 
 const DONE = Promise.resolve()

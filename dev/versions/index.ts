@@ -34,3 +34,8 @@ export async function otherNode(major: number): Promise<string | undefined> {
 export function otherNest(major: 10 | 12): Promise<string> {
   return installed(path.join(__dirname, `nest-${major}`))
 }
+
+/** The node_modules with the test runners whose fake timers are tried. */
+export function testRunners(): Promise<string> {
+  return installed(path.join(__dirname, 'test-runners'))
+}

@@ -1,5 +1,6 @@
 import type { HeldLock } from '../held-lock.js'
 import type { NamedLock } from '../named-lock.js'
+import type { TimeLimits } from '../dialect/dialect.js'
 import { clearTimeout, monotonicNow, setTimeout } from '../util/clock.js'
 
 /** setTimeout fires at once beyond this. */
@@ -35,5 +36,22 @@ export function heldLongEnough(lock: NamedLock<unknown>, time: number): Promise<
     // A subclass of the service may bring handles of its own.
     forget = (lock as Partial<HeldLock>).owner?.whenClosing(finish) ?? forget
     if (!isOver) wait()
+  })
+}
+
+/** The same for so many milliseconds from now, by another clock. */
+export function heldByLimits(lock: NamedLock<unknown>, milliseconds: number, limits: TimeLimits): Promise<void> {
+  const { signal } = lock
+  return new Promise((resolve) => {
+    let forget = (): void => {}
+    const finish = (): void => {
+      limits.end(lock)
+      signal.removeEventListener('abort', finish)
+      forget()
+      resolve()
+    }
+    signal.addEventListener('abort', finish)
+    limits.begin(lock, milliseconds, 0, finish)
+    forget = (lock as Partial<HeldLock>).owner?.whenClosing(finish) ?? forget
   })
 }

@@ -4,7 +4,8 @@ import { show } from '../settings.js'
 import type { DecoratorSettings } from './decorator-settings.js'
 import { refuseInTransactionOf } from '../transaction/checks.js'
 import { findService } from './find-service.js'
-import { heldLongEnough } from './hold-at-least.js'
+import { timeLimitsOf } from '../held-lock.js'
+import { heldByLimits, heldLongEnough } from './hold-at-least.js'
 import { monotonicNow } from '../util/clock.js'
 
 type Method = (this: unknown, ...args: unknown[]) => unknown
@@ -29,10 +30,12 @@ export async function callWithLock(
   const work = async (lock: NamedLock<unknown>): Promise<unknown> => {
     entered = true
     const acquiredAt = monotonicNow()
+    const limits = settings.holdAtLeast > 0 ? timeLimitsOf(lock) : undefined
+    const held = limits && heldByLimits(lock, settings.holdAtLeast, limits)
     try {
       return await promiseOf(method.apply(self, args), label)
     } finally {
-      if (settings.holdAtLeast > 0) await heldLongEnough(lock, acquiredAt + settings.holdAtLeast)
+      if (settings.holdAtLeast > 0) await (held ?? heldLongEnough(lock, acquiredAt + settings.holdAtLeast))
     }
   }
 

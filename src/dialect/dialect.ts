@@ -104,6 +104,17 @@ export interface PoolDriver {
   ownOptions(options: { readonly extra?: object }, size: number, patience?: number): object
 }
 
+/** Time limits that go by another clock than the library's own. */
+export interface TimeLimits {
+  /**
+   * Calls `over` when that time has passed, unless `end` is called before. One limit for each object.
+   *
+   * @param spent How much of the time is over already by the library's own clock.
+   */
+  begin(of: object, milliseconds: number, spent: number, over: () => void): void
+  end(of: object): void
+}
+
 /**
  * The seam between the machinery and a server: all SQL and every quirk is behind it.
  *
@@ -118,6 +129,10 @@ export interface Dialect {
   readonly isCertain?: boolean | undefined
   /** How many locks a service may have unless it is told otherwise; left out where there is no reason for a limit. */
   readonly mostLocks?: number | undefined
+  /** Locks do not end by time: a session has no lease and needs no keepalive. */
+  readonly keepsLocksForever?: boolean | undefined
+  /** For the times that callers ask for (timeout, holdAtLeast); left out where the library's own clock measures them. */
+  readonly timeLimits?: TimeLimits | undefined
   readonly pool: PoolDriver
   /**
    * The driver's connection as sessions use it; the same for the same connection. Every statement of the library goes through it: no

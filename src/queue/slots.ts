@@ -1,4 +1,5 @@
 import { NamedLockConfigurationError, NamedLockError, NamedLockLostError, NamedLockTimeoutError } from '../errors.js'
+import type { TimeLimits } from '../dialect/dialect.js'
 import { outside } from '../session/outside.js'
 import type { Session } from '../session/session.js'
 import type { Sessions } from '../session/sessions.js'
@@ -40,6 +41,8 @@ export class Slots implements SlotContext {
   /** Claims whose holder is being asked for. */
   readonly #checking = new WeakSet<Claim>()
   #sessions!: Sessions
+  /** In the place of the timer, where callers' times go by another clock. */
+  #limits: TimeLimits | undefined
   #timer: NodeJS.Timeout | undefined
   #nextDeadline = Infinity
   #onDrained: (() => void) | undefined
@@ -57,6 +60,7 @@ export class Slots implements SlotContext {
 
   set sessions(sessions: Sessions) {
     this.#sessions = sessions
+    this.#limits = sessions.dialect.timeLimits
   }
 
   /** Every claim that is queued here. */
@@ -126,13 +130,15 @@ export class Slots implements SlotContext {
       return
     }
     if (claim.signal) this.#aborts.watch(claim)
-    if (claim.deadline < this.#nextDeadline) this.#arm(claim.deadline)
+    if (this.#limits) this.#limit(claim, this.#limits)
+    else if (claim.deadline < this.#nextDeadline) this.#arm(claim.deadline)
   }
 
   /** The claim is granted or has failed: nothing watches over it any more. */
   settled(claim: Claim): void {
     if (claim.signal) this.#aborts.unwatch(claim)
     if (claim.hasWaited) stopWaiting(claim)
+    this.#limits?.end(claim)
   }
 
   sessionLost(session: Session, error: NamedLockLostError): void {
@@ -222,6 +228,12 @@ export class Slots implements SlotContext {
 
   isWorthRetrying(error: Error | undefined): boolean {
     return error instanceof NamedLockLostError
+  }
+
+  #limit(claim: Claim, limits: TimeLimits): void {
+    if (claim.isTry) return // what keeps such a caller waiting is a server
+    const { startedAt, deadline } = claim
+    limits.begin(claim, deadline - startedAt, monotonicNow() - startedAt, () => claim.slot.leave(claim, 'timeout'))
   }
 
   #arm(deadline: number): void {

@@ -60,8 +60,8 @@ export class Session {
     this.#wire = dialect.wire(connection)
     this.#dialect = dialect
     this.#prepared = new Prepared(this.#wire, dialect.prepared)
-    this.#lease = lease.lease
-    this.#keepAlive = lease.keepAlive
+    this.#lease = dialect.keepsLocksForever ? Infinity : lease.lease
+    this.#keepAlive = dialect.keepsLocksForever ? Infinity : lease.keepAlive
     this.facts = facts
     this.#aliveAt = openedAt.monotonic
     this.#aliveAtWall = openedAt.wall

@@ -6,6 +6,7 @@ import type { Finding } from '../options.js'
 import type { RawConnection } from '../session/connection.js'
 import { ServerError, SHARED, type MemoryConnection } from './memory-connection.js'
 import type { MemoryServer } from './memory-server.js'
+import { TestClock } from './test-clock.js'
 import { wallNow } from '../util/clock.js'
 
 /** How the service talks to locks in memory: the same requests, in words of their own instead of SQL. */
@@ -14,6 +15,8 @@ export class MemoryDialect implements Dialect {
   readonly isCertain = true
   readonly hasReadableKeys = true
   readonly keyFor = keyFor
+  readonly keepsLocksForever = true
+  readonly timeLimits = new TestClock()
   readonly pool = MEMORY_POOL
   readonly noLease = 'Locks in memory always have a lease.'
   readonly keepAlive = 'ping'

@@ -9,3 +9,4 @@ class OrderService {
 declare const locks: InMemoryNamedLockService
 declare const orders: OrderService
 declare function expect(value: unknown): { to: { be: { rejectedWith(error: unknown): Promise<void> } } }
+declare const vi: { useFakeTimers(): void; advanceTimersByTimeAsync(ms: number): Promise<void> }
