@@ -63,7 +63,17 @@ export class HeldLock extends NamedLock<any> {
   }
 
   override get isHeld(): boolean {
-    return !this.#isReleased && !this.#lost && this.claims.every((claim) => claim.isHeld)
+    return !this.#isReleased && !this.#lost && this.claims.every((claim) => claim.isCertain)
+  }
+
+  /**
+   * Undefined unless the server is being asked whether it has kept the lock; resolves when the answer is here. Nothing is judged
+   * before: a clock that was set must not fail work that was alone all the time.
+   */
+  whenCertain(): Promise<unknown> | undefined {
+    if (this.#isReleased || this.#lost) return undefined
+    const inquiries = this.claims.flatMap(({ state, session }) => (state === 'held' && session?.whenCertain) || [])
+    return inquiries.length > 0 ? Promise.all(inquiries) : undefined
   }
 
   /** Made when first read: a lock whose work does not look at it does not pay for it. */
@@ -81,13 +91,13 @@ export class HeldLock extends NamedLock<any> {
   }
 
   override async verify(): Promise<boolean> {
-    if (!this.isHeld) return false
+    if (!this.isHeld && !this.whenCertain()) return false
     const answers = await Promise.all(this.claims.map((claim) => ask(claim, 'owns').catch(() => undefined)))
     return answers.every((answer) => answer === '1') && this.isHeld
   }
 
   override async fencingToken(): Promise<bigint> {
-    this.#assertHeld()
+    if (!this.whenCertain()) this.#assertHeld() // the questions below settle a doubt
     try {
       const raised = await this.#tokenFromBeside()
       // Asked after the counter has risen: then the lock was held while it did.
@@ -127,7 +137,8 @@ export class HeldLock extends NamedLock<any> {
 
   #release(): Promise<void> {
     if (!this.#lost) {
-      void this.isHeld
+      const doubt = this.isHeld ? undefined : this.whenCertain()
+      if (doubt) return doubt.then(() => this.#release())
       if (!this.#lost) this.#isReleased = true
     }
     if (this.claims.every(({ shares }) => shares === 1)) this.claims[0]?.source?.endWork()

@@ -303,7 +303,7 @@ export class LockEngine {
     scope.open = false
     let { lostError } = lock
     await lock.release()
-    lostError ??= lock.foundLost
+    lostError ??= lock.lostError ?? lock.foundLost // the first where it was in doubt until now
     if (lostError) throw lostError
     return onDone(result)
   }

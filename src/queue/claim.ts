@@ -81,7 +81,12 @@ export class Claim {
     return this.target.literal
   }
 
-  /** By the clocks of this machine: asks nobody. */
+  /** Held for certain: false as well while the server is being asked whether it has kept the session. */
+  get isCertain(): boolean {
+    return this.state === 'held' && (this.session?.isCertain ?? false)
+  }
+
+  /** Held or in doubt, by the clocks of this machine: asks nobody. */
   get isHeld(): boolean {
     return this.state === 'held' && (this.session?.isAlive ?? false)
   }

@@ -4,7 +4,7 @@ import type { RawCallback, RawConnection, RunnerLike } from './connection.js'
 import { outside } from './outside.js'
 import { Prepared } from './prepared.js'
 import { queryWithin } from './query-within.js'
-import { clearTimeout, monotonicNow, setImmediate, setTimeout, wallNow } from '../util/clock.js'
+import { clearTimeout, monotonicNow, setImmediate, setTimeout, suspendedSoFar, wallNow } from '../util/clock.js'
 
 /** setTimeout's longest delay; anything longer fires at once. */
 const LONGEST_TIMER = 2_147_483_647
@@ -14,7 +14,16 @@ const LONGEST_TIMER = 2_147_483_647
  *
  * The lease: the server keeps the session's locks for so long after the last sign of life. The deadline here is counted
  * from when the last *answered* statement was *sent*, so it is never later than the server's, however slow the answer was;
- * past it the session is lost, whether or not a timer could run. A lost session never comes back: its socket is destroyed,
+ * past it the session is lost, whether or not a timer could run.
+ *
+ * Three clocks are compared, because each is wrong at times. The monotonic clock may stand still while the machine is suspended.
+ * The wall clock goes on then, but it is also set (by NTP, by an operator). So when the wall clock alone says that the lease is
+ * over, the clock that counts from the start of the system decides: it confirms a suspension, and the session is lost. Where it
+ * does not (the date was set, or all clocks of a virtual machine stood still), the session is in *doubt*: `isCertain` is false at
+ * once, and the server is asked on this very connection. Its answer proves that it has kept the session and with it the locks; nothing
+ * is lost then. Without an answer the session is lost when the connection fails, or at its deadline.
+ *
+ * A lost session never comes back: its socket is destroyed,
  * its runner released (once), and whoever owns it is told.
  */
 export class Session {
@@ -45,6 +54,10 @@ export class Session {
   #hasNote = false
   #aliveAt: number
   #aliveAtWall: number
+  /** What `suspendedSoFar` was at a time when the session was certain; written when it opens and by each tick. */
+  #suspendedBefore = suspendedSoFar()
+  /** The question of a session in doubt; undefined while there is no doubt. */
+  #inquiry: { readonly over: Promise<void>; readonly end: () => void } | undefined
   #timer: NodeJS.Timeout | undefined
 
   private constructor(
@@ -135,13 +148,54 @@ export class Session {
     return this.#working > 0
   }
 
-  /** Whether the server still keeps this session's locks, by the clocks of this machine. */
+  /**
+   * Whether the session is still in use, by the clocks of this machine; past its deadline it is lost by this. True in doubt:
+   * whatever the server answers then is as good as ever.
+   */
   get isAlive(): boolean {
     if (this.#lostError) return false
+    return !this.#isPast(monotonicNow()) || this.#isLeftInDoubt()
+  }
+
+  /** Whether the server certainly keeps this session's locks: alive, and not in doubt. */
+  get isCertain(): boolean {
+    if (this.#lostError) return false
     if (!this.#isPast(monotonicNow())) return true
-    const silence = Math.round(this.#silence(monotonicNow()))
-    this.lose(new Error(`the lease ran out: no answer from the database for ${silence} ms`))
+    this.#isLeftInDoubt()
     return false
+  }
+
+  /** Undefined unless the session is in doubt; resolves when it is certain again, or lost. */
+  get whenCertain(): Promise<void> | undefined {
+    return this.isCertain ? undefined : this.#inquiry?.over
+  }
+
+  /** One of the clocks says that the lease is over: the session is lost, or the server is asked. */
+  #isLeftInDoubt(): boolean {
+    const silence = monotonicNow() - this.#aliveAt
+    const jump = wallNow() - this.#aliveAtWall - silence
+    const asleep = Math.max(0, Math.min(jump, suspendedSoFar() - this.#suspendedBefore))
+    if (silence + asleep < this.#lease) {
+      if (!this.#inquiry) this.#inquire()
+      return !this.#lostError
+    }
+    this.lose(new Error(`the lease ran out: no answer from the database for ${Math.round(silence + asleep)} ms`))
+    return false
+  }
+
+  #inquire(): void {
+    let end = (): void => {}
+    const over = new Promise<void>((resolve) => (end = resolve))
+    this.#inquiry = { over, end }
+    // A statement of the work occupies the connection: only others can be asked, and its answer is looked at by `workEnds`.
+    if (this.#working > 0) this.onSilence?.()
+    else this.#ping()
+  }
+
+  #ping(): void {
+    const used = this.lastUsed
+    outside(() => this.send(this.#dialect.keepAlive, () => {}))
+    this.lastUsed = used // the heartbeat is no use
   }
 
   /** Sends a statement of one column; the callback is called exactly once, also when the session dies meanwhile. */
@@ -171,8 +225,7 @@ export class Session {
       if (!this.#pending.delete(callback)) return
       if (!error || this.#dialect.isAnswer(error)) {
         // An answer after the deadline does not bring back what was given up at the deadline.
-        if (this.#isPast(monotonicNow())) void this.isAlive
-        else this.#isAliveAt(sentAt, sentAtWall)
+        if (this.isAlive) this.#isAliveAt(sentAt, sentAtWall)
         if (error) this.#prepared.drop() // it may be the reason
       } else {
         this.lose(error)
@@ -253,6 +306,7 @@ export class Session {
       { cause },
     )
     this.#lostError = error
+    this.#endInquiry()
     // Before the server can hear of it and let go.
     this.onLost?.(error)
     this.#dialect.destroy(this.#connection)
@@ -297,15 +351,17 @@ export class Session {
     if (monotonic <= this.#aliveAt) return
     this.#aliveAt = monotonic
     this.#aliveAtWall = wall
+    if (this.#inquiry && !this.#isPast(monotonicNow())) this.#endInquiry()
   }
 
+  #endInquiry(): void {
+    this.#inquiry?.end()
+    this.#inquiry = undefined
+  }
+
+  /** A clock says that the lease is over. The wall clock goes on while the machine is suspended; when it is set back it decides nothing. */
   #isPast(now: number, wall = wallNow()): boolean {
-    return this.#silence(now, wall) >= this.#lease
-  }
-
-  /** Where the machine was suspended only the wall clock knows how long; when that is set back it decides nothing. */
-  #silence(now: number, wall = wallNow()): number {
-    return Math.max(now - this.#aliveAt, wall - this.#aliveAtWall)
+    return now - this.#aliveAt >= this.#lease || wall - this.#aliveAtWall >= this.#lease
   }
 
   /** One timer for both: the next keepalive, and the deadline when one is under way. */
@@ -325,14 +381,11 @@ export class Session {
 
   #tick(): void {
     if (!this.isAlive) return
-    const isSilent = monotonicNow() >= this.#aliveAt + this.#keepAlive
+    if (!this.#inquiry) this.#suspendedBefore = suspendedSoFar()
+    const isSilent = this.#inquiry !== undefined || monotonicNow() >= this.#aliveAt + this.#keepAlive
     if (this.#working > 0) {
       if (isSilent) this.onSilence?.()
-    } else if (!this.isBusy && isSilent) {
-      const used = this.lastUsed
-      this.send(this.#dialect.keepAlive, () => {})
-      this.lastUsed = used // the heartbeat is no use
-    }
+    } else if (!this.isBusy && isSilent) this.#ping()
     this.#arm()
   }
 }

@@ -49,6 +49,7 @@ export class LockedTransaction {
       await this.#rollBack()
       throw this.#explain(lock, error)
     }
+    if (!lock.isHeld) await lock.whenCertain()
     if (this.#doom || !lock.isHeld) {
       await this.#rollBack()
       throw this.#doom ?? this.#lost(lock, 'rolledBack', lock.lostError)
@@ -65,6 +66,7 @@ export class LockedTransaction {
     })
     try {
       const result = await work()
+      if (!lock.isHeld) await lock.whenCertain()
       if (!lock.isHeld) throw this.#lost(lock, 'rolledBack', lock.lostError)
       await runner.commitTransaction()
       return result

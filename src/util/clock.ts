@@ -1,3 +1,4 @@
+import { uptime } from 'node:os'
 import { performance } from 'node:perf_hooks'
 import * as timers from 'node:timers'
 import * as promised from 'node:timers/promises'
@@ -30,6 +31,18 @@ export const wallClock = { now: realWallClock() }
 /** The time of day in milliseconds. It jumps when it is set, and when the machine wakes up. */
 export function wallNow(): number {
   return wallClock.now()
+}
+
+/** Milliseconds since the system was started, time in which it was suspended included. Setting the date does not change it. */
+export const bootClock = { now: (): number => uptime() * 1_000 }
+
+/** How long the system was suspended so far, by the two clocks of which one stood still. Reads a file on Linux: not for every lock. */
+export function suspendedSoFar(): number {
+  try {
+    return bootClock.now() - monotonicNow()
+  } catch {
+    return 0 // not every sandbox shows it
+  }
 }
 
 /** When `monotonicNow()` was 0, by the wall clock of that moment. */

@@ -9,7 +9,7 @@ import { rejection } from '../support/rejection.js'
 import { Scene } from '../support/scene.js'
 import { sideBySide } from '../support/side-by-side.js'
 import { settlesWithin, until } from '../support/until.js'
-import { wallClock } from '../../src/util/clock.js'
+import { bootClock, wallClock } from '../../src/util/clock.js'
 
 const SOON = 6_000
 
@@ -21,10 +21,18 @@ describe('a process', function () {
 
   forEachServer((ctx) => {
     const realNow = wallClock.now
+    const realBoot = bootClock.now
 
     afterEach(() => {
       wallClock.now = realNow
+      bootClock.now = realBoot
     })
+
+    /** The monotonic clock of Linux stands still meanwhile. */
+    function passInSleep(milliseconds: number): void {
+      wallClock.now = () => realNow() + milliseconds
+      bootClock.now = () => realBoot() + milliseconds
+    }
 
     it('that is killed or stopped leaves its locks to others; that has its clock set back counts on', async function () {
       this.timeout(60_000)
@@ -85,11 +93,11 @@ describe('a process', function () {
       await scene.recovers()
     }
 
-    it('whose clock jumps by more than the lease may have been asleep: its locks count as lost', async () => {
+    it('whose machine was suspended for longer than the lease has lost its locks, before it does anything else', async () => {
       const scene = await Scene.set(ctx, 'asleep', { lease: '60s' })
-      wallClock.now = () => realNow() + 59_000
+      passInSleep(59_000)
       expect(scene.lock.isHeld, 'less than the lease').to.equal(true)
-      wallClock.now = () => realNow() + 61_000
+      passInSleep(61_000)
       expect(scene.lock.isHeld).to.equal(false)
       expect(scene.lock.signal.reason).to.be.instanceOf(NamedLockLostError)
       expect(scene.lostAt).to.be.a('number')
@@ -102,10 +110,48 @@ describe('a process', function () {
       const scene = await Scene.set(ctx, 'asleep and frozen', { lease: '6s' })
       scene.proxy.blackHole()
       await sleep(1_200)
-      wallClock.now = () => realNow() + 2_000
+      passInSleep(2_000)
       expect(scene.lock.isHeld).to.equal(true)
-      wallClock.now = () => realNow() + 5_000 // 6.2 s and more have really passed
+      passInSleep(5_000) // 6.2 s and more have really passed
       expect(scene.lock.isHeld).to.equal(false)
+      expect(scene.lock.signal.aborted, 'lost, not in doubt').to.equal(true)
+      wallClock.now = realNow
+      bootClock.now = realBoot
+      scene.proxy.heal()
+      await scene.granted()
+      await scene.recovers()
+    })
+
+    it('whose clock is set forward is in doubt until the server has answered, and loses nothing', async () => {
+      const scene = await Scene.set(ctx, 'set forward', { lease: '60s' })
+      for (const step of [61_000, 86_400_000, 365 * 86_400_000]) {
+        wallClock.now = () => realNow() + step
+        expect(scene.lock.isHeld, 'nothing is certain yet').to.equal(false)
+        expect(scene.lock.signal.aborted).to.equal(false)
+        await until('the answer of the server', () => scene.lock.isHeld)
+        expect(await scene.lock.verify()).to.equal(true)
+      }
+      wallClock.now = () => realNow() + 800 * 86_400_000
+      expect(await scene.lock.verify(), 'a question of the holder is as good').to.equal(true)
+      expect(scene.lock.isHeld).to.equal(true)
+      expect(scene.lostAt).to.equal(undefined)
+      wallClock.now = realNow
+      await scene.lock.release()
+      await scene.granted()
+      await scene.recovers()
+    })
+
+    it('whose virtual machine stood still, with all of its clocks, knows it when its date is set', async () => {
+      const scene = await Scene.set(ctx, 'stood still', { lease: '60s' })
+      scene.proxy.blackHole() // the server has long given up on it, and nothing tells
+      wallClock.now = () => realNow() + 3_600_000
+      expect(scene.lock.isHeld).to.equal(false)
+      await sleep(200)
+      expect(scene.lock.isHeld, 'for as long as nothing is certain').to.equal(false)
+      expect(scene.lock.signal.aborted).to.equal(false)
+      scene.proxy.reset()
+      await until('the loss', () => scene.lock.signal.aborted)
+      expect(scene.lock.signal.reason).to.be.instanceOf(NamedLockLostError)
       wallClock.now = realNow
       scene.proxy.heal()
       await scene.granted()

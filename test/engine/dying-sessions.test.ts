@@ -10,7 +10,7 @@ import { forEachDialect, type Conformance } from '../support/conformance.js'
 import { reasonOf, rejection } from '../support/rejection.js'
 import type { SqlClient } from '../support/sql-client.js'
 import { settlesWithin, until } from '../support/until.js'
-import { wallClock } from '../../src/util/clock.js'
+import { bootClock, wallClock } from '../../src/util/clock.js'
 
 /** The connection that is blocked for a lock. */
 function blockedConnection(ctx: Conformance, key: string): Promise<string> {
@@ -114,15 +114,20 @@ describe('a session that dies or is disturbed', () => {
       const locks = await ctx.service()
       const holder = await stranger()
       const realNow = wallClock.now
+      const realBoot = bootClock.now
       const waiting = rejection(locks.acquire([earlier(), 'foreign'], { timeout: '10s' }), NamedLockLostError)
       await blockedConnection(ctx, foreign())
       try {
         // The machine was asleep; the first that comes of it is the grant.
-        locks.once('acquired', () => (wallClock.now = () => realNow() + 60_000))
+        locks.once('acquired', () => {
+          wallClock.now = () => realNow() + 60_000
+          bootClock.now = () => realBoot() + 60_000
+        })
         await holder.releaseLock(foreign())
         await settlesWithin(3_000, 'the caller', waiting)
       } finally {
         wallClock.now = realNow
+        bootClock.now = realBoot
       }
       await until('the locks to be free', async () => (await ctx.outsider.userLocksOf(ctx.database)).length === 0)
     })
