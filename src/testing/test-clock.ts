@@ -1,5 +1,5 @@
 import type { TimeLimits } from '../dialect/dialect.js'
-import { setTimeout as realSetTimeout } from '../util/clock.js'
+import { monotonicNow, setTimeout as realSetTimeout } from '../util/clock.js'
 
 /* eslint no-restricted-globals: off -- the one place in src/ that wants the test's timers, faked or not */
 
@@ -22,10 +22,13 @@ export class TestClock implements TimeLimits {
     const { setTimeout, clearTimeout } = globalThis
     const isReal = setTimeout === realSetTimeout
     const left = Math.max(0, isReal ? Math.ceil(milliseconds - spent) : Math.round(milliseconds)) // a sum of fractions before
+    const due = monotonicNow() + left
     const timer = setTimeout(
       () => {
         this.#ends.delete(of)
-        if (left <= LONGEST_TIMER) over()
+        const early = isReal ? due - monotonicNow() : 0 // real timers may be early
+        if (early > 0) this.begin(of, early, 0, over)
+        else if (left <= LONGEST_TIMER) over()
         else this.begin(of, left - LONGEST_TIMER, 0, over)
       },
       Math.min(left, LONGEST_TIMER),
