@@ -12,18 +12,29 @@ export type NamedLockErrorCode =
   | 'CONFIGURATION'
   | 'CLOSED'
   | 'NOT_HELD'
+  | 'COMMITTED'
   | 'DATABASE'
 
+/** What became of a transaction. `'unknown'`: the connection was lost during the COMMIT, and only the data can tell. */
+type TransactionOutcome = 'committed' | 'rolledBack' | 'unknown'
+
 /**
- * Base of every error of this library. Thrown itself for what the database answered (`DATABASE`: its own error is `cause`)
- * and by `NamedLock.assertHeld` (`NOT_HELD`).
+ * Base of every error of this library. Thrown itself for what the database answered (`DATABASE`: its own error is `cause`),
+ * by `NamedLock.assertHeld` (`NOT_HELD`), and by `transaction` when a subscriber fails after the COMMIT (`COMMITTED`: the
+ * subscriber's error is `cause`).
  */
 export class NamedLockError extends Error {
   readonly code: NamedLockErrorCode
+  /** From `transaction`: what became of it, where the error is about that. */
+  declare readonly outcome?: TransactionOutcome | undefined
 
-  constructor(message: string, options?: ErrorOptions & { code?: NamedLockErrorCode | undefined }) {
+  constructor(
+    message: string,
+    options?: ErrorOptions & { code?: NamedLockErrorCode | undefined; outcome?: TransactionOutcome | undefined },
+  ) {
     super(message, options)
     this.code = options?.code ?? 'DATABASE'
+    if (options?.outcome) this.outcome = options.outcome
   }
 
   static {
@@ -59,7 +70,6 @@ export class NamedLockLostError extends NamedLockError {
 
   constructor(message: string, options?: ErrorOptions & { outcome?: 'rolledBack' | 'unknown' | undefined }) {
     super(message, { ...options, code: 'LOST' })
-    if (options?.outcome) this.outcome = options.outcome
   }
 }
 

@@ -32,6 +32,8 @@ export class LockScope {
   waits: Set<unknown> | undefined
   /** False once the work has ended: branches that outlive it do not hold the lock any more. */
   open = true
+  /** Not the work itself, but what begins and ends its transaction: subscribers run here. */
+  isAroundWork = false
 
   constructor(
     readonly parent: LockScope | undefined,
@@ -39,6 +41,15 @@ export class LockScope {
     /** Slot keys: what excludes whom on the server. */
     readonly keys: readonly string[],
   ) {}
+}
+
+/** The scope in which the transaction of `scope` begins and ends: it holds the same locks, and is not over when the work is. */
+export function scopeAround(scope: LockScope): LockScope {
+  const around = new LockScope(scope, scope.dataSource, scope.keys)
+  around.lock = scope.lock
+  around.transaction = scope.transaction
+  around.isAroundWork = true
+  return around
 }
 
 const running = new AsyncLocalStorage<LockScope>()

@@ -21,9 +21,14 @@ export interface ServerFacts {
   readonly restore: string
   /** A fencing token that is taken inside a transaction is not durable before its COMMIT: it has to come from another connection. */
   readonly losesTokens?: boolean
+  /** What the protocol says of a transaction on the connection, where it says it then. */
+  readonly status?: TransactionStatus | undefined
   /** The lease the server says it keeps, in milliseconds; undefined when it keeps none. */
   readonly lease: number | undefined
 }
+
+/** Whether a transaction runs on a connection; `implicit`: with autocommit off, where any statement that reads a table begins one. */
+export type TransactionStatus = 'open' | 'none' | 'implicit'
 
 /** Sends one statement and resolves to its rows. */
 export type Ask = (sql: string) => Promise<unknown>
@@ -250,8 +255,12 @@ export interface Dialect {
   isAnswer(error: unknown): boolean
   /** True when that error to a COMMIT leaves open whether it was carried out: it was interrupted, the server went down. */
   leavesCommitOpen(error: unknown): boolean
-  /** True when the server has rolled the whole transaction back with that error, and not only the statement. */
-  endsTransaction(error: unknown): boolean
+  /** What the protocol says of the transaction with that answer of the driver; undefined where it carries no word of it. */
+  statusAfter(result: unknown, connection: RawConnection): TransactionStatus | undefined
+  /** An empty statement whose answer tells the status, for after an error; left out where the next statement is refused anyway. */
+  readonly askStatus?: string | undefined
+  /** Ends whatever transaction there is, and begins none. */
+  readonly rollBack: string
   /** True when the driver has given up on a statement that the server may still be running. */
   isAbandoned(error: unknown): boolean
   /** True for an error that only repeats that the transaction failed before. */

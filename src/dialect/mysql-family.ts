@@ -8,6 +8,7 @@ import type {
   PreparedRequests,
   ServerFacts,
   SessionUse,
+  TransactionStatus,
   WaitFailure,
 } from './dialect.js'
 import { readUserVariable, type LockTable } from './lock-table.js'
@@ -30,10 +31,9 @@ const NOTE = 'typeorm-named-lock'
 
 const wires = new WeakMap<object, MySqlWire>()
 
-/** A deadlock of row locks; the victim is rolled back as a whole. */
-const ER_LOCK_DEADLOCK = 1213
-/** MariaDB with innodb_snapshot_isolation, the default from 11.6.2 on: a row was changed since the snapshot. */
-const ER_CHECKREAD = 1020
+/** https://dev.mysql.com/doc/dev/mysql-server/latest/mysql__com_8h.html#a1d854e841086925be1883e4d7b4e8cad */
+const SERVER_STATUS_IN_TRANS = 1
+const SERVER_STATUS_AUTOCOMMIT = 2
 /** ER_SERVER_SHUTDOWN, ER_ERROR_DURING_COMMIT, ER_QUERY_INTERRUPTED, and MariaDB's ER_CONNECTION_KILLED and ER_STATEMENT_TIMEOUT. */
 const COMMIT_INTERRUPTED: ReadonlySet<unknown> = new Set([1053, 1180, 1317, 1927, 1969])
 
@@ -50,6 +50,9 @@ export abstract class MySqlFamily implements Dialect {
     'The server did not take the lease (SET SESSION wait_timeout was ignored, as some proxies do): it would keep the locks ' +
     'of a vanished client for hours. Connect past the proxy, or accept that with allowNoLease: true.'
   readonly keepAlive = 'SELECT 1'
+  readonly askStatus = 'DO 0'
+  /** completion_type must not make it the beginning of the next one. */
+  readonly rollBack = 'ROLLBACK AND NO CHAIN NO RELEASE'
   readonly batchLimit = 400
   readonly prepared: PreparedRequests | undefined = {
     take: `SELECT GET_LOCK(${KEY_PARAMETER},0) AS r`,
@@ -211,11 +214,26 @@ export abstract class MySqlFamily implements Dialect {
 
   async open(ask: Ask, leaseMs: number, use: SessionUse): Promise<ServerFacts> {
     const isForWork = use !== 'locks'
-    const before = singleRow(await ask(`SELECT @@SESSION.wait_timeout AS w,@@SESSION.${this.timeLimit} AS t`))
+    const before = singleRow(
+      await ask(
+        `SELECT @@SESSION.wait_timeout AS w,@@SESSION.${this.timeLimit} AS t,@@SESSION.autocommit AS a,@@SESSION.completion_type AS c`,
+      ),
+    )
+    // A COMMIT must not begin the next transaction, or end the connection; and what holds locks only must hold no snapshot. Where
+    // work runs that has to commit by itself, autocommit stays off.
+    const own = [
+      ...(isForWork || before[2] === '1' ? [] : [['autocommit', '1', '0'] as const]),
+      ...(use === 'transaction' || before[3] === 'NO_CHAIN'
+        ? []
+        : [['completion_type', "'NO_CHAIN'", `'${before[3]}'`] as const]),
+    ]
     const seconds = Math.ceil((leaseMs + Math.max(SERVER_GRACE.least, leaseMs * SERVER_GRACE.part)) / 1000)
     const idle = await this.idleLimits(ask)
-    const without = idle.map(([name]) => `,SESSION ${name}=0`).join('')
-    await ask(`SET SESSION wait_timeout=${seconds}${without}${isForWork ? '' : `,SESSION ${this.timeLimit}=0`}`)
+    const changed = [...idle.map(([name, value]) => [name, '0', String(value)] as const), ...own]
+    const set = await ask(
+      `SET SESSION wait_timeout=${seconds}${changed.map(([name, value]) => `,SESSION ${name}=${value}`).join('')}` +
+        (isForWork ? '' : `,SESSION ${this.timeLimit}=0`),
+    )
     // Read back on purpose: a proxy may swallow the SET, and then the server would keep a vanished client's locks for hours.
     const [id, version, lease, readOnly, identity, user, database] = singleRow(
       await ask(
@@ -235,8 +253,10 @@ export abstract class MySqlFamily implements Dialect {
       database,
       version: version ?? '',
       restore:
-        `SET SESSION wait_timeout=${Number(before[0])}${idle.map(([name, value]) => `,SESSION ${name}=${value}`).join('')}` +
+        `SET SESSION wait_timeout=${Number(before[0])}${changed.map(([name, , value]) => `,SESSION ${name}=${value}`).join('')}` +
         (isForWork ? '' : `,SESSION ${this.timeLimit}=${Number(before[1])}`),
+      // A session that began with autocommit off is told the opposite by MySQL 9's packets.
+      status: isForWork && before[2] === '0' ? 'implicit' : this.statusAfter(set),
       lease: Number(lease) === seconds ? leaseMs : undefined,
     }
   }
@@ -275,8 +295,25 @@ export abstract class MySqlFamily implements Dialect {
     return COMMIT_INTERRUPTED.has((error as { errno?: unknown }).errno)
   }
 
-  endsTransaction(error: unknown): boolean {
-    const { errno } = error as { errno?: unknown }
-    return errno === ER_LOCK_DEADLOCK || errno === ER_CHECKREAD
+  /** OK packets carry it. What a SELECT answers with ends without one, as far as the drivers show it. */
+  statusAfter(result: unknown): TransactionStatus | undefined {
+    const status = okPacketIn(result)?.serverStatus
+    if (typeof status !== 'number') return undefined
+    return status & SERVER_STATUS_IN_TRANS ? 'open' : status & SERVER_STATUS_AUTOCOMMIT ? 'none' : 'implicit'
   }
+}
+
+/** mysql2's and mysql's name for an OK packet. */
+const OK_PACKETS: ReadonlySet<unknown> = new Set(['ResultSetHeader', 'OkPacket'])
+
+/** The last OK packet in an answer. Of a procedure, or several statements, there is a list, in which those with rows are lists themselves. */
+function okPacketIn(result: unknown): { readonly serverStatus?: unknown } | undefined {
+  let last: unknown = result
+  if (Array.isArray(result)) {
+    let i = result.length - 1
+    while (i >= 0 && Array.isArray(result[i])) i--
+    last = result[i]
+  }
+  const isOk = OK_PACKETS.has((last as object | undefined | null)?.constructor.name)
+  return isOk ? (last as { serverStatus?: unknown }) : undefined
 }

@@ -8,6 +8,8 @@ export interface PgClient {
   on(event: 'end' | 'error', listener: (error?: unknown) => void): unknown
   removeListener(event: 'end' | 'error', listener: (error?: unknown) => void): unknown
   end(): Promise<void>
+  /** `I`, `T` or `E`, as of the last ReadyForQuery. Older versions of pg do not keep it. */
+  getTransactionStatus?(): unknown
   /** False while a statement is under way. */
   readonly readyForQuery?: boolean | null
   readonly host?: string

@@ -2,7 +2,16 @@ import { UnsupportedDriverError } from '../errors.js'
 import { postgresKeyFor } from '../lock-name.js'
 import type { Finding, LockName } from '../options.js'
 import { singleRow, singleValue, type RawConnection } from '../session/connection.js'
-import type { Ask, CounterStatements, Dialect, ServerFacts, SessionUse, WaitFailure, WaitLimits } from './dialect.js'
+import type {
+  Ask,
+  CounterStatements,
+  Dialect,
+  ServerFacts,
+  SessionUse,
+  TransactionStatus,
+  WaitFailure,
+  WaitLimits,
+} from './dialect.js'
 import { postgresExactKey } from './exact-names.js'
 import type { LockTable } from './lock-table.js'
 import { MARKS } from './marks.js'
@@ -63,6 +72,7 @@ export class PostgresDialect implements Dialect {
   readonly hasReadableKeys = false
   readonly pool = PG_POOL
   readonly keepAlive = 'SELECT 1'
+  readonly rollBack = 'ROLLBACK'
   readonly batchLimit = 400
   readonly mostLocks = 1_000
   readonly waitLimits = WAIT_LIMITS
@@ -299,9 +309,10 @@ export class PostgresDialect implements Dialect {
     return COMMIT_UNKNOWN.has((error as { code?: unknown }).code)
   }
 
-  /** After an error every statement is refused until the ROLLBACK: nothing can go on by mistake. */
-  endsTransaction(): boolean {
-    return false
+  /** After an error every statement is refused until the ROLLBACK: nothing can go on by mistake, and nothing has to be asked. */
+  statusAfter(_result: unknown, connection: RawConnection): TransactionStatus | undefined {
+    const status = (connection as unknown as PgClient).getTransactionStatus?.()
+    return typeof status === 'string' ? (status === 'I' ? 'none' : 'open') : undefined
   }
 
   isAftermath(error: unknown): boolean {

@@ -1,4 +1,4 @@
-import type { Dialect, ServerFacts, SessionUse } from '../dialect/dialect.js'
+import type { Dialect, ServerFacts, SessionUse, TransactionStatus } from '../dialect/dialect.js'
 import { NamedLockLostError } from '../errors.js'
 import type { RawCallback, RawConnection, RunnerLike } from './connection.js'
 import { outside } from './outside.js'
@@ -30,6 +30,8 @@ export class Session {
   readonly facts: ServerFacts
   /** Told once when the session dies, before anything that waits for its statements. */
   onLost: ((error: NamedLockLostError) => void) | undefined
+  /** What the protocol last said of a transaction on this connection. */
+  transactionStatus: TransactionStatus | undefined
   /** When something last happened here, for returning idle sessions. */
   lastUsed = monotonicNow()
 
@@ -76,6 +78,7 @@ export class Session {
     this.#lease = dialect.keepsLocksForever ? Infinity : lease.lease
     this.#keepAlive = dialect.keepsLocksForever ? Infinity : lease.keepAlive
     this.facts = facts
+    this.transactionStatus = facts.status
     this.#aliveAt = openedAt.monotonic
     this.#aliveAtWall = openedAt.wall
     this.#letPoolEnd = dialect.pool.onEnd(connection, runner, () =>

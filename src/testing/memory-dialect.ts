@@ -134,9 +134,11 @@ export class MemoryDialect implements Dialect {
     return false
   }
 
-  endsTransaction(): boolean {
-    return false
+  statusAfter(): 'none' {
+    return 'none'
   }
+
+  readonly rollBack = 'ping'
 
   isAftermath(): boolean {
     return false

@@ -1,4 +1,4 @@
-import type { LockScope } from '../lock-scope.js'
+import { runInScope, scopeAround, type LockScope, type ScopedTransaction } from '../lock-scope.js'
 import type { Sessions } from '../session/sessions.js'
 import { WorkConnection } from '../session/work-connection.js'
 import type { WorkRunner } from './bound-runner.js'
@@ -17,10 +17,12 @@ export async function adoptTransaction(
   runner: WorkRunner,
   sessions: Sessions,
   scope: LockScope,
+  level: () => ScopedTransaction | undefined,
   onEnd: () => void,
 ): Promise<TransactionLocks> {
   const session = await sessions.adopt(runner)
-  const work = new WorkConnection(session)
+  session.transactionStatus = 'open'
+  const work = new WorkConnection(session, runner, 'application')
   const locks = new TransactionLocks(runner, session, work, scope)
   let hasEnded = false
 
@@ -30,15 +32,18 @@ export async function adoptTransaction(
     scope.open = false
     onEnd()
     for (const restore of restorers) restore()
+    // Whatever else the work sends is committed by itself, until the application has its connection back.
+    work.close()
     const released = locks.giveBack()
     // Right behind the releases, without waiting for their answers: it stands in the way of whoever ends the transaction.
-    const restored = sessions.giveBack(session)
+    await Promise.all([released, sessions.giveBack(session)])
+    restoreConnect()
     work.detach()
-    await Promise.all([released, restored])
   }
 
+  const restoreConnect = replace(runner, 'connect', () => () => Promise.resolve(work.connection))
+
   const restorers = [
-    replace(runner, 'connect', () => () => Promise.resolve(work.connection)),
     replace(runner, 'commitTransaction', (original) => () => thenEnd(original)),
     replace(runner, 'rollbackTransaction', (original) => () => thenEnd(original)),
     replace(runner, 'release', (original) => () => {
@@ -48,10 +53,14 @@ export async function adoptTransaction(
   ]
 
   const thenEnd = async (original: () => Promise<unknown>): Promise<void> => {
+    // Subscribers run here, and must find the locks held as long as they are.
+    const around = scopeAround(scope)
+    around.transaction = level()
     try {
-      await original()
+      await runInScope(around, original)
     } finally {
       if (!runner.isTransactionActive) await end()
+      around.open = false
     }
   }
 

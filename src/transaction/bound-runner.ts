@@ -27,6 +27,7 @@ export interface WorkRunner {
 export class BoundRunner {
   readonly runner: WorkRunner
   readonly work: WorkConnection
+  readonly session: Session
 
   /** @param runner One that was made before and is not connected; else a new one. */
   constructor(
@@ -34,22 +35,35 @@ export class BoundRunner {
     session: Session,
     runner = dataSource.createQueryRunner('master') as WorkRunner,
   ) {
-    const work = new WorkConnection(session, runner)
+    const work = new WorkConnection(session, runner, 'ours')
     const connected = Promise.resolve(work.connection)
     // All statements of a QueryRunner ask for its connection here; its own release() then has nothing to give back.
     runner.connect = () => connected
     runner.release = refuseRelease
     this.runner = runner
     this.work = work
+    this.session = session
   }
 
-  /** The call is over: whoever still has the EntityManager can do nothing with it. False when it leaves a transaction open. */
-  close(): boolean {
-    const isClean = !this.runner.isTransactionActive
+  /**
+   * The call is over: nothing can be done with its EntityManager any more. What it has left of a transaction must not go on under
+   * the next lock, nor reach the pool. TypeORM's flag knows of its own transactions only; there are those that began with
+   * autocommit off, or by a statement of the work.
+   */
+  close(): void {
+    const { session } = this
+    const isOpen = this.work.isInTransaction
     this.work.close()
     delete (this.runner as Partial<WorkRunner>).release
     void this.runner.release()
-    return isClean
+    if (session.lostError) return
+    if (isOpen) session.lose(new Error('the lock was released while a transaction was running on its connection'))
+    // Ahead of the lock's release on the wire. Where it cannot be sent, the session is lost.
+    else if (isOpen === undefined) {
+      session.send(session.dialect.rollBack, (error) => {
+        if (error) session.lose(error)
+      })
+    }
   }
 }
 

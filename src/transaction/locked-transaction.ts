@@ -98,9 +98,15 @@ export class LockedTransaction {
 
   async #commit(lock: HeldLock): Promise<void> {
     const { runner, work, session } = this.locks
+    if (work.endedBy instanceof NamedLockError) {
+      const { endedBy } = work
+      await this.#rollBack()
+      throw endedBy
+    }
     try {
       await runner.commitTransaction()
     } catch (error) {
+      if (work.isCommitted) throw this.#committed(lock, error)
       if (work.isCommitInDoubt) {
         session.lose(error)
         throw this.#lost(lock, 'unknown', error)
@@ -116,7 +122,8 @@ export class LockedTransaction {
         { cause: refusedBy },
       )
     }
-    if (!runner.isTransactionActive) return
+    // Not by TypeORM's flag: a branch that outlives the work may have begun the next, which is refused.
+    if (work.isCommitted) return
     await this.#rollBack()
     throw new NamedLockConfigurationError(
       `The work under the lock '${lock.name}' has begun a transaction on its QueryRunner and not ended it: everything was rolled back.`,
@@ -139,6 +146,14 @@ export class LockedTransaction {
   #explain(lock: HeldLock, error: unknown): unknown {
     const { work, session } = this.locks
     return session.lostError && work.isFailure(error) ? this.#lost(lock, 'rolledBack', error) : error
+  }
+
+  #committed(lock: HeldLock, cause: unknown): NamedLockError {
+    const reason = cause instanceof Error ? cause.message : String(cause)
+    return new NamedLockError(
+      `The transaction under the lock '${lock.name}' was committed, but a subscriber failed after the COMMIT: ${reason}. Do not repeat the work.`,
+      { cause, code: 'COMMITTED', outcome: 'committed' },
+    )
   }
 
   #lost(lock: HeldLock, outcome: 'rolledBack' | 'unknown', cause: unknown): NamedLockLostError {

@@ -112,13 +112,12 @@ export class TransactionSource implements SessionSource {
 
   /** Nothing of the work may go on. */
   endWork(): void {
-    const session = this.#session
-    if (!this.#bound || this.#bound.close()) return
-    session?.lose(new Error('the lock was released while its transaction was running'))
+    this.#bound?.close()
   }
 
   async #begin(): Promise<Session> {
     const { session, runner } = await this.#sessions.begun.begin(this.#isolation)
+    session.transactionStatus = 'open'
     this.#bound = new BoundRunner(this.#dataSource, session, runner)
     this.#session = session
     if (session.lostError) throw session.lostError

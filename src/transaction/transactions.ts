@@ -1,7 +1,7 @@
 import type { DataSourceLike } from '../data-source-like.js'
 import { NamedLockReentrancyError, type NamedLockLostError } from '../errors.js'
 import { HeldLock, type LockOwner } from '../held-lock.js'
-import { currentScope, isWithin, LockScope, runInScope, transactionScope } from '../lock-scope.js'
+import { currentScope, isWithin, LockScope, runInScope, scopeAround, transactionScope } from '../lock-scope.js'
 import type { LockNames } from '../options.js'
 import type { Claim, SessionSource } from '../queue/claim.js'
 import { DedicatedSource } from '../session/dedicated-source.js'
@@ -121,12 +121,13 @@ export class Transactions {
     scope.lock = lock
     scope.transaction = level
     lock.lasts = true
+    const around = scopeAround(scope)
     try {
-      const inScope = (): unknown => runInScope(scope, () => work(runner.manager, lock))
+      const inScope = (): Promise<unknown> => runToEnd(scope, () => work(runner.manager, lock))
       const begun = { milliseconds: startedAt + call.timeout - monotonicNow(), signal: call.signal }
-      return await callUnder(lock, () => transaction.run(lock, begun, inScope))
+      return await callUnder(lock, () => runInScope(around, () => transaction.run(lock, begun, inScope)))
     } finally {
-      scope.open = false
+      scope.open = around.open = false
       lock.lasts = false
       levels.delete(runner)
       const added = locks.giveBack()
@@ -154,7 +155,7 @@ export class Transactions {
       scope.transaction = new Level(transaction, true)
       lock.lasts = true
       try {
-        return await transaction.runNested(lock, () => runInScope(scope, () => work(level.manager, lock)))
+        return await transaction.runNested(lock, () => runToEnd(scope, () => work(level.manager, lock)))
       } finally {
         scope.open = false
         lock.lasts = false
@@ -235,14 +236,29 @@ export class Transactions {
     const foreign = around?.transaction instanceof ForeignTransaction ? around.transaction : undefined
     const isKnown = foreign?.runner === runner
     const scope = isKnown && around ? around : new LockScope(currentScope(), dataSource, [])
-    const locks = await adoptTransaction(runner, sessions, scope, () => {
-      levels.delete(runner)
-      if (isKnown) foreign.level = undefined
-    })
+    const locks = await adoptTransaction(
+      runner,
+      sessions,
+      scope,
+      () => levels.get(runner),
+      () => {
+        levels.delete(runner)
+        if (isKnown) foreign.level = undefined
+      },
+    )
     const level = new Level(new LockedTransaction(locks, undefined), false)
     levels.set(runner, level)
     if (isKnown) foreign.level = level
     return level
+  }
+}
+
+/** The scope is over with the work, before anything is done about its transaction: branches that go on can add nothing to that. */
+async function runToEnd(scope: LockScope, work: () => unknown): Promise<unknown> {
+  try {
+    return await runInScope(scope, work)
+  } finally {
+    scope.open = false
   }
 }
 
