@@ -36,6 +36,12 @@ interface PoolOptions {
   readonly replication?: { readonly master?: { readonly poolSize?: unknown }; readonly restoreNodeTimeout?: unknown }
 }
 
+/** A connection of the pool. */
+interface Pooled {
+  _realEnd?: (callback?: (error?: Error) => void) => unknown
+  readonly _pool?: Mysql2Pool
+}
+
 function driverOf(dataSource: DataSourceLike): Mysql2Driver | undefined {
   return (dataSource as { driver?: Mysql2Driver }).driver
 }
@@ -171,9 +177,12 @@ export const MYSQL2_POOL: PoolDriver = {
    * rest of the wait.
    */
   onEnd(connection, _runner, listener) {
-    const pooled = connection as { _realEnd?: (callback?: (error?: Error) => void) => void }
-    if (typeof pooled._realEnd !== 'function') return () => {}
+    const pooled = connection as Pooled
+    const { _pool: pool, _realEnd: realEnd } = pooled
+    if (typeof realEnd !== 'function') return () => {}
     pooled._realEnd = (callback) => {
+      // The old driver `mysql` ends a connection like this that has failed, before anybody hears why: that is no end of the pool.
+      if (pool?._closed === false) return realEnd.call(pooled, callback)
       listener()
       callback?.()
     }

@@ -39,8 +39,8 @@ export function refuseInTransactionOf(
 
 export function reentrancyRefused(name: string): NamedLockReentrancyError {
   return new NamedLockReentrancyError(
-    `The lock '${name}' is held by the running scope already: waiting for it would never end. ` +
-      'Use the lock that is held, or ask with reentrant: true to share it.',
+    `The lock '${name}' is already held by the running scope. Use the held lock, or pass reentrant: true to share it. ` +
+      'Work that a scope starts and does not await belongs to that scope, too: start it outside if it is to wait for the lock.',
   )
 }
 
