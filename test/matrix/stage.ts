@@ -224,7 +224,7 @@ export class Stage {
   async #settingsOn(client: RawClient): Promise<Settings> {
     if (this.isPostgres) {
       const sql =
-        "SELECT name, setting FROM pg_catalog.pg_settings UNION ALL SELECT 'PREPARE ' || name, statement FROM pg_catalog.pg_prepared_statements"
+        "SELECT name, setting || ' (' || source || ')' FROM pg_catalog.pg_settings UNION ALL SELECT 'PREPARE ' || name, statement FROM pg_catalog.pg_prepared_statements"
       return new Map(await rowsOf(client, sql))
     }
     const rows = (await rowsOf(client, 'SHOW SESSION VARIABLES')).filter(([name]) => !VOLATILE.has(name))

@@ -57,7 +57,7 @@ const rows: readonly [Variation['kinds'], Readonly<Record<string, string | numbe
   [both, { slow_query_log: 1, long_query_time: 0 }],
   [both, { log_output: "'TABLE'", general_log: 1 }],
   [both, { max_prepared_stmt_count: 0 }],
-  [both, { max_user_connections: 60 }],
+  [['mysql'], { max_user_connections: 60 }],
   [both, { max_error_count: 0 }],
   [both, { local_infile: 0 }],
   [both, { low_priority_updates: 1 }],
