@@ -1,5 +1,5 @@
 import { NamedLockClosedError } from './errors.js'
-import type { Claim } from './queue/claim.js'
+import type { Claim, ClaimOwner } from './queue/claim.js'
 import type { Slots } from './queue/slots.js'
 import type { Sessions } from './session/sessions.js'
 import { clearTimeout, setTimeout } from './util/clock.js'
@@ -7,19 +7,32 @@ import { clearTimeout, setTimeout } from './util/clock.js'
 /** How long the server may take to answer the last releases before the connections are ended instead. */
 const PATIENCE = 2_000
 
-/** The end of a service: nobody new, waiters rejected, running work given time, then everything given back. */
+/** What a service shares with others of its DataSource. */
+export interface SharedCore {
+  readonly slots: Slots
+  readonly sessions: Sessions
+  /** Whether services other than that one go on. */
+  goesOnWithout(owner: ClaimOwner): boolean
+  /** Whether all other services have closed. */
+  isLast(owner: ClaimOwner): boolean
+  /** Resolves when the sessions are closed, if that was the last service; at once otherwise. `isClean`: they hold nothing. */
+  leave(owner: ClaimOwner, isClean: boolean): Promise<void>
+}
+
+/**
+ * The end of a service: no new callers, its waiters rejected, its running work given time, then its locks released. Other services
+ * of the DataSource that share its sessions are not affected; the last of them closes the sessions.
+ */
 export class Closing {
-  readonly #slots: Slots
-  readonly #sessions: Sessions
-  readonly #closeTimeout: number
+  readonly #core: SharedCore
+  readonly #owner: ClaimOwner
   #closed: Promise<void> | undefined
   #onReleased: (() => void) | undefined
   readonly #onBegun = new Set<() => void>()
 
-  constructor(slots: Slots, sessions: Sessions, closeTimeout: number) {
-    this.#slots = slots
-    this.#sessions = sessions
-    this.#closeTimeout = closeTimeout
+  constructor(core: SharedCore, owner: ClaimOwner) {
+    this.#core = core
+    this.#owner = owner
   }
 
   get hasBegun(): boolean {
@@ -52,21 +65,34 @@ export class Closing {
     await Promise.resolve()
     for (const listener of this.#onBegun) listener()
     this.#onBegun.clear()
-    for (const claim of this.#slots.waiters) {
+    const core = this.#core
+    const owner = this.#owner
+    for (const claim of core.slots.waiters) {
+      if (claim.owner !== owner) continue
       claim.slot.leave(
         claim,
         new NamedLockClosedError(`The lock service was closed while the lock '${claim.name}' was waited for.`),
       )
     }
-    this.#sessions.shared.abandon(new NamedLockClosedError('The lock service was closed.'))
-    for (const claim of this.#slots.holders) if (!claim.scope) this.#takeAway(claim)
+    if (!core.goesOnWithout(owner)) {
+      core.sessions.shared.abandon(new NamedLockClosedError('The lock service was closed.'))
+    }
+    for (const claim of this.#held) if (!claim.scope) this.#takeAway(claim)
     if (this.#running.length > 0) await this.#workHasEnded()
     for (const claim of this.#running) this.#takeAway(claim)
-    await this.#sessions.close(await this.#isDrained())
+    const isLast = core.isLast(owner)
+    let isClean = await isDrained(core.slots.drained(isLast ? undefined : owner))
+    if (!isLast && core.isLast(owner)) isClean = await isDrained(core.slots.drained())
+    // A service that has joined meanwhile takes the sessions on.
+    await core.leave(owner, isClean)
+  }
+
+  get #held(): readonly Claim[] {
+    return this.#core.slots.holders.filter((claim) => claim.owner === this.#owner)
   }
 
   get #running(): readonly Claim[] {
-    return this.#slots.holders.filter((claim) => claim.scope !== undefined)
+    return this.#held.filter((claim) => claim.scope !== undefined)
   }
 
   /** Never under running work without its signal. */
@@ -77,13 +103,13 @@ export class Closing {
       claim.session?.lose(closed)
       return
     }
-    this.#slots.lost(claim, closed)
+    this.#owner.listener.lost(claim, closed)
     void claim.slot.release(claim)
   }
 
   #workHasEnded(): Promise<void> {
     return new Promise((resolve) => {
-      const timer = setTimeout(resolve, Math.min(this.#closeTimeout, 2_147_483_647))
+      const timer = setTimeout(resolve, Math.min(this.#owner.settings.closeTimeout, 2_147_483_647))
       this.#onReleased = () => {
         if (this.#running.length > 0) return
         clearTimeout(timer)
@@ -91,15 +117,15 @@ export class Closing {
       }
     })
   }
+}
 
-  /** Whether the server has answered every release. */
-  #isDrained(): Promise<boolean> {
-    return new Promise((resolve) => {
-      const timer = setTimeout(() => resolve(false), PATIENCE)
-      void this.#slots.drained().then(() => {
-        clearTimeout(timer)
-        resolve(true)
-      })
+/** Whether the server has answered every release in time. */
+function isDrained(drained: Promise<void>): Promise<boolean> {
+  return new Promise((resolve) => {
+    const timer = setTimeout(() => resolve(false), PATIENCE)
+    void drained.then(() => {
+      clearTimeout(timer)
+      resolve(true)
     })
-  }
+  })
 }

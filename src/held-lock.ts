@@ -118,10 +118,10 @@ export class HeldLock extends NamedLock<any> {
 
   /** From a table, or where the lock's own connection cannot give one that outlives a crash of the server. */
   #tokenFromBeside(): Promise<bigint> | undefined {
-    const { slot } = this.claims[0] as Claim
-    if (slot.fencing) return slot.fencing.next(this.claims.map(({ target }) => target.exclusionKey))
+    const { slot, owner } = this.claims[0] as Claim
+    if (owner.fencing) return owner.fencing.next(this.claims.map(({ target }) => target.exclusionKey))
     const isLost = this.claims.some((claim) => claim.source && claim.session?.facts.losesTokens)
-    return isLost ? slot.freshToken() : undefined
+    return isLost ? slot.freshToken(owner.settings.timeout) : undefined
   }
 
   override release(): Promise<void> {

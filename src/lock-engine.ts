@@ -1,22 +1,23 @@
 import { Closing } from './closing.js'
 import type { DataSourceLike } from './data-source-like.js'
-import { dialectFor, pooledDialectFor } from './dialect/index.js'
 import type { Emitter } from './emitter.js'
 import { NamedLockConfigurationError, NamedLockLostError, NamedLockTimeoutError } from './errors.js'
 import { HeldLock, type LockOwner } from './held-lock.js'
 import { Inspector } from './inspect/inspector.js'
-import { LockNotes } from './inspect/lock-notes.js'
 import { currentScope, LockScope, runInScope, scopeHolding, transactionScope } from './lock-scope.js'
 import type { LockNames, NamedLockServiceOptions, TryResult } from './options.js'
-import { Claim, type SessionSource } from './queue/claim.js'
-import { Slots } from './queue/slots.js'
+import { Claim, type ClaimOwner, type SessionSource } from './queue/claim.js'
+import type { Slots } from './queue/slots.js'
 import { migrationsLock, readMigrationOptions } from './migrations/run-migrations.js'
 import { Reporter } from './reporter.js'
 import type { RunnerLike } from './session/connection.js'
+import { Family } from './service/family.js'
+import type { LockCore } from './service/lock-core.js'
 import { DedicatedSource } from './session/dedicated-source.js'
+import { FencingTable } from './session/fencing-table.js'
 import { ask as askPlace } from './session/place.js'
 import { queryWithin } from './session/query-within.js'
-import { Sessions } from './session/sessions.js'
+import type { Sessions } from './session/sessions.js'
 import { defaultCall, readCallOptions, readServiceOptions, type CallSettings, type Settings } from './settings.js'
 import { namesOf, Targets, type Target } from './targets.js'
 import { reentrancyRefused, refuseInsideTransaction, refuseUpgrade } from './transaction/checks.js'
@@ -38,12 +39,14 @@ export class LockEngine {
   readonly inspector: Inspector
   readonly #dataSource: DataSourceLike
   readonly #settings: Settings
+  /** Shared with the other services of the DataSource that have the same session settings. */
+  readonly #core: LockCore
   readonly #slots: Slots
   readonly #sessions: Sessions
+  readonly #owner: ClaimOwner
   readonly #targets: Targets
   readonly #events: Emitter
   readonly #reporter: Reporter
-  readonly #notes: LockNotes
   readonly #transactions: Transactions
   readonly #stopWatching: () => void
   readonly #closing: Closing
@@ -62,30 +65,38 @@ export class LockEngine {
   constructor(dataSource: DataSourceLike, options: NamedLockServiceOptions, events: Emitter) {
     const settings = readServiceOptions(options)
     checkDataSource(dataSource)
-    const dialect = settings.pooling === 'transaction' ? pooledDialectFor(dataSource) : dialectFor(dataSource)
     this.#dataSource = dataSource
     this.#settings = settings
     this.#events = events
     logEvents(dataSource, events)
     this.#reporter = new Reporter(events)
-    this.#slots = new Slots(settings, this.#reporter, dataSource)
-    this.#sessions = new Sessions(dataSource, settings, dialect, (session, error) =>
-      this.#slots.sessionLost(session, error),
-    )
-    this.#slots.sessions = this.#sessions
+    const core = (this.#core = Family.of(dataSource).coreFor(settings))
+    this.#slots = core.slots
+    this.#sessions = core.sessions
+    const { fencing, timeout } = settings
+    const isClosing = (): boolean => this.isClosed
+    const owner: ClaimOwner = {
+      settings,
+      listener: this.#reporter,
+      fencing: fencing && new FencingTable(fencing.table, timeout, core.sessions),
+      get isClosing() {
+        return isClosing()
+      },
+    }
+    this.#owner = owner
+    core.join(owner)
     this.#targets = new Targets(dataSource, settings, this.#sessions)
-    this.#notes = new LockNotes(this.#slots)
-    this.#closing = new Closing(this.#slots, this.#sessions, settings.closeTimeout)
+    this.#closing = new Closing(core, owner)
     this.inspector = new Inspector(
       this.#slots,
       this.#targets,
       this.#closing,
-      () => dialect.pool.size(dataSource),
+      owner,
+      () => core.dialect.pool.size(dataSource),
       () => this.#settle(),
     )
     this.#defaultCall = defaultCall(settings.timeout)
     this.#defaultTry = defaultCall(0)
-    this.#sessions.onSilence = (session) => this.#slots.checkOwner(session)
     this.#transactions = new Transactions(this.#transactionsHost())
     this.#stopWatching = settings.insideTransaction === 'allow' ? () => {} : watchTransactions(dataSource)
   }
@@ -156,7 +167,6 @@ export class LockEngine {
   }
 
   close(): Promise<void> {
-    this.#notes.stop()
     this.#stopWatching()
     return this.#closing.begin()
   }
@@ -253,10 +263,11 @@ export class LockEngine {
     return new Promise((resolve, reject) => {
       const isTry = call.timeout === 0
       const claim: Claim = new Claim(
+        this.#owner,
         // Readers with connections of their own share the lock by way of the server.
         target.isShared && source
-          ? this.#slots.slotBeside(target.exclusionKey, target.literal)
-          : this.#slots.slotFor(target.exclusionKey, target.literal),
+          ? this.#slots.slotBeside(target.exclusionKey, target.literal, this.#owner)
+          : this.#slots.slotFor(target.exclusionKey, target.literal, this.#owner),
         target,
         startedAt,
         startedAt + (isTry ? PATIENCE : call.timeout),
@@ -268,7 +279,7 @@ export class LockEngine {
         (failure) => {
           this.#slots.settled(claim)
           if (failure === undefined) {
-            this.#notes.wake()
+            this.#core.notes.wake()
             this.#reporter.acquired(claim)
           } else if (failure === 'timeout') this.#reporter.timedOut(claim)
           if (failure === undefined || failure === 'timeout') resolve(result(claim))

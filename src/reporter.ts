@@ -2,12 +2,11 @@ import type { Emitter } from './emitter.js'
 import { NamedLockDeadlockError, NamedLockLostError } from './errors.js'
 import type { NamedLockEvent } from './events.js'
 import type { HeldLock } from './held-lock.js'
-import type { Claim } from './queue/claim.js'
-import type { SlotsListener } from './queue/slots.js'
+import type { Claim, ClaimListener } from './queue/claim.js'
 import { monotonicNow } from './util/clock.js'
 
 /** Turns what happens to claims into events and errors. */
-export class Reporter implements SlotsListener {
+export class Reporter implements ClaimListener {
   readonly #events: Emitter
 
   constructor(events: Emitter) {

@@ -2,7 +2,8 @@ import type { Closing } from '../closing.js'
 import { NamedLockTimeoutError } from '../errors.js'
 import type { Finding, LockHolder, LockList, LockName } from '../options.js'
 import type { Slots } from '../queue/slots.js'
-import { readInspectOptions, readListOptions } from '../settings.js'
+import type { ClaimOwner } from '../queue/claim.js'
+import { readInspectOptions, readListOptions, type Settings } from '../settings.js'
 import { databaseError } from '../session/database-error.js'
 import type { Target, Targets } from '../targets.js'
 import { within } from '../within.js'
@@ -23,20 +24,29 @@ function refuse(error: unknown): never {
 export class Inspector {
   readonly lookup: HolderLookup
   readonly #slots: Slots
+  readonly #settings: Settings
   readonly #targets: Targets
   readonly #closing: Closing
   readonly #lister: LockLister
   readonly #poolSize: () => number
   readonly #settle: () => Promise<void>
 
-  constructor(slots: Slots, targets: Targets, closing: Closing, poolSize: () => number, settle: () => Promise<void>) {
+  constructor(
+    slots: Slots,
+    targets: Targets,
+    closing: Closing,
+    owner: ClaimOwner,
+    poolSize: () => number,
+    settle: () => Promise<void>,
+  ) {
     this.#settle = settle
     this.#slots = slots
+    this.#settings = owner.settings
     this.#targets = targets
     this.#closing = closing
     this.#poolSize = poolSize
     this.lookup = new HolderLookup(slots)
-    this.#lister = new LockLister(slots, targets)
+    this.#lister = new LockLister(slots, targets, owner)
   }
 
   async isLocked(name: LockName, options: unknown): Promise<boolean> {
@@ -58,7 +68,7 @@ export class Inspector {
 
   async check(): Promise<Finding[]> {
     this.#closing.check()
-    return this.inTime(check(this.#slots.sessions, this.#slots.settings, this.#poolSize()))
+    return this.inTime(check(this.#slots.sessions, this.#settings, this.#poolSize()))
   }
 
   /**
@@ -66,7 +76,7 @@ export class Inspector {
    * no caller wait forever; and a call rejects with errors of this library only. Statements of an inspection are sent on plain
    * connections, so their errors are the driver's: expired passwords, missing grants, a connection that was lost in the middle.
    */
-  inTime<T>(work: Promise<T>, timeout = this.#slots.settings.timeout, signal?: AbortSignal): Promise<T> {
+  inTime<T>(work: Promise<T>, timeout = this.#settings.timeout, signal?: AbortSignal): Promise<T> {
     return within(work.catch(refuse), Math.max(timeout, PATIENCE), signal, () => {
       const why = this.#slots.sessions.obstacle ?? 'the database did not answer in time'
       return new NamedLockTimeoutError(`${NO_ANSWER}: ${why}.`)

@@ -1,7 +1,8 @@
+import type { Dialect } from '../dialect/dialect.js'
 import type { LockRow, LockTable } from '../dialect/lock-table.js'
 import { keyFor, keyPrefix, mayBeginWith, nameOf } from '../lock-name.js'
 import type { LockHolder, LockInfo, LockList, LockWaiter } from '../options.js'
-import type { Claim } from '../queue/claim.js'
+import type { Claim, ClaimOwner } from '../queue/claim.js'
 import { MARKS } from '../dialect/marks.js'
 import type { Slot } from '../queue/slot.js'
 import type { Slots } from '../queue/slots.js'
@@ -26,10 +27,12 @@ export interface ListSettings {
 export class LockLister {
   readonly #slots: Slots
   readonly #targets: Targets
+  readonly #owner: ClaimOwner
 
-  constructor(slots: Slots, targets: Targets) {
+  constructor(slots: Slots, targets: Targets, owner: ClaimOwner) {
     this.#slots = slots
     this.#targets = targets
+    this.#owner = owner
   }
 
   async list({ prefix, waiting }: ListSettings): Promise<LockList> {
@@ -99,7 +102,7 @@ export class LockLister {
   /** Where this process waits in the server's queue, all of its callers do. */
   #addWaiters(entry: Entry, row: LockRow, slot: Slot | undefined): void {
     const waiter = waiterOf(row)
-    if (!slot?.hasWaiters || !this.#slots.sessions.isOwn(row.connectionId)) entry.waiters.push(waiter)
+    if (!slot?.hasWaiters || !this.#slots.sessions.has(row.connectionId)) entry.waiters.push(waiter)
     else entry.waiters.push(...localWaiters(slot, waiter))
   }
 
@@ -112,10 +115,11 @@ export class LockLister {
   #nameOf(key: string, notes: NotedLocks): string | undefined {
     const { namespace } = this.#targets
     const slot = this.#slots.get(this.#slots.sessions.dialect.exclusionKey(key))
-    const own = [slot?.holder, slot?.head].find((claim) => claim?.target.key === key)
-    if (own) return own.name
-    const noted = notes.names.get(key)
     const { dialect } = this.#slots.sessions
+    const own = [slot?.holder, slot?.head].find((claim) => claim?.target.key === key)
+    // Another service of the DataSource may know the key by another name, in a namespace of its own.
+    if (own && (own.owner === this.#owner || keyOf(dialect, namespace, own.name) === key)) return own.name
+    const noted = notes.names.get(key)
     if (!dialect.hasReadableKeys) {
       // Only whoever has lately asked for a name can tell which key is its own.
       for (const target of this.#targets.known) if (target.key === key) return target.name
@@ -127,7 +131,7 @@ export class LockLister {
 
   #isWanted({ key, name }: LockInfo, prefix: string): boolean {
     const { namespace } = this.#targets
-    const isOwn = this.#slots.get(this.#slots.sessions.dialect.exclusionKey(key)) !== undefined
+    const isOwn = this.#slots.get(this.#slots.sessions.dialect.exclusionKey(key))?.isUsedBy(this.#owner) === true
     // Locks are those of one database there, and any of them may be of this namespace.
     if (!this.#slots.sessions.dialect.hasReadableKeys)
       return name === undefined ? prefix === '' : name.startsWith(prefix)
@@ -163,6 +167,14 @@ function who({ connectionId, user, host, database }: Omit<LockRow, 'forMs'>): Lo
     ...(user !== undefined && { user }),
     ...(host !== undefined && { host }),
     ...(database !== undefined && { database }),
+  }
+}
+
+function keyOf(dialect: Dialect, namespace: string | false, name: string): string | undefined {
+  try {
+    return dialect.keyFor(namespace, name)
+  } catch {
+    return undefined // an exact name
   }
 }
 

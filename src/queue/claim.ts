@@ -1,7 +1,9 @@
 import type { HeldLock } from '../held-lock.js'
 import type { LockScope } from '../lock-scope.js'
+import type { FencingTable } from '../session/fencing-table.js'
 import type { Place } from '../session/place.js'
 import type { Session } from '../session/session.js'
+import type { Settings } from '../settings.js'
 import type { Target } from '../targets.js'
 import type { Slot } from './slot.js'
 
@@ -27,6 +29,27 @@ export interface SessionSource {
   endTransaction?(): Promise<void>
   /** The lock is about to be given back: nothing of the work may go on. */
   endWork(): void
+}
+
+/** What happens to the claims of a service, for its events and its handles. */
+export interface ClaimListener {
+  waiting(claim: Claim): void
+  lost(claim: Claim, error: Error): void
+  releaseFailed(claim: Claim, error: Error): void
+  deadlock(claim: Claim, cycle: readonly string[]): Error
+}
+
+/**
+ * The service that a claim belongs to. The services of a DataSource share slots and sessions, so what is a service's own (its events,
+ * its bounds, its end) goes with the claim.
+ */
+export interface ClaimOwner {
+  readonly settings: Settings
+  readonly listener: ClaimListener
+  /** Where fencing tokens come from, if not from the server's own numbers. */
+  readonly fencing: FencingTable | undefined
+  /** `close()` of the service has begun. */
+  readonly isClosing: boolean
 }
 
 /** Why a claim ended without the lock. */
@@ -56,6 +79,7 @@ export class Claim {
   previous: Claim | undefined
 
   constructor(
+    readonly owner: ClaimOwner,
     readonly slot: Slot,
     readonly target: Target,
     readonly startedAt: number,

@@ -1,12 +1,12 @@
 import type { Sessions } from '../session/sessions.js'
-import type { Settings } from '../settings.js'
+import type { Lease } from '../session/session.js'
 import type { Claim } from './claim.js'
 import type { Slot } from './slot.js'
 
-/** What a slot needs of the rest of the service. */
+/** What a slot needs of what the services of a DataSource share. */
 export interface SlotContext {
   readonly sessions: Sessions
-  readonly settings: Settings
+  readonly settings: Lease
   /** The slot is not needed any more. Its turn, if it had one, goes on when this process soon wants the lock again. */
   retire(slot: Slot, turnStartedAt: number, grantedAt: number): void
   /** The claim could not have the lock at once. */
@@ -17,8 +17,8 @@ export interface SlotContext {
   hasReadersBeside(exclusionKey: string): boolean
   /** The error of a caller that did not want to wait for the lock and could not even ask for it. */
   unanswered(claim: Claim): Error
-  /** A held lock is lost. */
-  lost(claim: Claim, error: Error): void
+  /** The server has answered the claim's release. */
+  gaveUp(claim: Claim): void
   /** The lock could not be given back in order: it was lost before, or its connection had to be ended. */
   releaseFailed(claim: Claim, error: Error | undefined): void
   /** Whether a request that failed is worth another try: its session died, and a new one may do better. */

@@ -1,10 +1,9 @@
 import { databaseError } from '../session/database-error.js'
-import type { FencingTable } from '../session/fencing-table.js'
 import { DirectPlace } from '../session/direct-place.js'
 import type { Asker, Place, Request } from '../session/place.js'
 import type { Session } from '../session/session.js'
 import { ClaimQueue } from './claim-queue.js'
-import type { Claim, Failure } from './claim.js'
+import type { Claim, ClaimOwner, Failure } from './claim.js'
 import { Contest } from './contest.js'
 import { Readers } from './readers.js'
 import type { SlotContext } from './slot-context.js'
@@ -72,13 +71,9 @@ export class Slot implements Asker {
     this.#context = context
   }
 
-  get fencing(): FencingTable | undefined {
-    return this.#context.sessions.fencing
-  }
-
   /** See `Sessions.freshToken`. */
-  freshToken(): Promise<bigint> {
-    return this.#context.sessions.freshToken()
+  freshToken(timeout: number): Promise<bigint> {
+    return this.#context.sessions.freshToken(timeout)
   }
 
   get holder(): Claim | undefined {
@@ -89,6 +84,13 @@ export class Slot implements Asker {
   get holders(): readonly Claim[] {
     if (!this.#holder) return []
     return this.#readers ? [this.#holder, ...this.#readers.all] : [this.#holder]
+  }
+
+  /** Whether a claim of that service holds the lock, waits for it, or is being released here. */
+  isUsedBy(owner: ClaimOwner): boolean {
+    if (this.#holder?.owner === owner || this.#leaving?.owner === owner) return true
+    for (const claim of this.#queue) if (claim.owner === owner) return true
+    return this.#readers !== undefined && this.holders.some((claim) => claim.owner === owner)
   }
 
   /** The same for all slots of the key, by whichever service of the DataSource. */
@@ -171,7 +173,7 @@ export class Slot implements Asker {
     if (!next) return this.#giveUp(claim, place, 'releasing', 'give')
     this.#passedOn++
     if (!this.#fits(next, place)) return this.#giveUp(claim, place, 'releasing', 'give')
-    if (this.#isTurnOver) return this.#giveUp(claim, place, 'yielding', 'passTurn')
+    if (this.#isTurnOver(next)) return this.#giveUp(claim, place, 'yielding', 'passTurn')
     this.#grant(next, place, 'handover')
     if (next.target.isShared) this.#letReadersIn()
     return undefined
@@ -233,7 +235,7 @@ export class Slot implements Asker {
     this.#readers?.clear()
     this.#holder = this.#place = this.#session = undefined
     for (const claim of lost) claim.state = 'over'
-    for (const claim of lost) this.#context.lost(claim, error)
+    for (const claim of lost) claim.owner.listener.lost(claim, error)
     if (this.#queue.head) this.#contend(false)
     else this.#next()
   }
@@ -274,7 +276,7 @@ export class Slot implements Asker {
       const turnStartedAt = this.#turnStartedAt
       this.#turnStartedAt = 0
       this.#context.retire(this, turnStartedAt, this.#grantedAt)
-    } else if (this.#turnStartedAt > 0 && !head.isTry && this.#isTurnOver) {
+    } else if (this.#turnStartedAt > 0 && !head.isTry && this.#isTurnOver(head)) {
       // Whoever polls gets a chance before this process asks again.
       this.#state = 'yielding'
       this.#place = this.#placeToLook(head)
@@ -392,7 +394,7 @@ export class Slot implements Asker {
     if (!this.#holder?.isHeld) return
     const place = this.#place as Place
     for (let head = this.#queue.head; head && this.#fits(head, place); head = this.#queue.head) {
-      if (this.#isTurnOver) {
+      if (this.#isTurnOver(head)) {
         ;(this.#readers ??= this.#newReaders()).look()
         return
       }
@@ -446,6 +448,7 @@ export class Slot implements Asker {
     // In doubt the connection ends: a lock that nobody can give back would stay for ever.
     if (error && session && !session.lostError) session.lose(error)
     if (!wasOurs && leaving) this.#context.releaseFailed(leaving, error)
+    if (leaving) this.#context.gaveUp(leaving)
     this.#released?.()
     if (isTaken) {
       this.won(place)
@@ -476,8 +479,13 @@ export class Slot implements Asker {
     else this.#askFor(head)
   }
 
-  get #isTurnOver(): boolean {
-    const { times, for: period } = this.#context.settings.handOver
+  /**
+   * Whether the lock has to go through the server before that claim gets it. A turn is this process's, whichever services its callers
+   * used; how long it may be is the option of the service that would profit from a longer one, so that `times: 0` means what it
+   * says for the calls of that service.
+   */
+  #isTurnOver(next: Claim): boolean {
+    const { times, for: period } = next.owner.settings.handOver
     return this.#passedOn > times || monotonicNow() - this.#turnStartedAt >= period
   }
 }

@@ -1,11 +1,10 @@
 import { NamedLockConfigurationError, NamedLockError, NamedLockLostError, NamedLockTimeoutError } from '../errors.js'
 import type { TimeLimits } from '../dialect/dialect.js'
 import { outside } from '../session/outside.js'
-import type { Session } from '../session/session.js'
+import type { Lease, Session } from '../session/session.js'
 import type { Sessions } from '../session/sessions.js'
-import type { Settings } from '../settings.js'
 import { AbortWatch } from './abort-watch.js'
-import type { Claim } from './claim.js'
+import type { Claim, ClaimOwner } from './claim.js'
 import { startWaiting, stopWaiting } from './deadlock.js'
 import { LatelyEnded } from './lately-ended.js'
 import { holdersIn, join } from './siblings.js'
@@ -18,18 +17,13 @@ const LONGEST_TIMER = 2_147_483_647
 /** How long a timer may outlive the waits that it was set for, in milliseconds. */
 const SOON = 60_000
 
-/** What the slots tell their service. */
-export interface SlotsListener {
-  waiting(claim: Claim): void
-  lost(claim: Claim, error: Error): void
-  releaseFailed(claim: Claim, error: Error): void
-  deadlock(claim: Claim, cycle: readonly string[]): Error
-}
-
-/** All slots of a service, and the one timer that ends waits whose time is up. */
+/**
+ * All slots of the services that share them, and the one timer that ends waits whose time is up. There is one slot for each key: a
+ * session owns its locks re-entrantly, so callers may only share a session where one slot decides between them.
+ */
 export class Slots implements SlotContext {
-  readonly settings: Settings
-  readonly #listener: SlotsListener
+  readonly settings: Lease
+  readonly sessions: Sessions
   readonly #dataSource: object
   /** By exclusion key; those of readers with connections of their own by ids that are no keys. */
   readonly #slots = new Map<string, Slot>()
@@ -40,27 +34,19 @@ export class Slots implements SlotContext {
   readonly #aborts = new AbortWatch()
   /** Claims whose holder is being asked for. */
   readonly #checking = new WeakSet<Claim>()
-  #sessions!: Sessions
   /** In the place of the timer, where callers' times go by another clock. */
-  #limits: TimeLimits | undefined
+  readonly #limits: TimeLimits | undefined
   #timer: NodeJS.Timeout | undefined
   #nextDeadline = Infinity
-  #onDrained: (() => void) | undefined
+  /** Services that wait for the end of their last release, or of all slots. */
+  readonly #drains = new Set<() => void>()
 
-  constructor(settings: Settings, listener: SlotsListener, dataSource: object) {
+  constructor(settings: Lease, sessions: Sessions, dataSource: object) {
     this.settings = settings
-    this.#listener = listener
+    this.sessions = sessions
+    this.#limits = sessions.dialect.timeLimits
     this.#dataSource = dataSource
     join(dataSource, this)
-  }
-
-  get sessions(): Sessions {
-    return this.#sessions
-  }
-
-  set sessions(sessions: Sessions) {
-    this.#sessions = sessions
-    this.#limits = sessions.dialect.timeLimits
   }
 
   /** Every claim that is queued here. */
@@ -77,6 +63,10 @@ export class Slots implements SlotContext {
     return this.#slots.values()
   }
 
+  get size(): number {
+    return this.#slots.size
+  }
+
   get isEmpty(): boolean {
     return this.#slots.size === 0
   }
@@ -86,10 +76,10 @@ export class Slots implements SlotContext {
   }
 
   /** The slot of a key; `exclusionKey` is the same for all keys that the server may take for one. */
-  slotFor(exclusionKey: string, literal: string): Slot {
+  slotFor(exclusionKey: string, literal: string, owner: ClaimOwner): Slot {
     let slot = this.#slots.get(exclusionKey)
     if (!slot) {
-      this.#checkRoom()
+      this.#checkRoom(owner)
       slot = new Slot(exclusionKey, literal, this)
       this.#slots.set(exclusionKey, slot)
       if (!this.#turns.isEmpty) slot.resume(this.#turns.take(exclusionKey))
@@ -101,8 +91,8 @@ export class Slots implements SlotContext {
    * A slot for a single reader with a connection of its own. It shares its lock with readers on other connections by way of the
    * server, as readers of another process do.
    */
-  slotBeside(exclusionKey: string, literal: string): Slot {
-    this.#checkRoom()
+  slotBeside(exclusionKey: string, literal: string, owner: ClaimOwner): Slot {
+    this.#checkRoom(owner)
     const slot = new Slot(exclusionKey, literal, this, `${exclusionKey}\0${++this.#lastId}`)
     this.#slots.set(slot.id, slot)
     const others = this.#beside.get(exclusionKey)
@@ -111,12 +101,23 @@ export class Slots implements SlotContext {
     return slot
   }
 
-  #checkRoom(): void {
-    const most = this.settings.maxLocks ?? this.#sessions.dialect.mostLocks ?? Infinity
+  /**
+   * `maxLocks` bounds the locks of one service; what the server can bear bounds those of all together. Slots are counted one by one only
+   * when all of them are too many.
+   */
+  #checkRoom(owner: ClaimOwner): void {
+    const { maxLocks } = owner.settings
+    const most = maxLocks ?? this.sessions.dialect.mostLocks ?? Infinity
     if (this.#slots.size < most) return
+    let count = this.#slots.size
+    if (maxLocks !== undefined) {
+      count = 0
+      for (const slot of this.#slots.values()) if (slot.isUsedBy(owner)) count++
+      if (count < most) return
+    }
     throw new NamedLockConfigurationError(
-      `This service holds or waits for ${this.#slots.size} locks, which is all it may have (maxLocks). ${this.#sessions.dialect.server} ` +
-        'may have no room for more: raise maxLocks if it has, or hold fewer locks at a time.',
+      `${maxLocks === undefined ? 'The services of this DataSource hold or wait' : 'This service holds or waits'} for ${count} locks, ` +
+        `the most that are allowed (maxLocks). ${this.sessions.dialect.server} may have no room for more: raise maxLocks if it has, or hold fewer locks at a time.`,
     )
   }
 
@@ -150,7 +151,7 @@ export class Slots implements SlotContext {
     const claim = this.holders.find((one) => one.session === session)
     if (!claim || this.#checking.has(claim)) return
     this.#checking.add(claim)
-    this.#sessions.shared.ask('holderId', claim.literal, {
+    this.sessions.shared.ask('holderId', claim.literal, {
       answered: (_request, answer, error) => {
         this.#checking.delete(claim)
         const isStillHeld = error || answer === undefined || answer.split(' ').includes(session.connectionId)
@@ -166,8 +167,8 @@ export class Slots implements SlotContext {
     else if (turnStartedAt > 0) this.#turns.add(slot.exclusionKey, turnStartedAt, grantedAt)
     if (this.#slots.size > 0) return
     // A timer that is due soon stays for the next caller, who would only set it again, for every uncontended lock.
-    if (this.#onDrained || this.#nextDeadline > monotonicNow() + SOON) this.#disarm()
-    this.#onDrained?.()
+    if (this.#drains.size > 0 || this.#nextDeadline > monotonicNow() + SOON) this.#disarm()
+    for (const check of this.#drains) check()
   }
 
   #leftBeside(slot: Slot): void {
@@ -176,19 +177,34 @@ export class Slots implements SlotContext {
     if (others?.size === 0) this.#beside.delete(slot.exclusionKey)
   }
 
-  /** Resolves when no slot is in use: everything is given back, and no wait is under way. */
-  drained(): Promise<void> {
-    if (this.#slots.size === 0) {
-      this.#disarm()
-      return Promise.resolve()
+  /** Resolves when no slot is in use: everything is given back, and no wait is under way. With an owner: by that service. */
+  drained(owner?: ClaimOwner): Promise<void> {
+    const isDrained = (): boolean => {
+      if (!owner) return this.#slots.size === 0
+      for (const slot of this.#slots.values()) if (slot.isUsedBy(owner)) return false
+      return true
     }
-    return new Promise((resolve) => (this.#onDrained = resolve))
+    return new Promise((resolve) => {
+      const check = (): void => {
+        if (!isDrained()) return
+        this.#drains.delete(check)
+        if (this.#slots.size === 0) this.#disarm()
+        resolve()
+      }
+      this.#drains.add(check)
+      check()
+    })
+  }
+
+  gaveUp(): void {
+    if (this.#drains.size > 0) for (const check of this.#drains) check()
   }
 
   waits(claim: Claim): void {
     const cycle = startWaiting(claim)
-    if (cycle) claim.slot.leave(claim, this.#listener.deadlock(claim, cycle))
-    else this.#listener.waiting(claim)
+    const { listener } = claim.owner
+    if (cycle) claim.slot.leave(claim, listener.deadlock(claim, cycle))
+    else listener.waiting(claim)
   }
 
   holdersOf(exclusionKey: string): readonly Claim[] {
@@ -207,18 +223,14 @@ export class Slots implements SlotContext {
   }
 
   unanswered(claim: Claim): Error {
-    const why = this.#sessions.obstacle ?? 'the database did not answer'
+    const why = this.sessions.obstacle ?? 'the database did not answer'
     const time = Math.round(claim.deadline - claim.startedAt)
     return new NamedLockTimeoutError(`Could not ask for the lock '${claim.name}' within ${time} ms: ${why}.`)
   }
 
-  lost(claim: Claim, error: Error): void {
-    this.#listener.lost(claim, error)
-  }
-
   releaseFailed(claim: Claim, error: Error | undefined): void {
     const what = `The lock '${claim.name}' could not be given back`
-    this.#listener.releaseFailed(
+    claim.owner.listener.releaseFailed(
       claim,
       error
         ? new NamedLockError(`${what}: ${error.message}`, { cause: error })

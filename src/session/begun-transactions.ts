@@ -4,8 +4,8 @@ import type { WorkRunner } from '../transaction/bound-runner.js'
 import type { RawConnection, RunnerLike } from './connection.js'
 import { databaseError } from './database-error.js'
 import { outside } from './outside.js'
-import { Places } from './places.js'
 import type { Session } from './session.js'
+import type { WorkPlaces } from './work-places.js'
 
 /** A transaction that runs on a connection of the pool, with nothing in it yet. */
 export interface Begun {
@@ -14,11 +14,11 @@ export interface Begun {
   readonly runner: WorkRunner
 }
 
-/** What they need of the service's other connections. */
+/** What they need of the other connections. */
 export interface BegunTransactionsContext {
   readonly dataSource: DataSourceLike
-  /** How many there may be at once. */
-  readonly limit: number
+  /** Shared with all other services of the DataSource. */
+  readonly places: WorkPlaces
   connect(): Promise<[RunnerLike, RawConnection]>
   prepare(runner: RunnerLike, connection: RawConnection): Promise<Session>
   destroy(connection: RawConnection): void
@@ -28,43 +28,43 @@ export interface BegunTransactionsContext {
 
 /**
  * The transactions of locks that live in one (behind a pooler): each begins before its lock is asked for, and has a connection
- * for as long as it runs. Their number is limited, so that the application keeps one for the rest of its work.
+ * for as long as it runs. Their number is limited for all services of the DataSource together, so that the application keeps one for the rest of its work.
  */
 export class BegunTransactions {
   readonly #context: BegunTransactionsContext
-  readonly #places: Places
   readonly #running = new WeakSet<Session>()
 
   constructor(context: BegunTransactionsContext) {
     this.#context = context
-    this.#places = new Places(context.limit)
   }
 
   /** Why a caller may be waiting for one. */
   get obstacle(): string {
-    return this.#places.hasWaiters
-      ? `all ${this.#places.limit} connections that transactions with locks may have at once were in use`
+    const { places } = this.#context
+    return places.isWaiting(this)
+      ? `all ${places.limit} connections that transactions with locks may have at once were in use`
       : 'no connection came free in that time, in the pool of the DataSource or in the pooler behind it'
   }
 
   async begin(isolation: TransactionOptions['isolation']): Promise<Begun> {
-    await this.#places.take()
+    const { places } = this.#context
+    if (!places.takeAtOnce()) await new Promise<void>((granted) => places.wait({ owner: this, granted }))
     try {
       return await outside(() => this.#begin(isolation))
     } catch (error) {
-      this.#places.giveBack()
+      places.giveBack()
       throw error
     }
   }
 
   /** Its session is lost, or has gone back to the pool. */
   gone(session: Session): void {
-    if (this.#running.delete(session)) this.#places.giveBack()
+    if (this.#running.delete(session)) this.#context.places.giveBack()
   }
 
   /** Connections that have died in the pool, as after a restart of the pooler, are passed over. */
   async #begin(isolation: TransactionOptions['isolation']): Promise<Begun> {
-    for (let tries = this.#context.limit; ; tries--) {
+    for (let tries = this.#context.places.limit; ; tries--) {
       try {
         return await this.#tryToBegin(isolation)
       } catch (error) {

@@ -16,14 +16,15 @@ const PATIENCE = 1_000
 export class OwnConnections {
   readonly #application: DataSourceLike
   readonly #pool: PoolDriver
-  readonly #size: number
+  /** How many connections there may be. */
+  readonly #size: () => number
   readonly #patience: number | undefined
   #source: Promise<OwnDataSource> | undefined
   /** The DataSource that is being initialised. */
   #opening: OwnDataSource | undefined
 
   /** @param patience How long the server may take to let a connection in, in milliseconds, where that is not the application's to say. */
-  constructor(application: DataSourceLike, pool: PoolDriver, size: number, patience?: number) {
+  constructor(application: DataSourceLike, pool: PoolDriver, size: () => number, patience?: number) {
     this.#application = application
     this.#pool = pool
     this.#size = size
@@ -74,7 +75,7 @@ export class OwnConnections {
       migrationsRun: false,
       cache: false,
       logging: false,
-      ...this.#pool.ownOptions(options, this.#size, this.#patience),
+      ...this.#pool.ownOptions(options, this.#size(), this.#patience),
     })
     this.#opening = source
     try {

@@ -2,13 +2,13 @@ import type { DataSourceLike } from '../data-source-like.js'
 import type { Dialect, SessionUse } from '../dialect/dialect.js'
 import { dialectOfServer } from '../dialect/index.js'
 import { NamedLockConfigurationError } from '../errors.js'
-import type { Settings } from '../settings.js'
 import { Backoff } from './backoff.js'
 import { singleValue, type RawConnection, type RunnerLike } from './connection.js'
 import { databaseError } from './database-error.js'
 import type { OwnConnections } from './own-connections.js'
 import { queryWithin, SilentConnectionError } from './query-within.js'
 import { Session } from './session.js'
+import type { SessionSettings } from './session-settings.js'
 
 /** How long a connection that has just been had may take to answer; a little longer after each that does not. */
 const FIRST_PATIENCE = 1_000
@@ -44,14 +44,14 @@ export class SessionOpener {
   /** Why the last connection could not be had. */
   trouble: Error | undefined
   readonly #dataSource: DataSourceLike
-  readonly #settings: Settings
+  readonly #settings: SessionSettings
   readonly #own: OwnConnections | undefined
   readonly #owner: SessionOwner
   readonly #backoff = new Backoff()
 
   constructor(
     dataSource: DataSourceLike,
-    settings: Settings,
+    settings: SessionSettings,
     dialect: Dialect,
     own: OwnConnections | undefined,
     owner: SessionOwner,

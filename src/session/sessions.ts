@@ -1,23 +1,18 @@
 import type { DataSourceLike } from '../data-source-like.js'
 import type { Ask, Dialect, PoolWatch } from '../dialect/dialect.js'
 import type { Finding } from '../options.js'
-import {
-  NamedLockClosedError,
-  NamedLockConfigurationError,
-  NamedLockError,
-  type NamedLockLostError,
-} from '../errors.js'
-import type { Settings } from '../settings.js'
+import { NamedLockClosedError, NamedLockError, type NamedLockLostError } from '../errors.js'
 import { singleValue, type RawConnection, type RunnerLike } from './connection.js'
 import { BegunTransactions } from './begun-transactions.js'
 import { databaseError } from './database-error.js'
-import { FencingTable } from './fencing-table.js'
+import type { BoundMember, JointBounds, Spare } from './joint-bounds.js'
 import { outside } from './outside.js'
 import { OwnConnections } from './own-connections.js'
 import { Questions } from './questions.js'
 import { queryWithin, SilentConnectionError } from './query-within.js'
 import type { Session } from './session.js'
 import { SessionOpener, type Kind } from './session-opener.js'
+import type { SessionSettings } from './session-settings.js'
 import { SharedPlace, type Shared } from './shared-place.js'
 import { Witness } from './witness.js'
 import { WorkSessions } from './work-sessions.js'
@@ -31,81 +26,72 @@ const IDLE_WAITING = 1_000
 const IDLE_SHARED = 5_000
 /** How long the server may take for the farewell of all sessions. */
 const PATIENCE = 2_000
+
+/** Who is notified of what happens to sessions. */
+export interface SessionsListener {
+  sessionLost(session: Session, error: NamedLockLostError): void
+  /** Work keeps the session's connection busy for long: the session cannot ask the server itself whether the lock is still held. */
+  sessionSilent(session: Session): void
+}
+
 /**
- * All connections of a service: the shared session, the waiting sessions, and those that a single lock has for itself.
+ * All connections of the services that share them: the shared session, the waiting sessions, and those that a single lock has for
+ * itself.
  *
- * `maxSessions` bounds the shared one and the waiting ones together, and never more than half of the pool is borrowed:
- * the work under the locks needs connections too. Idle sessions go back after a while, and at once when somebody has to
- * wait for a connection of the pool.
+ * How many there may be is decided together with all other sessions of the DataSource: see joint-bounds.ts. Idle sessions
+ * go back after a while, and at once when somebody has to wait for a connection of the pool.
  */
-export class Sessions {
+export class Sessions implements BoundMember {
   readonly shared: Shared
   /** Those that a transaction or a dedicated lock works on. */
   readonly work: WorkSessions
   /** Those of locks that end with their transaction. */
   readonly begun: BegunTransactions
-  /** Where fencing tokens come from, if not from the server's own numbers. */
-  readonly fencing: FencingTable | undefined
   /** Who sleeps for lack of a waiting session, longest first: one is called when a session becomes idle. */
   readonly wanting = new Set<() => void>()
 
   readonly #dataSource: DataSourceLike
-  readonly #timeout: number
   readonly #own: OwnConnections | undefined
-  readonly #onLost: (session: Session, error: NamedLockLostError) => void
-  /** Told while work keeps a session's connection busy for long: nothing can be heard of it then. */
-  onSilence: ((session: Session) => void) | undefined
-  readonly #mostWaiting: number
+  readonly #settings: SessionSettings
+  readonly #listener: SessionsListener
+  readonly #bounds: JointBounds
   readonly #open = new Map<Session, Kind>()
   readonly #idle: Session[] = []
   readonly #opener: SessionOpener
   readonly #witness: Witness
   #openingWaiting = false
-  #blockingPermits = 0
   #closed = false
   #lookAfter: NodeJS.Timeout | undefined
   #pool: PoolWatch | undefined
 
   constructor(
     dataSource: DataSourceLike,
-    settings: Settings,
+    settings: SessionSettings,
     dialect: Dialect,
-    onLost: (session: Session, error: NamedLockLostError) => void,
+    bounds: JointBounds,
+    listener: SessionsListener,
   ) {
     this.#dataSource = dataSource
-    this.#timeout = settings.timeout
-    this.#onLost = onLost
-    this.fencing = settings.fencing && new FencingTable(settings.fencing.table, settings.timeout, this)
-    let most = settings.maxSessions
-    const poolSize = dialect.pool.size(dataSource)
-    if (settings.connections === 'own') {
-      this.#own = new OwnConnections(dataSource, dialect.pool, most + 2)
-    } else {
-      if (poolSize < 2) {
-        throw new NamedLockConfigurationError(
-          `The DataSource's pool has ${poolSize} connection: the locks would take it, and no work could be done under them. ` +
-            "Set poolSize to at least 2 (better 10), or use connections: 'own' to give the locks connections beside the pool.",
-        )
-      }
-      most = Math.min(most, Math.floor(poolSize / 2))
-    }
-    this.#mostWaiting = most - 1
+    this.#settings = settings
+    this.#bounds = bounds
+    this.#listener = listener
+    // Beside the sessions: an inspection, and the end of a wait.
+    if (this.isOwn) this.#own = new OwnConnections(dataSource, dialect.pool, () => bounds.mostOrdinary(this) + 2)
     this.#opener = new SessionOpener(dataSource, settings, dialect, this.#own, {
       closedError: () => this.#closedError,
       open: () => this.#open.keys(),
       opened: (session, kind) => this.#opened(session, kind),
     })
     this.work = new WorkSessions({
-      // What is left: one for the shared session where it is borrowed too, and one for the application.
-      limit: Math.max(1, poolSize - (this.#own ? 1 : 2)),
-      poolSize,
+      places: bounds.work,
+      poolSize: bounds.poolSize,
       hasPoolWaiters: () => this.#pool?.hasWaiters ?? false,
       open: () => outside(() => this.#opener.open('work')),
       giveBack: (session) => this.#giveBack(session),
     })
     this.begun = new BegunTransactions({
       dataSource,
-      limit: poolSize - 1,
+      places: bounds.work,
       connect: () => this.#opener.connect(this.#dataSource),
       prepare: (runner, connection) => this.#opener.prepare(runner, connection, 'begun'),
       destroy: (connection) => this.#opener.dialect.destroy(connection),
@@ -124,6 +110,16 @@ export class Sessions {
       shared: this.shared,
       inspect: (work) => this.inspect(work),
     })
+    bounds.join(this)
+  }
+
+  get isOwn(): boolean {
+    return this.#settings.connections === 'own'
+  }
+
+  /** Behind a pooler that pools transactions no session outlives a transaction. */
+  get hasSharedSession(): boolean {
+    return this.#settings.pooling === 'session'
   }
 
   /** The server's dialect; a guess by the driver's type until the first session is open. */
@@ -153,14 +149,13 @@ export class Sessions {
   takeWaiting(): Session | undefined {
     const session = this.#idle.pop()
     if (session) return session
-    const isAllowed = this.#waiting < this.#mostWaiting && !this.#closed
-    if (!this.#openingWaiting && isAllowed) this.#openWaiting()
+    if (!this.#openingWaiting && !this.#closed && this.#bounds.takeWaiting(this)) this.#openWaiting()
     return undefined
   }
 
-  /** Whether this service may have waiting sessions at all. */
+  /** Whether there may be waiting sessions at all. */
   get canWait(): boolean {
-    return this.#mostWaiting > 0
+    return this.#bounds.mostWaiting(this) > 0
   }
 
   /** Back from a wait; it must hold nothing. */
@@ -182,13 +177,11 @@ export class Sessions {
 
   /** Whether another caller may block on a connection that is its own: as many as there may be waiting sessions. */
   takeBlockingPermit(): boolean {
-    if (this.#blockingPermits >= this.#mostWaiting) return false
-    this.#blockingPermits++
-    return true
+    return this.#bounds.takeBlockingPermit(this)
   }
 
   returnBlockingPermit(): void {
-    this.#blockingPermits--
+    this.#bounds.returnBlockingPermit(this)
   }
 
   /** A session on a connection that the application works on and keeps; `giveBack` only restores its settings. */
@@ -206,8 +199,8 @@ export class Sessions {
     return this.#giveBack(session, isRestored)
   }
 
-  /** Whether that connection is one of this service's. */
-  isOwn(connectionId: string): boolean {
+  /** Whether that connection is one of these sessions'. */
+  has(connectionId: string): boolean {
     for (const session of this.#open.keys()) if (session.connectionId === connectionId) return true
     return false
   }
@@ -250,14 +243,14 @@ export class Sessions {
    * A fencing token from a connection beside the lock's, committed there. The caller must make sure afterwards that the lock is
    * still held: then it was held while the token was made.
    */
-  async freshToken(): Promise<bigint> {
+  async freshToken(timeout: number): Promise<bigint> {
     const sql = this.#opener.dialect.freshToken as string
     const shared = this.shared.session
     if (shared && !shared.lostError) return BigInt(singleValue(await shared.ask(sql)) as string)
     const taken = this.inspect(async (ask) => BigInt(singleValue(await ask(sql)) as string))
-    return within(taken, this.#timeout, undefined, () => {
+    return within(taken, timeout, undefined, () => {
       return new NamedLockError(
-        `No fencing token within ${this.#timeout} ms: before PostgreSQL 17, a token inside a transaction needs one more connection, ` +
+        `No fencing token within ${timeout} ms: before PostgreSQL 17, a token inside a transaction needs one more connection, ` +
           'and none came free. Take the token before the transaction begins, or raise poolSize.',
       )
     })
@@ -310,6 +303,7 @@ export class Sessions {
     this.#idle.length = 0
     this.#stopLookingAfter()
     await this.#own?.close()
+    this.#bounds.leave(this)
   }
 
   async #giveAllBack(): Promise<void> {
@@ -337,11 +331,11 @@ export class Sessions {
     this.#open.set(session, kind)
     session.onLost = (error) => {
       this.#forget(session)
-      this.#onLost(session, error)
+      this.#listener.sessionLost(session, error)
     }
     session.onSilence = () => {
       this.#witness.ask(session)
-      this.onSilence?.(session)
+      this.#listener.sessionSilent(session)
     }
     this.#startLookingAfter()
   }
@@ -366,10 +360,17 @@ export class Sessions {
     await session.giveBack(isRestored)
   }
 
-  get #waiting(): number {
+  /** How many waiting sessions there are, or will be. */
+  get waiting(): number {
     let count = this.#openingWaiting ? 1 : 0
     for (const kind of this.#open.values()) if (kind === 'waiting') count++
     return count
+  }
+
+  /** Other services of the DataSource have no place for a session of theirs: what is idle here goes back. */
+  returnSpare(kind: Spare): void {
+    if (kind === 'work') this.work.returnIdle(true)
+    else for (const session of [...this.#idle]) void this.#giveBack(session)
   }
 
   #startLookingAfter(): void {

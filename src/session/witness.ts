@@ -71,7 +71,7 @@ export class Witness {
 
   async #askBeside(session: Session): Promise<void> {
     const dialect = this.#dialect()
-    const own = new OwnConnections(this.#dataSource, dialect.pool, 1, this.#patience)
+    const own = new OwnConnections(this.#dataSource, dialect.pool, () => 1, this.#patience)
     try {
       const open = async (): Promise<[RunnerLike, RawConnection]> => {
         // The primary has the locks.

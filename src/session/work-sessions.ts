@@ -1,13 +1,14 @@
 import type { Session } from './session.js'
+import type { WorkPlaces } from './work-places.js'
 import { monotonicNow } from '../util/clock.js'
 
 /** How long one stays without use before it goes back to the pool. */
 const IDLE = 1_000
 
-/** What the work sessions need of the service's other connections. */
+/** What the work sessions need of the other connections. */
 export interface WorkSessionsContext {
-  /** How many there may be at once. */
-  readonly limit: number
+  /** Shared with all other services of the DataSource. */
+  readonly places: WorkPlaces
   readonly poolSize: number
   /** Somebody waits for a connection of the pool. */
   hasPoolWaiters(): boolean
@@ -20,12 +21,13 @@ export interface WorkSessionsContext {
  * lease set and are used again, because setting and restoring it for every call costs more than the lock does. After a second
  * without use, and at once when somebody waits for a connection of the pool, they go back.
  *
- * Their number is limited, so that the application keeps connections for the rest of its work; callers beyond the limit
- * get one in the order in which they came.
+ * Their number is limited for all services of the DataSource together, so that the application keeps connections for the rest of
+ * its work; callers beyond the limit get one in the order in which they came.
  */
 export class WorkSessions {
   readonly #context: WorkSessionsContext
   readonly #idle: Session[] = []
+  /** Callers that wait for a place, in the order in which the places have them. */
   readonly #wanting: ((session: Session | Promise<Session>) => void)[] = []
   readonly #open = new Set<Session>()
   #opening = 0
@@ -36,9 +38,9 @@ export class WorkSessions {
 
   /** Why a caller may be waiting for one; undefined when none has to. */
   get obstacle(): string | undefined {
-    const { limit, poolSize } = this.#context
+    const { places, poolSize } = this.#context
     if (this.#wanting.length > 0) {
-      return `all ${limit} connections that transactions and dedicated locks may have at once were in use (the DataSource's pool has ${poolSize})`
+      return `all ${places.limit} connections that transactions and dedicated locks may have at once were in use (the DataSource's pool has ${poolSize})`
     }
     return this.#opening > 0
       ? `no connection came free in the DataSource's pool of ${poolSize} in that time`
@@ -64,21 +66,30 @@ export class WorkSessions {
   take(): Promise<Session> {
     const session = this.takeAtOnce()
     if (session) return Promise.resolve(session)
-    if (this.#hasRoom) return this.#openOne()
-    return new Promise((resolve) => this.#wanting.push(resolve))
+    if (this.#context.places.takeAtOnce()) return this.#openOne()
+    return new Promise((resolve) => {
+      this.#wanting.push(resolve)
+      this.#context.places.wait({ owner: this, granted: () => this.#wanting.shift()?.(this.#openOne()) })
+    })
   }
 
   /** It holds nothing any more. */
   async putBack(session: Session): Promise<void> {
     if (session.lostError || !this.#open.has(session)) return
-    if (this.#context.hasPoolWaiters()) {
+    const { places } = this.#context
+    const { first } = places
+    // The longest waiter may use another service, whose sessions these are not: it gets the place.
+    if (this.#context.hasPoolWaiters() || (first && first.owner !== this)) {
       await this.#context.giveBack(session)
       return
     }
     session.lastUsed = monotonicNow()
-    const next = this.#wanting.shift()
-    if (next) next(session)
-    else this.#idle.push(session)
+    if (!first) {
+      this.#idle.push(session)
+      return
+    }
+    places.serveFirst()
+    this.#wanting.shift()?.(session)
   }
 
   /** It is lost, or has gone back to the pool. */
@@ -86,7 +97,7 @@ export class WorkSessions {
     if (!this.#open.delete(session)) return
     const place = this.#idle.indexOf(session)
     if (place >= 0) this.#idle.splice(place, 1)
-    this.#openForNext()
+    this.#context.places.giveBack()
   }
 
   returnIdle(atOnce: boolean): void {
@@ -101,19 +112,14 @@ export class WorkSessions {
     this.#opening++
     try {
       const session = await this.#context.open()
-      if (!session.lostError) this.#open.add(session)
+      if (session.lostError) this.#context.places.giveBack()
+      else this.#open.add(session)
       return session
+    } catch (error) {
+      this.#context.places.giveBack()
+      throw error
     } finally {
       this.#opening--
-      this.#openForNext()
     }
-  }
-
-  get #hasRoom(): boolean {
-    return this.#open.size + this.#opening < this.#context.limit
-  }
-
-  #openForNext(): void {
-    if (this.#hasRoom) this.#wanting.shift()?.(this.#openOne())
   }
 }

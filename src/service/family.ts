@@ -1,0 +1,77 @@
+import type { DataSourceLike } from '../data-source-like.js'
+import { dialectFor, pooledDialectFor } from '../dialect/index.js'
+import { JointBounds } from '../session/joint-bounds.js'
+import { sessionSettingsText } from '../session/session-settings.js'
+import type { Settings } from '../settings.js'
+import { LockCore } from './lock-core.js'
+
+const families = new WeakMap<object, Family>()
+
+/**
+ * The services of one DataSource. Those whose session settings are equal share a core, so that ten services need no more connections
+ * than one; whatever their settings are, the bounds on connections hold for all of them together.
+ */
+export class Family {
+  readonly #dataSource: DataSourceLike
+  readonly #cores = new Map<string, LockCore>()
+  #bounds: JointBounds | undefined
+
+  private constructor(dataSource: DataSourceLike) {
+    this.#dataSource = dataSource
+  }
+
+  static of(dataSource: DataSourceLike): Family {
+    let family = families.get(dataSource)
+    if (!family) families.set(dataSource, (family = new Family(dataSource)))
+    return family
+  }
+
+  /**
+   * The core for a service with these settings. It belongs to the caller, which joins it at once.
+   *
+   * @throws NamedLockConfigurationError when the pool has no room for the sessions of one more core.
+   */
+  coreFor(settings: Settings): LockCore {
+    const text = sessionSettingsText(settings)
+    const existing = this.#cores.get(text)
+    if (existing && !existing.isOver) return existing
+    const dialect =
+      settings.pooling === 'transaction' ? pooledDialectFor(this.#dataSource) : dialectFor(this.#dataSource)
+    // Asked anew: while no core is left the pool may have been given another size.
+    if (!this.#bounds || this.#live.length === 0) {
+      this.#bounds = new JointBounds(dialect.pool.size(this.#dataSource), () => this.#maxSessions)
+    }
+    const bounds = this.#bounds
+    if (settings.connections === 'pool') {
+      const others = this.#live.filter(({ sessions }) => sessions.hasSharedSession && !sessions.isOwn)
+      const isOneMore = settings.pooling === 'session'
+      bounds.checkRoom(isOneMore ? others.length : 0, () => {
+        const texts = others.map((other) => sessionSettingsText(other.settings)).join(' and ')
+        return `A NamedLockService with ${text} cannot share sessions with the one with ${texts} on the same DataSource.`
+      })
+    }
+    const core = new LockCore(this.#dataSource, settings, dialect, bounds)
+    this.#cores.set(text, core)
+    return core
+  }
+
+  /** Cores that services still use. One whose services were all dropped without being closed ends here. */
+  get #live(): readonly LockCore[] {
+    const live: LockCore[] = []
+    for (const [text, core] of this.#cores) {
+      const isUsed = core.owners.length > 0
+      if (!isUsed && !core.isOver) void core.close(true)
+      if (core.isOver || !isUsed) this.#cores.delete(text)
+      else live.push(core)
+    }
+    return live
+  }
+
+  get #maxSessions(): number {
+    let most = 1
+    for (const core of this.#cores.values()) {
+      for (const { settings } of core.owners) most = Math.max(most, settings.maxSessions)
+    }
+    return most
+  }
+}
