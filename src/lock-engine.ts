@@ -43,7 +43,7 @@ export class LockEngine {
   readonly #core: LockCore
   readonly #slots: Slots
   readonly #sessions: Sessions
-  readonly #owner: ClaimOwner
+  readonly #claimOwner: ClaimOwner
   readonly #targets: Targets
   readonly #events: Emitter
   readonly #reporter: Reporter
@@ -83,7 +83,7 @@ export class LockEngine {
         return isClosing()
       },
     }
-    this.#owner = owner
+    this.#claimOwner = owner
     core.join(owner)
     this.#targets = new Targets(dataSource, settings, this.#sessions)
     this.#closing = new Closing(core, owner)
@@ -263,11 +263,11 @@ export class LockEngine {
     return new Promise((resolve, reject) => {
       const isTry = call.timeout === 0
       const claim: Claim = new Claim(
-        this.#owner,
+        this.#claimOwner,
         // Readers with connections of their own share the lock by way of the server.
         target.isShared && source
-          ? this.#slots.slotBeside(target.exclusionKey, target.literal, this.#owner)
-          : this.#slots.slotFor(target.exclusionKey, target.literal, this.#owner),
+          ? this.#slots.slotBeside(target.exclusionKey, target.literal, this.#claimOwner)
+          : this.#slots.slotFor(target.exclusionKey, target.literal, this.#claimOwner),
         target,
         startedAt,
         startedAt + (isTry ? PATIENCE : call.timeout),
