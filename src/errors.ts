@@ -1,4 +1,5 @@
 import type { LockHolder } from './options.js'
+import { recognisedAcrossCopies } from './util/across-copies.js'
 
 /** Stable codes, one per error class: what to switch on when `instanceof` can not be used. */
 export type NamedLockErrorCode =
@@ -44,6 +45,7 @@ export class NamedLockError extends Error {
 }
 
 function named(constructor: abstract new (...args: never[]) => Error, name: string): void {
+  recognisedAcrossCopies(constructor, name)
   Object.defineProperty(constructor.prototype, 'name', { value: name, configurable: true, writable: true })
 }
 
@@ -129,6 +131,7 @@ export class NamedLockClosedError extends NamedLockError {
   }
 }
 
+recognisedAcrossCopies(NamedLockError, 'NamedLockError')
 named(NamedLockTimeoutError, 'NamedLockTimeoutError')
 named(NamedLockLostError, 'NamedLockLostError')
 named(NamedLockDeadlockError, 'NamedLockDeadlockError')

@@ -11,6 +11,7 @@ import type { Slots } from './queue/slots.js'
 import { migrationsLock, readMigrationOptions } from './migrations/run-migrations.js'
 import { Reporter } from './reporter.js'
 import type { RunnerLike } from './session/connection.js'
+import { servicesOf } from './service-registry.js'
 import { Family } from './service/family.js'
 import type { LockCore } from './service/lock-core.js'
 import { DedicatedSource } from './session/dedicated-source.js'
@@ -63,14 +64,16 @@ export class LockEngine {
   }
 
   constructor(dataSource: DataSourceLike, options: NamedLockServiceOptions, events: Emitter) {
-    const settings = readServiceOptions(options)
+    const given = readServiceOptions(options)
     checkDataSource(dataSource)
+    const family = Family.of(dataSource)
+    const settings = { ...given, namespace: given.namespace ?? servicesOf(dataSource).namespace }
     this.#dataSource = dataSource
     this.#settings = settings
     this.#events = events
     logEvents(dataSource, events)
     this.#reporter = new Reporter(events)
-    const core = (this.#core = Family.of(dataSource).coreFor(settings))
+    const core = (this.#core = family.coreFor(settings))
     this.#slots = core.slots
     this.#sessions = core.sessions
     const { fencing, timeout } = settings
@@ -99,6 +102,16 @@ export class LockEngine {
     this.#defaultTry = defaultCall(0)
     this.#transactions = new Transactions(this.#transactionsHost())
     this.#stopWatching = settings.insideTransaction === 'allow' ? () => {} : watchTransactions(dataSource)
+  }
+
+  /** What the keys begin with. */
+  get namespace(): string | false {
+    return this.#targets.namespace
+  }
+
+  /** It is the option's, or that of other services of the DataSource. */
+  get isNamespaceGiven(): boolean {
+    return this.#settings.namespace !== undefined
   }
 
   get isClosed(): boolean {

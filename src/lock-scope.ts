@@ -1,4 +1,5 @@
 import { AsyncLocalStorage } from 'node:async_hooks'
+import { processWide } from './util/process-wide.js'
 
 /** What a scope needs to know of the lock it holds; the handle itself, in practice. */
 export interface ScopedLock {
@@ -52,7 +53,7 @@ export function scopeAround(scope: LockScope): LockScope {
   return around
 }
 
-const running = new AsyncLocalStorage<LockScope>()
+const running = processWide('running', () => new AsyncLocalStorage<LockScope>())
 
 /** The innermost scoped call around the running code. */
 export function currentScope(): LockScope | undefined {

@@ -19,8 +19,10 @@ import type {
   TransactionOptions,
   TryResult,
 } from './options.js'
-import { isAppointed, registerService, serviceOf } from './service-registry.js'
+import { servicesOf, type Registered } from './service-registry.js'
 import { show } from './settings.js'
+import { recognisedAcrossCopies } from './util/across-copies.js'
+import { processWide } from './util/process-wide.js'
 
 /** The handle of a lock of that kind: `manager` is there for dedicated sessions. */
 export type NamedLockOf<DS extends DataSourceLike, S extends SessionKind> = NamedLock<
@@ -34,7 +36,7 @@ export type TransactionWork<DS extends DataSourceLike, T> = (
   lock: NamedLock<ManagerOf<DS>>,
 ) => T | PromiseLike<T>
 
-let defaultService: NamedLockService<any> | undefined
+const byDefault = processWide('default', () => ({ service: undefined as NamedLockService<any> | undefined }))
 
 /**
  * Locks by name, held in the database of a DataSource: they exclude callers of this process and of all others that use the
@@ -57,16 +59,31 @@ export class NamedLockService<DS extends DataSourceLike = DataSource> {
   readonly options: NamedLockServiceOptions
   readonly #engine: LockEngine
   readonly #events = new Emitter()
+  readonly #registered: Registered
 
   /**
-   * @throws NamedLockConfigurationError for wrong options and for a pool of one connection that the locks would have to share;
-   * UnsupportedDriverError when the DataSource's database has no named locks.
+   * Services of one DataSource share their connections. One without the option `namespace` has the namespace of those that are there.
+   *
+   * @throws NamedLockConfigurationError for wrong options, for a pool that is too small (one connection, or no room for sessions with other
+   * settings than those of the services that are there), without the option `namespace` where the services that are there have several, and
+   * when another version of the package has services on the DataSource; UnsupportedDriverError when its database has no named locks.
    */
   constructor(dataSource: DS, options: NamedLockServiceOptions = {}) {
     this.#events.owner = this
-    this.#engine = new LockEngine(dataSource, options, this.#events)
+    const engine = (this.#engine = new LockEngine(dataSource, options, this.#events))
     this.dataSource = dataSource
     this.options = options
+    this.#registered = {
+      service: this,
+      isNamespaceGiven: engine.isNamespaceGiven,
+      get namespace() {
+        return engine.namespace
+      },
+      get isClosed() {
+        return engine.isClosed
+      },
+    }
+    servicesOf(dataSource).add(this.#registered)
   }
 
   /**
@@ -78,15 +95,18 @@ export class NamedLockService<DS extends DataSourceLike = DataSource> {
   }
 
   /**
-   * The service of a DataSource: always the same one, with default options, until it is closed. In a Nest application that has a
-   * NamedLockModule for the DataSource it is the module's.
+   * The service of a DataSource: the one that is there, with the options that it was made with, until it is closed; otherwise a new one with
+   * default options and the namespace of the services before it. Of several it is the one that `for` made, otherwise the oldest. In a Nest
+   * application that has a NamedLockModule for the DataSource it is the module's.
+   *
+   * @throws NamedLockConfigurationError when the services of the DataSource have several namespaces and none is the default service: their
+   * locks do not exclude each other.
    */
   static for<DS extends DataSourceLike>(dataSource: DS): NamedLockService<DS> {
-    let service = serviceOf(dataSource) as NamedLockService<DS> | undefined
-    if (!service || (service.#engine.isClosed && !isAppointed(service))) {
-      service = new NamedLockService(dataSource)
-      registerService(dataSource, service)
-    }
+    const found = isObject(dataSource) ? servicesOf(dataSource).find(byDefault.service) : undefined
+    if (found) return found as NamedLockService<DS>
+    const service = new NamedLockService(dataSource)
+    servicesOf(dataSource).choose(service.#registered)
     return service
   }
 
@@ -95,11 +115,11 @@ export class NamedLockService<DS extends DataSourceLike = DataSource> {
     if (service !== undefined && !(service instanceof NamedLockService)) {
       throw new NamedLockConfigurationError(`setDefault: ${show(service)} is not a NamedLockService.`)
     }
-    defaultService = service
+    byDefault.service = service
   }
 
   static getDefault(): NamedLockService<any> | undefined {
-    return defaultService
+    return byDefault.service
   }
 
   /**
@@ -269,6 +289,8 @@ export class NamedLockService<DS extends DataSourceLike = DataSource> {
   }
 }
 
+recognisedAcrossCopies(NamedLockService, 'NamedLockService')
+
 type AnyWork = (...args: any[]) => unknown
 
 function optionsAndWork(call: string, first: unknown, second: unknown): [unknown, AnyWork] {
@@ -277,4 +299,8 @@ function optionsAndWork(call: string, first: unknown, second: unknown): [unknown
   throw new NamedLockConfigurationError(
     `${call}: the work must be a function, not ${show(second ?? first)}. Call ${call}(name, work) or ${call}(name, options, work).`,
   )
+}
+
+function isObject(value: unknown): boolean {
+  return typeof value === 'object' && value !== null
 }

@@ -1,6 +1,7 @@
 import type { EntityManager } from 'typeorm'
 import { NamedLockError, NamedLockLostError } from './errors.js'
 import { findHeld } from './lock-scope.js'
+import { recognisedAcrossCopies } from './util/across-copies.js'
 
 /**
  * A lock that is held: what `acquire` resolves to and what work is called with. Abstract: only the library makes them,
@@ -68,3 +69,5 @@ export abstract class NamedLock<out Manager = EntityManager | undefined> {
     return lock
   }
 }
+
+recognisedAcrossCopies(NamedLock, 'NamedLock')

@@ -1,3 +1,4 @@
+import { processWide } from '../util/process-wide.js'
 import type { Claim } from './claim.js'
 
 /** The slots of one service, as those of another one see them. */
@@ -6,7 +7,7 @@ interface Sibling {
 }
 
 /** Weak: a service that nobody closes must not live as long as its DataSource. */
-const services = new WeakMap<object, Set<WeakRef<Sibling>>>()
+const services = processWide('siblings', () => new WeakMap<object, Set<WeakRef<Sibling>>>())
 
 /** From now on the locks of this service are known to the others on its DataSource, which have slots of their own for the same keys. */
 export function join(dataSource: object, sibling: Sibling): void {

@@ -1,11 +1,13 @@
 import type { DataSourceLike } from '../data-source-like.js'
 import { dialectFor, pooledDialectFor } from '../dialect/index.js'
+import { NamedLockConfigurationError } from '../errors.js'
 import { JointBounds } from '../session/joint-bounds.js'
 import { sessionSettingsText } from '../session/session-settings.js'
 import type { Settings } from '../settings.js'
+import { copyOf, processWide, thisCopy } from '../util/process-wide.js'
 import { LockCore } from './lock-core.js'
 
-const families = new WeakMap<object, Family>()
+const families = processWide('families', () => new WeakMap<object, Family>())
 
 /**
  * The services of one DataSource. Those whose session settings are equal share a core, so that ten services need no more connections
@@ -20,7 +22,15 @@ export class Family {
     this.#dataSource = dataSource
   }
 
+  /** @throws NamedLockConfigurationError when a copy of another version of the package has services on the DataSource. */
   static of(dataSource: DataSourceLike): Family {
+    const copy = copyOf(dataSource)
+    if (copy.protocol !== thisCopy.protocol) {
+      throw new NamedLockConfigurationError(
+        `Two versions of typeorm-named-lock have services on one DataSource: ${copy.path} (${copy.protocol}) and ${thisCopy.path} ` +
+          `(${thisCopy.protocol}). They cannot see each other's locks and transactions in this process. Install one version (npm ls typeorm-named-lock, npm dedupe).`,
+      )
+    }
     let family = families.get(dataSource)
     if (!family) families.set(dataSource, (family = new Family(dataSource)))
     return family

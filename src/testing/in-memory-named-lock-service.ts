@@ -5,7 +5,7 @@ import { keyFor } from '../lock-name.js'
 import { NamedLockService } from '../named-lock-service.js'
 import type { AcquireOptions, LockName, LockNames, NamedLockServiceOptions } from '../options.js'
 import { isSeveral } from '../targets.js'
-import { registerService } from '../service-registry.js'
+import { servicesOf } from '../service-registry.js'
 import type { WorkRunner } from '../transaction/bound-runner.js'
 import { MemoryDataSource } from './memory-data-source.js'
 import { adoptRunner } from './memory-runner.js'
@@ -50,10 +50,12 @@ export class InMemoryNamedLockService<DS extends DataSourceLike = DataSource> ex
     super(memory as DataSourceLike as DS, rest)
     this.#server = server
     this.#memory = memory
-    this.#namespace = rest.namespace ?? memory.options.database
+    const registered = servicesOf(memory).registeredOf(this)
+    this.#namespace = registered.namespace
     if (!application) return
     ;(this as { dataSource: DS }).dataSource = application
-    registerService(application, this)
+    if ((application as unknown) === memory) servicesOf(memory).choose(registered)
+    else servicesOf(application).replaceBy(registered)
   }
 
   /**

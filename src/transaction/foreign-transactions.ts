@@ -1,5 +1,6 @@
 import type { DataSourceLike } from '../data-source-like.js'
 import { currentScope, LockScope, runInScope } from '../lock-scope.js'
+import { processWide } from '../util/process-wide.js'
 import { ForeignTransaction } from './level.js'
 
 type Method = (this: unknown, ...args: unknown[]) => unknown
@@ -8,7 +9,7 @@ interface Watched {
   readonly stop: () => void
 }
 
-const watched = new WeakMap<object, Watched>()
+const watched = processWide('watched', () => new WeakMap<object, Watched>())
 
 /**
  * Makes known, to the code inside, the transactions that the application runs with `dataSource.transaction` and

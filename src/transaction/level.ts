@@ -1,5 +1,6 @@
 import type { ScopedTransaction } from '../lock-scope.js'
 import type { Claim } from '../queue/claim.js'
+import { recognisedAcrossCopies } from '../util/across-copies.js'
 import type { LockedTransaction } from './locked-transaction.js'
 import { Turns } from './turns.js'
 
@@ -56,3 +57,6 @@ export class ForeignTransaction implements ScopedTransaction {
     return this.level?.claimOf(key)
   }
 }
+
+recognisedAcrossCopies(Level, 'Level')
+recognisedAcrossCopies(ForeignTransaction, 'ForeignTransaction')

@@ -10,6 +10,7 @@ import type { Sessions } from '../session/sessions.js'
 import type { CallSettings } from '../settings.js'
 import { namesOf, type Target } from '../targets.js'
 import { callUnder } from '../tracing.js'
+import { processWide } from '../util/process-wide.js'
 import { adoptTransaction } from './adopted-transaction.js'
 import type { WorkRunner } from './bound-runner.js'
 import {
@@ -58,8 +59,8 @@ export interface TransactionsHost {
 export type TransactionWork = (manager: any, lock: any) => unknown
 
 /** By QueryRunner, for all services of the process: a transaction has its locks once. */
-const levels = new WeakMap<object, Level>()
-const adopting = new WeakMap<object, Promise<Level>>()
+const levels = processWide('levels', () => new WeakMap<object, Level>())
+const adopting = processWide('adopting', () => new WeakMap<object, Promise<Level>>())
 
 /** `transaction` and `lockTransaction`: locks that end with a transaction, on its own connection. */
 export class Transactions {
