@@ -57,7 +57,7 @@ describe('a second copy of the package', () => {
         })
 
         const service = (dataSource: DataSource, options: mine.NamedLockServiceOptions = {}) =>
-          ctx.adopt(new theirs.NamedLockService(dataSource, options) as unknown as mine.NamedLockService)
+          ctx.adopt(new theirs.NamedLockService(dataSource, options))
 
         it('is another one', () => {
           expect(theirs.NamedLockService).not.to.equal(mine.NamedLockService)
