@@ -370,8 +370,9 @@ export class Contest {
   async #tryAlone(head: Claim, source: SessionSource, isMarked: boolean, polls: number): Promise<Outcome> {
     const { sessions } = this.#context
     const isLent = !source.isInUse || this.isOpeningFor(head)
-    // Nothing blocks in a transaction that was begun for the lock: until it ends, it would hold up what waits for old snapshots.
-    const mayBlock = !isMarked && !head.isTry && source.endTransaction === undefined
+    // A transaction that was begun for the lock ends with the slice; one that holds other locks of the call goes on, and would hold up
+    // what waits for the end of old snapshots.
+    const mayBlock = !isMarked && !head.isTry && (isLent || source.endTransaction === undefined)
     // Few may wait on connections that are borrowed for it: the work under the locks needs connections too.
     const hasPermit = isLent && mayBlock && sessions.takeBlockingPermit()
     try {

@@ -112,9 +112,13 @@ describe("pooling: 'transaction', behind PgBouncer", () => {
         }),
       )
       for (const [i, v] of [10, 20].entries()) {
+        // For the first name they block, 50 ms at a time; with the first lock in hand they poll for the second.
+        const [status, seen] = [i === 0 ? 'PENDING' : 'GRANTED', new Set<string>()]
         await until('all of them wait', async () => {
-          const pending = (await ctx.outsider.userLocksOf(ctx.database)).filter(({ status }) => status === 'PENDING')
-          return LEVELS.every((level) => pending.some((lock) => lock.key === waited(level)))
+          const rows = (await ctx.outsider.userLocksOf(ctx.database)).filter((row) => row.status === status)
+          for (const level of LEVELS)
+            if (rows.some((lock) => lock.key === both(level).map(key).sort()[0])) seen.add(level)
+          return seen.size === LEVELS.length
         })
         await ctx.outsider.query(`UPDATE ${table} SET v = ${v}`)
         for (const level of LEVELS) await ctx.outsider.releaseLock(waited(level))
