@@ -71,7 +71,7 @@ describe('the end of a transaction', () => {
       const { dataSource, locks } = await open()
       const [{ on }] = await dataSource.query('SELECT @@GLOBAL.innodb_rollback_on_timeout AS `on`')
       for (const [way, run] of Object.entries(ways)) {
-        const blocker = ctx.typeorm && (await ctx.dataSource()).createQueryRunner()
+        const blocker = (await ctx.dataSource()).createQueryRunner()
         await blocker.startTransaction()
         await stock.write(blocker.manager, 0, 2)
         const result = run(locks, `1205 ${way}`, async (manager) => {
@@ -119,9 +119,8 @@ describe('the end of a transaction', () => {
       const { locks } = await open()
       const enders = ctx.isPostgres
         ? ['ROLLBACK WORK', 'COMMIT WORK', 'END']
-        : [`CREATE TABLE ${ctx.database}.made (id INT)`, 'COMMIT WORK', 'BEGIN', 'SET autocommit=1; ', 'ROLLBACK WORK']
+        : [`CREATE TABLE ${ctx.database}.made (id INT)`, 'COMMIT WORK', 'BEGIN', 'ROLLBACK WORK']
       for (const statement of enders) {
-        if (statement.startsWith('SET')) continue // no end of a transaction that START TRANSACTION has begun
         const error = await rejection(
           locks.transaction('statement', async (manager) => {
             await manager.query(statement)
@@ -152,9 +151,10 @@ describe('the end of a transaction', () => {
     })
 
     it('of a dedicated lock is never left to the next holder, nor to the pool', async () => {
-      const { dataSource, locks } = await open()
       const begins = ctx.isPostgres ? ['BEGIN'] : ['START TRANSACTION', 'SET autocommit=0']
       for (const begin of begins) {
+        await stock.fill(8)
+        const { dataSource, locks } = await open()
         await locks
           .withLock('open', { session: 'dedicated' }, async (lock) => {
             await lock.manager.query(begin)
@@ -172,8 +172,6 @@ describe('the end of a transaction', () => {
         await Promise.all(runners.map((runner) => runner.release()))
         for (let id = 0; id < 4; id++) expect(await stock.count(id), begin).to.equal(1)
         expect(await stock.count(5), begin).to.equal(0)
-        await stock.fill(8)
-        return
       }
     })
 
