@@ -28,7 +28,7 @@ import { timeoutError } from './timeout-error.js'
 import { callUnder, isTraced, traced } from './tracing.js'
 import { logEvents } from './typeorm-logger.js'
 import { within } from './within.js'
-import { monotonicNow } from './util/clock.js'
+import { clearTimeout, monotonicNow, setTimeout } from './util/clock.js'
 
 type AnyWork = (lock: any) => unknown
 
@@ -200,7 +200,7 @@ export class LockEngine {
     names: LockNames,
     call: CallSettings,
     isScoped: boolean,
-    source: SessionSource | undefined,
+    source: NewSource | undefined,
   ): Promise<HeldLock | Claim> {
     this.#closing.check()
     const around = currentScope()
@@ -211,9 +211,15 @@ export class LockEngine {
     call.signal?.throwIfAborted()
     if (isScoped) this.#guardTransaction(names)
     const scope = isScoped ? new LockScope(undefined, this.#dataSource, [target.exclusionKey]) : undefined
-    return this.#claim(target, call, monotonicNow(), source, scope, scope, (claim) =>
+    const startedAt = monotonicNow()
+    const lock = this.#claim(target, call, startedAt, source?.(), scope, scope, (claim) =>
       claim.state === 'held' ? new HeldLock([names], [claim], scope, this.#owner) : claim,
     )
+    if (!source) return lock
+    return lock.catch((error: unknown) => {
+      if (!this.#isWorthAnotherTry(error, call, startedAt)) throw error
+      return this.#obtainAll(names, call, isScoped, around, source, startedAt)
+    })
   }
 
   async #obtainAll(
@@ -221,9 +227,9 @@ export class LockEngine {
     call: CallSettings,
     isScoped: boolean,
     around: LockScope | undefined,
-    source: SessionSource | undefined,
+    source: NewSource | undefined,
+    startedAt = monotonicNow(),
   ): Promise<HeldLock | Claim> {
-    const startedAt = monotonicNow()
     // Before a connection may be waited for: the transaction around the call may have the last one of the pool.
     const isGuarded = isScoped && !around && !this.#targets.isSettled
     if (isGuarded) this.#guardTransaction(names)
@@ -233,17 +239,39 @@ export class LockEngine {
     if (isScoped && !isGuarded && !keys.every((key) => around && scopeHolding(this.#dataSource, key)))
       this.#guardTransaction(names)
     const shared = around ? this.#heldAround(targets, call) : undefined
+    for (;;) {
+      // A source that has lost its connection is of no use any more.
+      const claims = await this.#takeAll(targets, call, startedAt, source?.(), scope, scope ?? around, shared)
+      if (Array.isArray(claims)) return new HeldLock(namesOf(names), claims, scope, this.#owner)
+      if (claims !== LOST) return claims as Claim
+    }
+  }
+
+  /**
+   * The claims of all targets, in their order; the one whose time ran out; or LOST: a lock was lost before the last one was there. No work has
+   * begun then, so nothing is wrong: the caller starts again, from the first name on, as the order of the names is the same everywhere.
+   */
+  async #takeAll(
+    targets: readonly Target[],
+    call: CallSettings,
+    startedAt: number,
+    source: SessionSource | undefined,
+    scope: LockScope | undefined,
+    waitsIn: LockScope | undefined,
+    around: ReadonlyMap<string, Claim> | undefined,
+  ): Promise<Claim[] | Claim | typeof LOST> {
     const claims: Claim[] = []
+    if (scope) scope.hasLocks = false
     try {
       for (const target of targets) {
         this.#closing.check() // it may have been closed while the lock before was waited for
-        const mine = shared?.get(target.exclusionKey)
+        const mine = around?.get(target.exclusionKey)
         const { claim, isGranted } = mine
           ? { claim: mine, isGranted: true }
-          : await this.#claim(target, call, startedAt, source, scope, scope ?? around, outcomeOf)
+          : await this.#claim(target, call, startedAt, source, scope, waitsIn, outcomeOf)
         // What was granted and is over by now was lost, or the service was closed: that is no timeout.
         if (!isGranted) {
-          await giveBack(claims)
+          await giveBackInTime(claims)
           return claim
         }
         if (mine) mine.shares++
@@ -251,16 +279,29 @@ export class LockEngine {
         if (scope) scope.hasLocks = true
       }
     } catch (error) {
-      await giveBack(claims)
-      throw error
+      await giveBackInTime(claims)
+      if (!this.#isWorthAnotherTry(error, call, startedAt)) throw error
+      this.#refuseLost(claims, around)
+      return LOST
     }
-    const lock = new HeldLock(namesOf(names), claims, scope, this.#owner)
     // Also by the clock: the last answer may have come on another session, after a time in which nothing could run here.
-    const lost = claims.find((claim) => !claim.isHeld)
-    if (!lost) return lock
-    void lock.release()
+    if (claims.every((claim) => claim.isHeld)) return claims
+    await giveBackInTime(claims)
     this.#closing.check()
-    throw new NamedLockLostError(`The lock '${lost.name}' was lost while the others were waited for.`)
+    this.#refuseLost(claims, around)
+    return LOST
+  }
+
+  /** The connection of a call was lost before any work had begun, and there is time left. */
+  #isWorthAnotherTry(error: unknown, call: CallSettings, startedAt: number): boolean {
+    if (!(error instanceof NamedLockLostError) || this.isClosed) return false
+    return monotonicNow() - startedAt < (call.timeout === 0 ? PATIENCE : call.timeout)
+  }
+
+  /** What the scope around the call has lost cannot be taken again by the call. */
+  #refuseLost(claims: readonly Claim[], around: ReadonlyMap<string, Claim> | undefined): void {
+    const lost = claims.find((claim) => around?.get(claim.target.exclusionKey) === claim && !claim.isHeld)
+    if (lost) throw new NamedLockLostError(`The lock '${lost.name}' was lost while the others were waited for.`)
   }
 
   /** Resolves when the claim is held or its time has run out. */
@@ -366,9 +407,9 @@ export class LockEngine {
     return this.#settings.pooling === 'transaction'
   }
 
-  #sourceFor(call: CallSettings): SessionSource | undefined {
+  #sourceFor(call: CallSettings): NewSource | undefined {
     if (this.#isPooled) throw outlivesTransaction()
-    return call.session === 'dedicated' ? new DedicatedSource(this.#dataSource, this.#sessions.work) : undefined
+    return call.session === 'dedicated' ? () => new DedicatedSource(this.#dataSource, this.#sessions.work) : undefined
   }
 
   async #targetsOf(
@@ -444,7 +485,7 @@ export class LockEngine {
         return this.#claim(target, call, startedAt, source, scope, waitsIn, same)
       },
       timeout,
-      giveBack,
+      giveBack: giveBackInTime,
       sessionLost: (session, error) => this.#slots.sessionLost(session, error),
       owner: this.#owner,
     }
@@ -460,7 +501,26 @@ function outlivesTransaction(): Error {
 }
 
 const same = <T>(value: T): T => value
+
+/** Makes the connection of a call, anew for each attempt. */
+type NewSource = () => SessionSource
+
 const timedOut = (): Error => new NamedLockTimeoutError('The database did not answer.')
+
+/** A lock was lost before the call had all of them. */
+const LOST = Symbol('lost')
+
+/** How long a caller whose call has failed waits for what it had taken to be given back, in milliseconds. */
+const GRACE = 250
+
+/** In a silent network the answer may take the rest of the lease: the caller does not wait for it, and what is being given back goes on. */
+async function giveBackInTime(claims: readonly Claim[]): Promise<void> {
+  if (claims.length === 0) return
+  let timer: NodeJS.Timeout | undefined
+  const late = new Promise<void>((resolve) => (timer = setTimeout(resolve, GRACE)))
+  await Promise.race([giveBack(claims), late])
+  clearTimeout(timer)
+}
 
 /** As it is when it is settled: a moment later the lock may be lost. */
 const outcomeOf = (claim: Claim): { claim: Claim; isGranted: boolean } => ({

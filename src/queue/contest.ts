@@ -31,6 +31,9 @@ const LONGEST_RETRY = 500
 /** How long the connection of the first in the queue may take to come before others are served that bring theirs. */
 const OVERTAKE_AFTER = 50
 
+/** How long one statement may block on a connection whose work wants it back when the call is aborted, and no cancel may be possible. */
+const ABORTABLE = 1_000
+
 /** When the server is given the time to find a deadlock, and how often again: most waits are over before. */
 const DETECT_AFTER = 100
 const DETECT_EVERY = 5_000
@@ -290,7 +293,9 @@ export class Contest {
     let failure: WaitFailure | undefined
     const alone = this.#alone?.place === place ? this.#alone : undefined
     // Work that waits for its connection must have it back in time, even where waits can not be cancelled.
-    const most = alone?.isInUse ? alone.claim.deadline - sentAt : Infinity
+    const most = alone?.isInUse
+      ? Math.min(alone.claim.deadline - sentAt, alone.claim.signal ? ABORTABLE : Infinity)
+      : Infinity
     const slice = Math.max(
       1,
       Math.min(settings.lease / 3, most, this.#longestWait(alone?.mayHoldLocks === true, sentAt)),

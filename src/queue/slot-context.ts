@@ -17,6 +17,8 @@ export interface SlotContext {
   hasReadersBeside(exclusionKey: string): boolean
   /** The error of a caller that did not want to wait for the lock and could not even ask for it. */
   unanswered(claim: Claim): Error
+  /** A lock is being given back, and its holder waits for the answer. */
+  releasing(): void
   /** The server has answered the claim's release. */
   gaveUp(claim: Claim): void
   /** The lock could not be given back in order: it was lost before, or its connection had to be ended. */

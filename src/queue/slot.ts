@@ -57,6 +57,8 @@ export class Slot implements Asker {
   #grantedAt = 0
   /** Who waits for a release to be answered. */
   #released: (() => void) | undefined
+  /** `checkRelease` has found the release unanswered before. */
+  #isReleaseLate = false
   #leaving: Claim | undefined
 
   constructor(
@@ -250,6 +252,18 @@ export class Slot implements Asker {
     return next
   }
 
+  /**
+   * Called from time to time while locks are being given back; true while the holder waits for this one. A second look that finds it
+   * unanswered ends the holder's wait: its lock was held until then, and in a silent network the answer may take the rest of the lease.
+   */
+  checkRelease(): boolean {
+    if (!this.#released) return false
+    if (!this.#isReleaseLate) return (this.#isReleaseLate = true)
+    this.#released()
+    this.#released = undefined
+    return false
+  }
+
   get #contestant(): Contest {
     return (this.#contest ??= new Contest(this, this.#queue, this.#context))
   }
@@ -432,6 +446,8 @@ export class Slot implements Asker {
     this.#leaving = claim
     return new Promise((resolve) => {
       this.#released = resolve
+      this.#isReleaseLate = false
+      this.#context.releasing()
       if (request === 'passTurn') place.ask(request, this.literal, this, this.#contestant.mark)
       else place.ask(request, this.literal, this)
     })
@@ -450,6 +466,7 @@ export class Slot implements Asker {
     if (!wasOurs && leaving) this.#context.releaseFailed(leaving, error)
     if (leaving) this.#context.gaveUp(leaving)
     this.#released?.()
+    this.#released = undefined
     if (isTaken) {
       this.won(place)
       return

@@ -14,6 +14,8 @@ import { clearTimeout, monotonicNow, setTimeout } from '../util/clock.js'
 
 /** setTimeout's longest delay; anything longer fires at once. */
 const LONGEST_TIMER = 2_147_483_647
+/** A holder waits for the answer to its release for one to two times as long, in milliseconds. */
+const RELEASE_PATIENCE = 1_500
 /** How long a timer may outlive the waits that it was set for, in milliseconds. */
 const SOON = 60_000
 
@@ -38,6 +40,7 @@ export class Slots implements SlotContext {
   readonly #limits: TimeLimits | undefined
   #timer: NodeJS.Timeout | undefined
   #nextDeadline = Infinity
+  #releaseTimer: NodeJS.Timeout | undefined
   /** Services that wait for the end of their last release, or of all slots. */
   readonly #drains = new Set<() => void>()
 
@@ -255,6 +258,18 @@ export class Slots implements SlotContext {
     this.#timer = outside(() => setTimeout(() => this.#expire(), delay))
     // Whoever waits has a connection or a timer of its own that keeps the process alive.
     this.#timer.unref()
+  }
+
+  /** One timer for all releases: none of them pays for its own. */
+  releasing(): void {
+    this.#releaseTimer ??= outside(() => setTimeout(() => this.#checkReleases(), RELEASE_PATIENCE)).unref()
+  }
+
+  #checkReleases(): void {
+    this.#releaseTimer = undefined
+    let isAnyUnanswered = false
+    for (const slot of this.#slots.values()) if (slot.checkRelease()) isAnyUnanswered = true
+    if (isAnyUnanswered) this.releasing()
   }
 
   #disarm(): void {

@@ -1,5 +1,5 @@
 import type { DataSourceLike } from '../data-source-like.js'
-import { NamedLockReentrancyError, type NamedLockLostError } from '../errors.js'
+import { NamedLockLostError, NamedLockReentrancyError } from '../errors.js'
 import { HeldLock, type LockOwner } from '../held-lock.js'
 import { currentScope, isWithin, LockScope, runInScope, scopeAround, transactionScope } from '../lock-scope.js'
 import type { LockNames } from '../options.js'
@@ -27,7 +27,7 @@ import { ForeignTransaction, Level } from './level.js'
 import { LockedTransaction } from './locked-transaction.js'
 import { TransactionLocks } from './transaction-locks.js'
 import { TransactionSource } from './transaction-source.js'
-import { monotonicNow } from '../util/clock.js'
+import { clearTimeout, monotonicNow, setTimeout } from '../util/clock.js'
 
 /** What transactions need of the service's engine. */
 export interface TransactionsHost {
@@ -39,7 +39,7 @@ export interface TransactionsHost {
   readonly isPooled: boolean
   readonly lease: number
   /** The lock on a connection of its own, for a scope; or the claim whose time has run out. */
-  obtain(names: LockNames, call: CallSettings, source: SessionSource): Promise<HeldLock | Claim>
+  obtain(names: LockNames, call: CallSettings, source: () => SessionSource): Promise<HeldLock | Claim>
   /** The lock as a running scope holds it already. */
   claimAround(target: Target): Claim | undefined
   claim(
@@ -98,12 +98,16 @@ export class Transactions {
   async #runOutermost(names: LockNames, call: CallSettings, work: TransactionWork): Promise<unknown> {
     const { dataSource, sessions, isPooled, lease } = this.#host
     const startedAt = monotonicNow()
-    const own = isPooled
-      ? new TransactionSource(dataSource, sessions, call.isolation)
-      : new DedicatedSource(dataSource, sessions.work)
-    const obtaining = this.#host.obtain(names, call, own)
-    if (own instanceof DedicatedSource) own.prepare()
-    const lock = await obtaining
+    let first: DedicatedSource | TransactionSource | undefined
+    const obtaining = this.#host.obtain(names, call, () => {
+      const own = isPooled
+        ? new TransactionSource(dataSource, sessions, call.isolation)
+        : new DedicatedSource(dataSource, sessions.work)
+      first ??= own
+      return own
+    })
+    prepare(first)
+    const lock = await obtaining.catch(nothingWritten)
     if (!(lock instanceof HeldLock)) throw await this.#host.timeout(lock, call)
     const scope = lock.scope as LockScope
     const source = lock.claims[0]?.source
@@ -193,9 +197,7 @@ export class Transactions {
       if (!locks.isActive) throw noLongerActive(locks)
     } catch (error) {
       await this.#host.giveBack(taken)
-      // Only then is the connection there for the transaction again.
-      // A dead one returns to nobody.
-      if (!locks.session.lostError) await source?.returned
+      if (source) await connectionIsBack(source, locks.session)
       throw error
     }
     for (const claim of taken) locks.add({ claim, released: this.#host.owner.released })
@@ -261,6 +263,34 @@ async function runToEnd(scope: LockScope, work: () => unknown): Promise<unknown>
   } finally {
     scope.open = false
   }
+}
+
+/** How long the connection of a transaction may take to come back from a wait that is of no use any more, in milliseconds. */
+const RETURN_PATIENCE = 1_500
+
+/**
+ * Resolves when the connection is there for the transaction again. Nothing may be sent on it before the wait is answered: the lock may have
+ * been granted, and a late cancel would hit the next statement. In a silent network that answer does not come, so the connection ends then.
+ */
+async function connectionIsBack(source: LastingSource, session: Session): Promise<void> {
+  if (session.lostError) return
+  let timer: NodeJS.Timeout | undefined
+  const late = new Promise<void>((resolve) => (timer = setTimeout(resolve, RETURN_PATIENCE)))
+  let isBack = false
+  await Promise.race([source.returned.then(() => (isBack = true)), late])
+  clearTimeout(timer)
+  if (!isBack) session.lose(new Error('the database did not answer when a wait for a lock was to end'))
+}
+
+/** The lock was lost before the transaction had begun. */
+function nothingWritten(error: unknown): never {
+  if (!(error instanceof NamedLockLostError) || error.outcome) throw error
+  throw new NamedLockLostError(error.message, { cause: error.cause, outcome: 'rolledBack' })
+}
+
+/** What the work needs of the connection, while the lock is being asked for. */
+function prepare(source: SessionSource | undefined): void {
+  if (source instanceof DedicatedSource) source.prepare()
 }
 
 function isOwnConnection(source: SessionSource | undefined): source is DedicatedSource | TransactionSource {
