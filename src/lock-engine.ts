@@ -16,10 +16,9 @@ import { Family } from './service/family.js'
 import type { LockCore } from './service/lock-core.js'
 import { DedicatedSource } from './session/dedicated-source.js'
 import { FencingTable } from './session/fencing-table.js'
-import { ask as askPlace } from './session/place.js'
-import { queryWithin } from './session/query-within.js'
 import type { Sessions } from './session/sessions.js'
 import { defaultCall, readCallOptions, readServiceOptions, type CallSettings, type Settings } from './settings.js'
+import { Settling } from './settling.js'
 import { namesOf, Targets, type Target } from './targets.js'
 import { reentrancyRefused, refuseInsideTransaction, refuseUpgrade } from './transaction/checks.js'
 import { watchTransactions } from './transaction/foreign-transactions.js'
@@ -46,6 +45,7 @@ export class LockEngine {
   readonly #sessions: Sessions
   readonly #claimOwner: ClaimOwner
   readonly #targets: Targets
+  readonly #settling: Settling
   readonly #events: Emitter
   readonly #reporter: Reporter
   readonly #transactions: Transactions
@@ -53,8 +53,6 @@ export class LockEngine {
   readonly #closing: Closing
   readonly #defaultCall: CallSettings
   readonly #defaultTry: CallSettings
-  #settling: Promise<void> | undefined
-  readonly #settlingUnless = new Map<AbortSignal, Promise<void>>()
   readonly #owner: LockOwner = {
     released: (claim) => {
       this.#reporter.released(claim)
@@ -90,13 +88,14 @@ export class LockEngine {
     core.join(owner)
     this.#targets = new Targets(dataSource, settings, this.#sessions)
     this.#closing = new Closing(core, owner)
+    this.#settling = new Settling(this.#targets, this.#sessions, this.#closing, settings.lease)
     this.inspector = new Inspector(
       this.#slots,
       this.#targets,
       this.#closing,
       owner,
       () => core.dialect.pool.size(dataSource),
-      () => this.#settle(),
+      () => this.#settling.onShared(),
     )
     this.#defaultCall = defaultCall(settings.timeout)
     this.#defaultTry = defaultCall(0)
@@ -423,10 +422,15 @@ export class LockEngine {
     const targets = this.#targets.ofAll(names, call.exactName, call.shared)
     call.signal?.throwIfAborted()
     if (call.exactName || this.#targets.isSettled) return targets
-    // A transaction asks on its own connection: it must not wait for another one of the pool, and waits for one answer only.
-    const settled = runner ? this.#settleOn(runner()) : this.#settledUnless(call.signal)
+    const isOnWork = !runner && !this.#isPooled && call.session === 'dedicated'
+    const settled = runner
+      ? this.#settling.onRunner(runner())
+      : isOnWork
+        ? this.#settling.onWork(call.signal)
+        : this.#settling.onShared(call.signal)
     await within(settled, call.timeout || PATIENCE, undefined, () => {
-      const why = this.#sessions.obstacle ?? 'the database did not answer in that time'
+      const { obstacle } = isOnWork ? this.#sessions.work : this.#sessions
+      const why = obstacle ?? 'the database did not answer in that time'
       return new NamedLockTimeoutError(
         `Could not get the lock '${namesOf(names).join("', '")}' within ${call.timeout || PATIENCE} ms: ${why}.`,
       )
@@ -434,36 +438,6 @@ export class LockEngine {
     call.signal?.throwIfAborted()
     this.#closing.check()
     return this.#targets.ofAll(names, false, call.shared)
-  }
-
-  /** Learns what keys begin with, for all callers that wait for it. Done once, before the first key. */
-  #settle(): Promise<void> {
-    this.#settling ??= this.#askAndSettle().finally(() => (this.#settling = undefined))
-    return this.#settling
-  }
-
-  async #askAndSettle(): Promise<void> {
-    const { shared, dialect } = this.#sessions
-    // A request like a lock's: it ends with `close()`, and is answered with what is wrong with the database.
-    await askPlace(shared, 'isFree', dialect.markLiteral('settled'))
-    const { session } = shared
-    await this.#targets.settle((sql) => (session ? session.ask(sql) : this.#sessions.inspect((ask) => ask(sql))))
-  }
-
-  async #settleOn(runner: Pick<RunnerLike, 'connect'>): Promise<void> {
-    const connection = this.#sessions.dialect.wire(await runner.connect())
-    await this.#targets.settle((sql) => queryWithin(connection, sql, this.#settings.lease))
-  }
-
-  /** `#settle`, or the signal's reason. One listener for all callers of a signal: Node.js warns of more than ten. */
-  #settledUnless(signal: AbortSignal | undefined): Promise<void> {
-    if (!signal) return this.#settle()
-    let settled = this.#settlingUnless.get(signal)
-    if (!settled) {
-      settled = within(this.#settle(), Infinity, signal, timedOut).finally(() => this.#settlingUnless.delete(signal))
-      this.#settlingUnless.set(signal, settled)
-    }
-    return settled
   }
 
   #transactionsHost(): TransactionsHost {
@@ -504,8 +478,6 @@ const same = <T>(value: T): T => value
 
 /** Makes the connection of a call, anew for each attempt. */
 type NewSource = () => SessionSource
-
-const timedOut = (): Error => new NamedLockTimeoutError('The database did not answer.')
 
 /** A lock was lost before the call had all of them. */
 const LOST = Symbol('lost')

@@ -1,9 +1,14 @@
 import { expect } from 'chai'
+import { NamedLockClosedError, NamedLockTimeoutError } from '../../src/index.js'
+import { cancelled, hookStatements } from '../engine/statement-hook.js'
 import { Behind } from '../support/behind-pgbouncer.js'
 import { forEachOwnServer, forEachServerAndTypeorm, type Conformance } from '../support/conformance.js'
 import { findPgBouncer, PgBouncer } from '../support/pgbouncer.js'
+import { SqlClient } from '../support/sql-client.js'
 import { dialectKinds, mysqlKinds } from '../support/servers.js'
-import { typeorms } from '../support/typeorms.js'
+import { rejection } from '../support/rejection.js'
+import { borrowedConnections, typeorms } from '../support/typeorms.js'
+import { settlesWithin, until } from '../support/until.js'
 
 const title = (text: string): string => text.replace(/[a-z]/, (letter) => letter.toUpperCase())
 
@@ -12,6 +17,89 @@ const firstCalls = ['acquire', 'transaction', 'lockTransaction', 'isLocked', 'li
 
 describe('a database that is configured by several names', function () {
   this.timeout(120_000)
+
+  describe('and a service that has to ask for the right one', () => {
+    forEachServerAndTypeorm(
+      (ctx) => {
+        // Asked for everywhere on PostgreSQL, and on the others where the case of the name leaves it open.
+        const database = ctx.isPostgres ? ctx.database : `${ctx.database}_ASK`
+        before('create it', () => (ctx.isPostgres ? undefined : ctx.outsider.query(`CREATE DATABASE ${database}`)))
+        after('drop it', async () => {
+          if (ctx.isPostgres) return
+          const client = await SqlClient.connect(ctx.server) // the outsider has gone by now
+          await client.dropDatabase(database)
+          await client.end()
+        })
+
+        const ownConnection: Readonly<Record<string, (locks: Service) => Promise<unknown>>> = {
+          transaction: (locks) => locks.transaction('a', () => borrowedConnections(locks.dataSource)),
+          'several transactions at once': (locks) =>
+            Promise.all([1, 2, 3].map(() => locks.transaction('a', () => undefined))).then(() =>
+              borrowedConnections(locks.dataSource),
+            ),
+          'a dedicated lock': (locks) =>
+            locks.withLock('a', { session: 'dedicated' }, () => borrowedConnections(locks.dataSource)),
+          'an ordinary lock': (locks) => locks.withLock('a', () => borrowedConnections(locks.dataSource)),
+        }
+        for (const [what, call] of Object.entries(ownConnection)) {
+          it(`borrows no more connections for its first call than the call needs: ${what}`, async () => {
+            const dataSource = await ctx.dataSource({ database })
+            const locks = await ctx.service({}, dataSource)
+            expect(await call(locks)).to.equal(1)
+            await locks.close()
+            await dataSource.destroy()
+          })
+
+          for (const kind of ['kill', 'cancel'] as const)
+            it(`asks again when the question meets ${kind === 'kill' ? 'KILL' : 'KILL QUERY'}: ${what}`, async () => {
+              const dataSource = await ctx.dataSource({ database })
+              const hook = hookStatements(dataSource)
+              let isMet = false
+              hook.spoil = ({ sql, connectionId }) => {
+                if (isMet || !/(current_database\(\)::text|LOWER\(.*\)) AS d/.test(sql)) return undefined
+                isMet = true
+                if (kind === 'cancel') return cancelled(ctx.isPostgres)
+                void ctx.outsider.kill(connectionId)
+                return Object.assign(new Error('the connection was closed'), { fatal: true })
+              }
+              const locks = await ctx.service({}, dataSource)
+              expect(await call(locks)).to.be.at.least(1)
+              expect(isMet, 'the question').to.equal(true)
+              await locks.close()
+              await dataSource.destroy()
+            })
+        }
+
+        it('ends a first call with the service when no connection comes free', async () => {
+          const dataSource = await ctx.dataSource({ database, poolSize: 2 })
+          const runners = [1, 2].map(() => dataSource.createQueryRunner())
+          for (const runner of runners) await runner.connect()
+          const locks = await ctx.service({}, dataSource)
+          const calls = [
+            locks.transaction('a', () => 1),
+            locks.acquire('a', { session: 'dedicated' }),
+            locks.acquire('a'),
+          ]
+          const outcomes = Promise.allSettled(calls)
+          const late = await rejection(
+            locks.transaction('a', { timeout: 100 }, () => 1),
+            NamedLockTimeoutError,
+          )
+          expect(late.message).to.match(/no connection came free in the DataSource's pool of 2/)
+          const closed = locks.close()
+          for (const outcome of await settlesWithin(2_000, 'the calls', outcomes))
+            expect((outcome as PromiseRejectedResult).reason).to.be.instanceOf(NamedLockClosedError)
+          for (const runner of runners) await runner.release()
+          await closed
+          await until('the connections to be back', () => borrowedConnections(dataSource) === 0)
+          await dataSource.destroy()
+        })
+      },
+      typeorms.slice(0, 1),
+      undefined,
+      dialectKinds,
+    )
+  })
 
   describe('where the server folds the case of names', () => {
     forEachOwnServer(
