@@ -242,7 +242,7 @@ export class LockEngine {
       // A source that has lost its connection is of no use any more.
       const claims = await this.#takeAll(targets, call, startedAt, source?.(), scope, scope ?? around, shared)
       if (Array.isArray(claims)) return new HeldLock(namesOf(names), claims, scope, this.#owner)
-      if (claims !== LOST) return claims as Claim
+      if (claims !== LOST) return claims
     }
   }
 

@@ -262,7 +262,9 @@ export class Slots implements SlotContext {
 
   /** One timer for all releases: none of them pays for its own. */
   releasing(): void {
-    this.#releaseTimer ??= outside(() => setTimeout(() => this.#checkReleases(), RELEASE_PATIENCE)).unref()
+    if (this.#releaseTimer) return
+    this.#releaseTimer = outside(() => setTimeout(() => this.#checkReleases(), RELEASE_PATIENCE))
+    this.#releaseTimer.unref()
   }
 
   #checkReleases(): void {
@@ -274,7 +276,8 @@ export class Slots implements SlotContext {
 
   #disarm(): void {
     clearTimeout(this.#timer)
-    this.#timer = undefined
+    clearTimeout(this.#releaseTimer)
+    this.#timer = this.#releaseTimer = undefined
     this.#nextDeadline = Infinity
   }
 

@@ -1,6 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { expect } from 'chai'
-import type { EntityManager } from 'typeorm'
 import { NamedLockTimeoutError } from '../../src/index.js'
 import { forEachDialect } from '../support/conformance.js'
 import { rejection } from '../support/rejection.js'
@@ -36,8 +35,8 @@ describe('a network that falls silent', () => {
       transaction: ({ locks }, options) => locks.transaction(['a', 'b'], options, () => {}),
       lockTransaction: ({ locks, dataSource }, options) =>
         dataSource.transaction(async (manager) => {
-          await locks.lockTransaction(manager as EntityManager, 'a')
-          await locks.lockTransaction(manager as EntityManager, 'b', options)
+          await locks.lockTransaction(manager, 'a')
+          await locks.lockTransaction(manager, 'b', options)
         }),
     }
 
