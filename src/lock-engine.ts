@@ -15,9 +15,17 @@ import { servicesOf } from './service-registry.js'
 import { Family } from './service/family.js'
 import type { LockCore } from './service/lock-core.js'
 import { DedicatedSource } from './session/dedicated-source.js'
+import { refuseOtherScheme } from './session/driver.js'
 import { FencingTable } from './session/fencing-table.js'
 import type { Sessions } from './session/sessions.js'
-import { defaultCall, readCallOptions, readServiceOptions, type CallSettings, type Settings } from './settings.js'
+import {
+  defaultCall,
+  readCallOptions,
+  readServiceOptions,
+  type CallName,
+  type CallSettings,
+  type Settings,
+} from './settings.js'
 import { Settling } from './settling.js'
 import { namesOf, Targets, type Target } from './targets.js'
 import { reentrancyRefused, refuseInsideTransaction, refuseUpgrade } from './transaction/checks.js'
@@ -64,6 +72,7 @@ export class LockEngine {
   constructor(dataSource: DataSourceLike, options: NamedLockServiceOptions, events: Emitter) {
     const given = readServiceOptions(options)
     checkDataSource(dataSource)
+    refuseOtherScheme(dataSource)
     const family = Family.of(dataSource)
     const settings = { ...given, namespace: given.namespace ?? servicesOf(dataSource).namespace }
     this.#dataSource = dataSource
@@ -117,8 +126,8 @@ export class LockEngine {
     return this.#closing.hasBegun
   }
 
-  readOptions(options: unknown): CallSettings {
-    return readCallOptions(options, this.#defaultCall)
+  readOptions(options: unknown, call: CallName): CallSettings {
+    return readCallOptions(options, this.#defaultCall, call)
   }
 
   readTransactionOptions(options: unknown): CallSettings {
@@ -129,8 +138,8 @@ export class LockEngine {
     return readCallOptions(options, this.#defaultCall, 'lockTransaction')
   }
 
-  readTryOptions(options: unknown): CallSettings {
-    return readCallOptions(options, this.#defaultTry)
+  readTryOptions(options: unknown, call: CallName): CallSettings {
+    return readCallOptions(options, this.#defaultTry, call)
   }
 
   withLock(names: LockNames, call: CallSettings, work: AnyWork): Promise<unknown> {
@@ -155,7 +164,7 @@ export class LockEngine {
 
   async runMigrations(options: unknown): Promise<unknown> {
     const { lock, migrations } = readMigrationOptions(options)
-    const call = this.readOptions(lock)
+    const call = this.readOptions(lock, 'runMigrations')
     const name = migrationsLock(this.#dataSource)
     const run = (): Promise<unknown[]> => this.#dataSource.runMigrations(migrations)
     // Beside the transaction that has the lock: they have connections and transactions of their own.

@@ -4,6 +4,7 @@ import { Emitter } from './emitter.js'
 import { LockEngine } from './lock-engine.js'
 import type { NamedLockEvents } from './events.js'
 import { NamedLockConfigurationError } from './errors.js'
+import type { Inspector } from './inspect/inspector.js'
 import type { NamedLock } from './named-lock.js'
 import type {
   AcquireOptions,
@@ -38,6 +39,9 @@ export type TransactionWork<DS extends DataSourceLike, T> = (
 
 const byDefault = processWide('default', () => ({ service: undefined as NamedLockService<any> | undefined }))
 
+/** What the command line sees of a service beside its calls. */
+export let inspectorOf: (service: NamedLockService<any>) => Inspector
+
 /**
  * Locks by name, held in the database of a DataSource: they exclude callers of this process and of all others that use the
  * same server.
@@ -60,6 +64,10 @@ export class NamedLockService<DS extends DataSourceLike = DataSource> {
   readonly #engine: LockEngine
   readonly #events = new Emitter()
   readonly #registered: Registered
+
+  static {
+    inspectorOf = (service) => service.#engine.inspector
+  }
 
   /**
    * Services of one DataSource share their connections. One without the option `namespace` has the namespace of those that are there.
@@ -139,7 +147,7 @@ export class NamedLockService<DS extends DataSourceLike = DataSource> {
     // Not async: another promise around the engine's would cost more than all that is done here.
     try {
       const [options, work] = optionsAndWork('withLock', optionsOrWork, maybeWork)
-      return this.#engine.withLock(name, this.#engine.readOptions(options), work)
+      return this.#engine.withLock(name, this.#engine.readOptions(options, 'withLock'), work)
     } catch (error) {
       return Promise.reject(error)
     }
@@ -156,7 +164,7 @@ export class NamedLockService<DS extends DataSourceLike = DataSource> {
   ): Promise<TryResult<T>>
   async tryWithLock(name: LockNames, optionsOrWork: unknown, maybeWork?: unknown): Promise<TryResult<unknown>> {
     const [options, work] = optionsAndWork('tryWithLock', optionsOrWork, maybeWork)
-    return this.#engine.tryWithLock(name, this.#engine.readTryOptions(options), work)
+    return this.#engine.tryWithLock(name, this.#engine.readTryOptions(options, 'tryWithLock'), work)
   }
 
   /**
@@ -202,7 +210,10 @@ export class NamedLockService<DS extends DataSourceLike = DataSource> {
     name: LockNames,
     options?: AcquireOptions<S>,
   ): Promise<NamedLockOf<DS, S>> {
-    return (await this.#engine.acquire(name, this.#engine.readOptions(options))) as NamedLock<any> as NamedLockOf<DS, S>
+    return (await this.#engine.acquire(
+      name,
+      this.#engine.readOptions(options, 'acquire'),
+    )) as NamedLock<any> as NamedLockOf<DS, S>
   }
 
   /** Like `acquire`, but resolves to null when somebody else has the lock. Does not wait unless `timeout` is given. */
@@ -212,7 +223,7 @@ export class NamedLockService<DS extends DataSourceLike = DataSource> {
   ): Promise<NamedLockOf<DS, S> | null> {
     return (await this.#engine.tryAcquire(
       name,
-      this.#engine.readTryOptions(options),
+      this.#engine.readTryOptions(options, 'tryAcquire'),
     )) as NamedLock<any> | null as NamedLockOf<DS, S> | null
   }
 

@@ -1,6 +1,6 @@
 import type { Duration } from './duration.js'
 
-/** Text, or a bigint: a PostgreSQL advisory key as it is, with `exactName`. */
+/** Text, or a bigint: with `exactName`, a PostgreSQL advisory key as it is. */
 export type LockName = string | bigint
 /** One name, or several that are taken together: all or none. */
 export type LockNames = LockName | readonly LockName[]
@@ -18,7 +18,10 @@ export interface AcquireOptions<S extends SessionKind = SessionKind> {
   signal?: AbortSignal | undefined
   /** Asking for a name that the running scope already holds is counted instead of being a NamedLockReentrancyError. Default false. */
   reentrant?: boolean | undefined
-  /** The name goes to the server untouched, to share a lock with SQL or other languages. Default false. */
+  /**
+   * The name goes to the server untouched, to share a lock with SQL or other languages. On PostgreSQL it is an advisory key: a
+   * bigint, or its decimal text such as `lock.key`. Default false.
+   */
   exactName?: boolean | undefined
   /** Where the lock lives. Default `'shared'`. */
   session?: S | undefined

@@ -120,56 +120,92 @@ export function defaultCall(timeout: number): CallSettings {
   }
 }
 
+/** Who takes options of a call: errors name it, so that a mistake is found where it was made. */
+export type CallName =
+  | 'withLock'
+  | 'tryWithLock'
+  | 'acquire'
+  | 'tryAcquire'
+  | 'transaction'
+  | 'lockTransaction'
+  | 'runMigrations'
+  | '@WithNamedLock'
+
 /** Checks the options of one call, before anything is sent for it. */
-export function readCallOptions(
-  given: unknown,
-  fallback: CallSettings,
-  kind: 'acquire' | 'transaction' | 'lockTransaction' = 'acquire',
-): CallSettings {
+export function readCallOptions(given: unknown, fallback: CallSettings, call: CallName): CallSettings {
   if (given === undefined) return fallback
-  const allowed = {
-    acquire: ACQUIRE_OPTIONS,
-    transaction: TRANSACTION_OPTIONS,
-    lockTransaction: LOCK_TRANSACTION_OPTIONS,
-  }[kind]
-  const options = known(given as AcquireOptions & TransactionOptions, allowed, kind)
-  return {
-    timeout: duration(options.timeout, 'timeout', fallback.timeout),
-    signal: readSignal(options.signal),
-    reentrant: flag(options.reentrant, 'reentrant'),
-    exactName: flag(options.exactName, 'exactName'),
-    session: oneOf(options.session, 'session', ['shared', 'dedicated'], 'shared'),
-    shared: flag(options.shared, 'shared'),
-    isolation: readIsolation(options.isolation),
+  // Not by a function that is handed in: all calls with options come by here.
+  try {
+    const options = known(given as AcquireOptions & TransactionOptions, optionsOf(call))
+    return {
+      timeout: duration(options.timeout, 'timeout', fallback.timeout),
+      signal: readSignal(options.signal),
+      reentrant: flag(options.reentrant, 'reentrant'),
+      exactName: flag(options.exactName, 'exactName'),
+      session: oneOf(options.session, 'session', ['shared', 'dedicated'], 'shared'),
+      shared: flag(options.shared, 'shared'),
+      isolation: readIsolation(options.isolation),
+    }
+  } catch (error) {
+    throw inCall(call, error)
+  }
+}
+
+function optionsOf(call: CallName): readonly string[] {
+  if (call === 'transaction') return TRANSACTION_OPTIONS
+  return call === 'lockTransaction' ? LOCK_TRANSACTION_OPTIONS : ACQUIRE_OPTIONS
+}
+
+/** The error of a wrong option, with the call that was made. */
+function inCall(call: string, error: unknown): unknown {
+  return error instanceof NamedLockConfigurationError
+    ? new NamedLockConfigurationError(`${call}: ${error.message}`)
+    : error
+}
+
+/** Checks the signal of one call of a decorated method. */
+export function readDecoratorSignal(value: unknown): AbortSignal | undefined {
+  try {
+    return readSignal(value)
+  } catch (error) {
+    throw inCall('@WithNamedLock', error)
   }
 }
 
 /** Checks the options of `isLocked` and `holder`. */
-export function readInspectOptions(given: unknown): { exactName: boolean } {
+export function readInspectOptions(given: unknown, call: 'isLocked' | 'holder'): { exactName: boolean } {
   if (given === undefined) return { exactName: false }
-  return {
-    exactName: flag(known(given as { exactName?: boolean }, ['exactName'], 'inspect').exactName, 'exactName'),
+  try {
+    return { exactName: flag(known(given as { exactName?: boolean }, ['exactName']).exactName, 'exactName') }
+  } catch (error) {
+    throw inCall(call, error)
   }
 }
 
 /** Checks the options of `list`. */
 export function readListOptions(given: unknown): { prefix: string; waiting: boolean } {
   if (given === undefined) return { prefix: '', waiting: false }
-  const { prefix = '', waiting } = known(given as ListOptions, ['prefix', 'waiting'], 'list')
-  if (typeof prefix !== 'string') throw new NamedLockConfigurationError(`prefix: ${show(prefix)} is not a text.`)
-  return { prefix, waiting: flag(waiting, 'waiting') }
+  try {
+    const { prefix = '', waiting } = known(given as ListOptions, ['prefix', 'waiting'])
+    if (typeof prefix !== 'string')
+      throw new NamedLockConfigurationError(`prefix must be a string; got ${show(prefix)}.`)
+    return { prefix, waiting: flag(waiting, 'waiting') }
+  } catch (error) {
+    throw inCall('list', error)
+  }
 }
 
-function known<T extends object>(given: T, allowed: readonly string[], where: string): T {
+function known<T extends object>(given: T, allowed: readonly string[], where?: string): T {
+  const prefix = where === undefined ? '' : `${where}: `
   if (typeof given !== 'object' || given === null || Array.isArray(given)) {
     throw new NamedLockConfigurationError(
-      `${where}: the options must be an object such as { timeout: '5s' }, not ${show(given)}.`,
+      `${prefix}the options must be an object such as { timeout: '5s' }, not ${show(given)}.`,
     )
   }
   for (const key of Object.keys(given)) {
     if (!allowed.includes(key)) {
       throw new NamedLockConfigurationError(
-        `${where}: there is no option '${key}'. The options are ${allowed.join(', ')}.`,
+        `${prefix}there is no option '${key}'. The options are ${allowed.join(', ')}.`,
       )
     }
   }

@@ -44,6 +44,7 @@ export function readDecoratorOptions(name: unknown, timeout: unknown, given: unk
   const call = readCallOptions(
     { timeout, reentrant: options.reentrant, shared: options.shared, signal },
     defaultCall(0),
+    '@WithNamedLock',
   )
   return {
     name: readName(name),
@@ -109,7 +110,7 @@ function readFlag(value: unknown, what: string): boolean {
 }
 
 function readHoldAtLeast(value: unknown): number {
-  const time = value === undefined ? 0 : milliseconds(value as number, 'holdAtLeast')
+  const time = value === undefined ? 0 : milliseconds(value as number, '@WithNamedLock: holdAtLeast')
   if (time === Infinity) throw wrong('holdAtLeast: Infinity would never give the lock back.')
   return time
 }

@@ -1,6 +1,6 @@
 import { NamedLockConfigurationError, NamedLockTimeoutError } from '../errors.js'
 import type { NamedLock } from '../named-lock.js'
-import { show } from '../settings.js'
+import { readDecoratorSignal, show } from '../settings.js'
 import type { DecoratorSettings } from './decorator-settings.js'
 import { refuseInTransactionOf } from '../transaction/checks.js'
 import { findService } from './find-service.js'
@@ -23,7 +23,7 @@ export async function callWithLock(
   const name = typeof settings.name === 'function' ? settings.name.apply(self, args) : settings.name
   refuseInTransactionOf(self, service, name)
   const options = settings.signal
-    ? { ...settings.callOptions, signal: settings.signal.apply(self, args) }
+    ? { ...settings.callOptions, signal: readDecoratorSignal(settings.signal.apply(self, args)) }
     : settings.callOptions
 
   let entered = false

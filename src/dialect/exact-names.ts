@@ -29,21 +29,27 @@ export const MARIADB_EXACT_NAMES: ExactNameRules = {
   },
 }
 
+const LOWEST_KEY = -(2n ** 63n)
+const HIGHEST_KEY = 2n ** 63n - 1n
+
 /**
- * The PostgreSQL advisory key that `exactName` asks for: the bigint itself.
+ * The PostgreSQL advisory key that `exactName` asks for: the bigint itself, or its decimal text as `lock.key` has it. Only the
+ * canonical text: two texts that are one key would look like two locks to their callers.
  *
- * @throws InvalidLockNameError for text, and for a bigint of more than 64 bits.
+ * @throws InvalidLockNameError for other text, and for a number of more than 64 bits.
  */
 export function postgresExactKey(name: LockName): bigint {
-  if (typeof name !== 'bigint') {
+  if (typeof name !== 'bigint' && !/^(0|-?[1-9]\d{0,18})$/.test(checkName(name))) {
     throw new InvalidLockNameError(
-      `${show(checkName(name))} can not be an exact name on PostgreSQL, whose advisory keys are numbers: give a bigint, such as 42n.`,
+      `${show(name)} cannot be an exact name on PostgreSQL, where advisory keys are numbers. Pass a bigint such as 42n, or its ` +
+        "decimal text such as '42': signed 64-bit, without leading zeros, plus sign or spaces.",
     )
   }
-  if (BigInt.asIntN(64, name) !== name) {
+  const key = BigInt(name)
+  if (key < LOWEST_KEY || key > HIGHEST_KEY) {
     throw new InvalidLockNameError(
-      `${name}n can not be an exact name on PostgreSQL: an advisory key has 64 bits, with a sign.`,
+      `${show(name)} cannot be an exact name on PostgreSQL: an advisory key is a signed 64-bit number.`,
     )
   }
-  return name
+  return key
 }

@@ -50,12 +50,12 @@ export class Inspector {
   }
 
   async isLocked(name: LockName, options: unknown): Promise<boolean> {
-    const target = await this.#target(name, options)
+    const target = await this.#target(name, options, 'isLocked')
     return (await this.inTime(this.lookup.ask('isFree', target.literal))) === '0'
   }
 
   async holder(name: LockName, options: unknown): Promise<LockHolder | null> {
-    const target = await this.#target(name, options)
+    const target = await this.#target(name, options, 'holder')
     return this.inTime(this.lookup.find(target))
   }
 
@@ -64,6 +64,17 @@ export class Inspector {
     const settings = readListOptions(options)
     if (!this.#targets.isSettled) await this.inTime(this.#settle())
     return this.inTime(this.#lister.list(settings))
+  }
+
+  /** What names of this service are kept apart by; false without a namespace. */
+  get namespace(): string | false {
+    return this.#targets.namespace
+  }
+
+  /** The locks of all namespaces, for telling where a name is held that is looked for here. */
+  async listEverywhere(): Promise<LockList> {
+    this.#closing.check()
+    return this.inTime(this.#lister.list({ prefix: '', waiting: false, isEverywhere: true }))
   }
 
   async check(): Promise<Finding[]> {
@@ -83,9 +94,9 @@ export class Inspector {
     })
   }
 
-  async #target(name: LockName, options: unknown): Promise<Target> {
+  async #target(name: LockName, options: unknown, call: 'isLocked' | 'holder'): Promise<Target> {
     this.#closing.check()
-    const { exactName } = readInspectOptions(options)
+    const { exactName } = readInspectOptions(options, call)
     if (exactName) await this.inTime(this.#slots.sessions.sureDialect())
     const target = this.#targets.of(name, exactName)
     if (exactName || this.#targets.isSettled) return target

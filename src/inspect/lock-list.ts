@@ -21,6 +21,8 @@ interface Entry {
 export interface ListSettings {
   readonly prefix: string
   readonly waiting: boolean
+  /** True: also locks of other namespaces, with their keys for names. */
+  readonly isEverywhere?: boolean
 }
 
 /** Finds out what locks there are: what the server tells, what the notes of other processes say, and what this service knows itself. */
@@ -35,7 +37,7 @@ export class LockLister {
     this.#owner = owner
   }
 
-  async list({ prefix, waiting }: ListSettings): Promise<LockList> {
+  async list({ prefix, waiting, isEverywhere = false }: ListSettings): Promise<LockList> {
     const { sessions } = this.#slots
     const dialect = await sessions.sureDialect()
     const { table, notes } = await sessions.inspect(async (ask) => {
@@ -44,9 +46,9 @@ export class LockLister {
       return { table: { ...found, rows: [...found.rows, ...known] }, notes: readNotes(await dialect.readNotes(ask)) }
     })
     const list = this.#entries(table, notes)
-      .map((entry) => this.#describe(entry, notes))
+      .map((entry) => this.#describe(entry, notes, isEverywhere))
       .filter((info) => info !== undefined)
-      .filter((info) => this.#isWanted(info, prefix) && (!waiting || info.waiters.length > 0))
+      .filter((info) => (isEverywhere || this.#isWanted(info, prefix)) && (!waiting || info.waiters.length > 0))
       .sort((a, b) => (a.key < b.key ? -1 : 1))
     // Not enumerable: the list looks and compares like any other.
     return Object.defineProperty(list, 'note', { value: noteOf(table) })
@@ -106,9 +108,10 @@ export class LockLister {
     else entry.waiters.push(...localWaiters(slot, waiter))
   }
 
-  #describe({ key, holder, waiters }: Entry, notes: NotedLocks): LockInfo | undefined {
+  #describe({ key, holder, waiters }: Entry, notes: NotedLocks, isEverywhere: boolean): LockInfo | undefined {
     if (!holder) return undefined // it has just been given back
-    const name = this.#nameOf(key, notes)
+    // Of another namespace nothing bears a note out; whoever asks for everything has to look at the key, too.
+    const name = this.#nameOf(key, notes) ?? (isEverywhere ? notes.names.get(key) : undefined)
     return { key, ...(name !== undefined && { name }), holder, waiters }
   }
 

@@ -183,6 +183,13 @@ describe('wrong calls', () => {
   })
 })
 
+const callsWith = (locks: any, options: unknown): Record<string, () => unknown> => ({
+  withLock: () => locks.withLock('a', options, noWork),
+  tryWithLock: () => locks.tryWithLock('a', options, noWork),
+  acquire: () => locks.acquire('a', options),
+  tryAcquire: () => locks.tryAcquire('a', options),
+})
+
 const noWork = () => expect.fail('the work ran')
 
 function wrongNames(locks: any): Wrong[] {
@@ -199,8 +206,17 @@ function wrongNames(locks: any): Wrong[] {
 function wrongOptions(locks: any, ctx: Conformance): Wrong[] {
   return [
     ...callOptions.flatMap(([what, options, message]): Wrong[] => [
-      [`${what}, acquire`, () => locks.acquire('a', options), wrongSetting(message)],
-      [`${what}, tryWithLock`, () => locks.tryWithLock('a', options, noWork), wrongSetting(message)],
+      // Each call names itself.
+      ...Object.entries(callsWith(locks, options)).map(([call, start]): Wrong => [
+        `${what}, ${call}`,
+        start,
+        wrongSetting(new RegExp(`^${call}: .*${message.source}`)),
+      ]),
+    ]),
+    ...(['isLocked', 'holder', 'list'] as const).map((call): Wrong => [
+      `an unknown option of ${call}`,
+      () => (call === 'list' ? locks.list({ x: 1 }) : locks[call]('a', { x: 1 })),
+      wrongSetting(new RegExp(`^${call}: there is no option 'x'`)),
     ]),
     ['another session', () => locks.acquire('a', { session: 'own' }), wrongSetting(/session: 'own' is not one of/)],
     // PostgreSQL has them.
@@ -243,17 +259,17 @@ function wrongOptions(locks: any, ctx: Conformance): Wrong[] {
       'a bigint as an exact name',
       // On PostgreSQL it is one, up to 64 bits.
       () => locks.acquire(ctx.isPostgres ? 1n << 63n : 42n, { exactName: true }),
-      wrongName(/\dn can not be an exact name on/),
+      wrongName(/\dn can ?not be an exact name on/),
     ],
     [
       'a long exact name',
       () => locks.acquire('é'.repeat(200), { exactName: true }),
-      wrongName(/can not be an exact name on/),
+      wrongName(/can ?not be an exact name on/),
     ],
     [
       'a NUL in an exact name',
       () => locks.acquire('a\0b', { exactName: true }),
-      wrongName(ctx.isPostgres ? /give a bigint/ : /NUL/),
+      wrongName(ctx.isPostgres ? /Pass a bigint/ : /NUL/),
     ],
     ['an unreal duration', () => parseDuration('ten'), wrongSetting(/'ten' is not a duration: .*'10s'/)],
     ['a number to parse', () => parseDuration(5 as any), wrongSetting(/5 is not a duration/)],

@@ -51,7 +51,20 @@ describe("PostgreSQL's keys", () => {
           expect(lock.key).to.equal(String(key))
           expect(await ctx.outsider.getLock(String(key))).to.equal(false)
           expect((await locks.list()).map((info) => info.key)).to.deep.equal([String(key)])
+          // The key's own text is the same lock, in every call.
+          const text = lock.key
+          expect(await locks.tryAcquire(text, { exactName: true })).to.equal(null)
+          expect(await locks.tryWithLock(text, { exactName: true }, () => 1)).to.deep.equal({ acquired: false })
+          expect(await locks.isLocked(text, { exactName: true })).to.equal(true)
+          const holder = await locks.holder(text, { exactName: true })
+          expect(holder?.connectionId).to.equal(await ctx.outsider.holderOf(text))
           await lock.release()
+          expect(await locks.withLock(text, { exactName: true }, (own) => own.key)).to.equal(text)
+          expect(await locks.transaction(text, { exactName: true }, (_manager, own) => own.key)).to.equal(text)
+          await locks.dataSource.transaction(async (manager) => {
+            await locks.lockTransaction(manager, text, { exactName: true })
+            expect(await ctx.outsider.getLock(text)).to.equal(false)
+          })
         }
         for (const key of [LOWEST - 1n, HIGHEST + 1n]) {
           await rejection(locks.acquire(key, { exactName: true }), InvalidLockNameError)

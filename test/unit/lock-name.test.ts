@@ -214,12 +214,34 @@ describe('exact names', () => {
     expect(() => exactKeyFor(42n, MARIADB_EXACT_NAMES)).to.throw(InvalidLockNameError, /42n .* on MariaDB/)
   })
 
-  it('are bigints of 64 bits on PostgreSQL', () => {
-    for (const key of [0n, 42n, -1n, 2n ** 63n - 1n, -(2n ** 63n)]) expect(postgresExactKey(key)).to.equal(key)
-    for (const key of [2n ** 63n, -(2n ** 63n) - 1n]) {
-      expect(() => postgresExactKey(key)).to.throw(InvalidLockNameError, /64 bits/)
+  it('are bigints of 64 bits on PostgreSQL, or their canonical text', () => {
+    for (const key of [0n, 42n, -1n, 2n ** 63n - 1n, -(2n ** 63n)]) {
+      expect(postgresExactKey(key)).to.equal(key)
+      expect(postgresExactKey(String(key))).to.equal(key)
     }
-    expect(() => postgresExactKey('42')).to.throw(InvalidLockNameError, /'42' .* PostgreSQL.*bigint/)
+    for (const key of [2n ** 63n, -(2n ** 63n) - 1n, 10n ** 30n]) {
+      expect(() => postgresExactKey(key)).to.throw(InvalidLockNameError, /64-bit/)
+      expect(() => postgresExactKey(String(key))).to.throw(InvalidLockNameError, /64-bit/)
+    }
+    for (const text of [
+      '042',
+      '-042',
+      '-0',
+      '+42',
+      ' 42',
+      '42 ',
+      '4 2',
+      '42n',
+      '0x2a',
+      '4.2',
+      '4e2',
+      '-',
+      '٤٢',
+      '42\n',
+      'job',
+    ]) {
+      expect(() => postgresExactKey(text), text).to.throw(InvalidLockNameError, /PostgreSQL.*bigint such as 42n/)
+    }
     expect(() => postgresExactKey('')).to.throw(InvalidLockNameError, /empty/)
   })
 

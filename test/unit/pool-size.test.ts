@@ -36,9 +36,9 @@ const PLACES: Readonly<Record<string, (value: unknown, limit: string) => Record<
   poolSize: (value) => ({ poolSize: value }),
   extra: (value, limit) => ({ extra: { [limit]: value } }),
   'extra over poolSize': (value, limit) => ({ poolSize: 5, extra: { [limit]: value } }),
-  'poolSize over the address': (value) => ({
+  'poolSize over the address': (value, limit) => ({
     poolSize: value,
-    url: 'mysql://u:p@127.0.0.1/app?connectionLimit=4&max=4',
+    url: `${limit === 'max' ? 'postgres' : 'mysql'}://u:p@127.0.0.1/app?connectionLimit=4&max=4`,
   }),
   'the master over all': (value) => ({
     poolSize: 6,
