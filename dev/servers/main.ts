@@ -55,7 +55,8 @@ function describe(server: RunningServer): string {
     `${kind} ${server.version} (by way of ${server.origin})`,
     `  address      ${url}`,
     `  client       ${client}`,
-    `  environment  export ${environmentVariable(kind)}='${url}'`,
+    `  application  export DATABASE_URL='${url}'`,
+    `  tests        export ${environmentVariable(kind)}='${url}'`,
     ...(server.dataDir === undefined ? [] : [`  data         ${server.dataDir}`]),
     'Ctrl-C stops it.',
   ].join('\n')

@@ -1,3 +1,4 @@
+import { setMaxListeners } from 'node:events'
 import type { Order } from '../shop/entities/order.js'
 import type { SettlementRuns } from '../shop/settlement.service.js'
 
@@ -10,6 +11,8 @@ export class ShopClient {
   constructor(port: number, signal?: AbortSignal) {
     this.#address = `http://127.0.0.1:${port}`
     this.#signal = signal
+    // Each call that is under way listens to it, and there may be hundreds: that is no leak to warn of.
+    if (signal) setMaxListeners(0, signal)
   }
 
   /** Orders a ticket and pays for it; null when the event is sold out. */
