@@ -1,6 +1,8 @@
 import { statSync } from 'node:fs'
 import path from 'node:path'
 import type { DataSource } from 'typeorm'
+import type { NamedLockService } from '../named-lock-service.js'
+import type { NamedLockServiceOptions } from '../options.js'
 import { ExitCode, UserError } from './exit-codes.js'
 import { loadModule } from './load-module.js'
 
@@ -12,16 +14,32 @@ export interface ConnectionFlags {
 /** As TypeORM's own command line finds a file whose ending is left out. */
 const ENDINGS = ['', '.js', '.cjs', '.mjs', '.ts', '.cts', '.mts', '/index.js', '/index.ts']
 
-/** The DataSource that the flags name, initialised or not. */
-export async function findDataSource({ dataSource, url }: ConnectionFlags): Promise<DataSource> {
+/** What the flags lead to. */
+export interface Found {
+  /** Initialised or not. */
+  readonly dataSource: DataSource
+  /** Those of the NamedLockServices that the file exports; none where it exports a DataSource only. */
+  readonly services: readonly ExportedService[]
+}
+
+/** A NamedLockService of whichever copy of this library: its options are what counts. */
+export interface ExportedService {
+  readonly dataSource: DataSource
+  readonly options: NamedLockServiceOptions
+  close(): Promise<void>
+}
+
+/** The DataSource that the flags name, and the services that come with it. */
+export async function findDataSource({ dataSource, url }: ConnectionFlags): Promise<Found> {
   const address = url ?? (dataSource === undefined ? process.env.NAMED_LOCK_URL : undefined)
   if (dataSource !== undefined && url !== undefined) {
-    throw new UserError('Give --dataSource or --url, not both.')
+    throw new UserError('Pass --dataSource or --url, not both.')
   }
   if (dataSource !== undefined) return exportedBy(path.resolve(dataSource))
-  if (address !== undefined) return fromUrl(address)
+  if (address !== undefined) return { dataSource: await fromUrl(address), services: [] }
   throw new UserError(
-    'Which database? Give --dataSource <file> (a module that exports a DataSource), or --url mysql://user:password@host:port/database (also by the environment variable NAMED_LOCK_URL).',
+    'No database given. Pass --dataSource <file> (a module that exports a DataSource or a NamedLockService) or ' +
+      '--url mysql://user:password@host:port/database, or set NAMED_LOCK_URL.',
   )
 }
 
@@ -31,33 +49,42 @@ const DRIVERS = { mysql: 'mysql', mariadb: 'mariadb', postgres: 'postgres', post
 async function fromUrl(text: string): Promise<DataSource> {
   const scheme = URL.canParse(text) ? new URL(text).protocol.slice(0, -1) : ''
   if (!Object.hasOwn(DRIVERS, scheme)) {
-    throw new UserError(
-      '--url: it should look like mysql://user:password@host:port/database (or mariadb://…, postgres://…).',
-    )
+    throw new UserError('--url must look like mysql://user:password@host:port/database (or mariadb://…, postgres://…).')
   }
   const { DataSource } = await import('typeorm')
   return new DataSource({ type: DRIVERS[scheme as keyof typeof DRIVERS], url: text })
 }
 
-async function exportedBy(given: string): Promise<DataSource> {
+async function exportedBy(given: string): Promise<Found> {
   const file = ENDINGS.map((ending) => given + ending).find(isFile)
-  if (file === undefined) throw new UserError(`--dataSource: there is no file ${given}.`)
-  const found = new Map<DataSource, string>()
+  if (file === undefined) throw new UserError(`--dataSource: file not found: ${given}.`)
+  const sources = new Map<DataSource, string>()
+  const services = new Set<ExportedService>()
+  const add = (value: unknown, name: string): boolean => {
+    if (isService(value)) services.add(value)
+    const source = isService(value) ? value.dataSource : value
+    if (!isDataSource(source)) return false
+    if (!sources.has(source)) sources.set(source, name)
+    return true
+  }
   try {
-    for (const [name, value] of await exportsOf(await loadModule(file))) {
-      if (isDataSource(value) && !found.has(value)) found.set(value, name)
-    }
+    const exported = await exportsOf(await loadModule(file))
+    for (const [name, value] of exported) add(value, name)
+    // Last, as calling it may do anything: what a module exports by default is meant to be used.
+    const make = sources.size === 0 && exported.find(([name, value]) => name === 'default' && isMaker(value))
+    if (make) add(await (make[1] as () => unknown)(), 'default()')
   } catch (error) {
     if (error instanceof UserError) throw error
     const reason = error instanceof Error ? error.message : String(error)
     throw new UserError(`--dataSource: ${file} could not be loaded: ${reason}`, ExitCode.usage, { cause: error })
   }
-  const [one, another] = found.keys()
-  if (one && !another) return one
+  const [dataSource, another] = sources.keys()
+  if (dataSource && !another) return { dataSource, services: [...services] }
   throw new UserError(
-    one
-      ? `--dataSource: ${file} exports several DataSources (${[...found.values()].join(', ')}). Give a file that exports one.`
-      : `--dataSource: ${file} exports no DataSource. It should: export default new DataSource({ … }), or a promise of one.`,
+    dataSource
+      ? `--dataSource: ${file} exports several DataSources (${[...sources.values()].join(', ')}). Pass a file that exports one.`
+      : `--dataSource: ${file} exports no DataSource and no NamedLockService. Write export default new DataSource({ … }), ` +
+          'or export a promise of one, or a function that returns one.',
   )
 }
 
@@ -67,10 +94,23 @@ async function exportsOf(module: object): Promise<[name: string, value: unknown]
   for (const [name, exported] of Object.entries(module)) {
     const value: unknown = await exported
     all.push([name, value])
-    const isCommonJs = name === 'default' && typeof value === 'object' && value !== null && !isDataSource(value)
-    if (isCommonJs) all.push(...(await exportsOf(value)))
+    const isCommonJs = name === 'default' && typeof value === 'object' && value !== null
+    if (isCommonJs && !isDataSource(value) && !isService(value)) all.push(...(await exportsOf(value)))
   }
   return all
+}
+
+/** A function that can be called without arguments; a class is none. */
+function isMaker(value: unknown): boolean {
+  if (typeof value !== 'function' || value.length > 0) return false
+  return !/^class\b/.test(Function.prototype.toString.call(value))
+}
+
+/** Of whichever copy of this library. */
+function isService(value: unknown): value is ExportedService {
+  const { dataSource, options, withLock, close } = (value ?? {}) as Partial<NamedLockService>
+  const isOne = typeof withLock === 'function' && typeof close === 'function' && typeof options === 'object'
+  return isOne && isDataSource(dataSource)
 }
 
 /** Of whichever copy and major of TypeORM. */

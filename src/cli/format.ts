@@ -87,7 +87,6 @@ export function table(rows: readonly (readonly string[])[], width = Infinity): s
 }
 
 export function lockTable(locks: LockList, width?: number): string {
-  if (locks.length === 0) return locks.note === undefined ? 'No locks are held.' : 'No locks are known of.'
   const rows = locks.map((lock) => {
     const { holder, waiters } = lock
     const longest = waiters.map(({ since }) => since).find((since) => since !== undefined)
@@ -98,7 +97,7 @@ export function lockTable(locks: LockList, width?: number): string {
 }
 
 export function findingsText(findings: readonly Finding[]): string {
-  if (findings.length === 0) return 'Nothing is wrong with this server and set-up.'
+  if (findings.length === 0) return 'No problems found.'
   return findings
     .map(({ code, severity, message, remedy }) => `${severity.toUpperCase()}  ${code}\n  ${message}\n  → ${remedy}`)
     .join('\n\n')

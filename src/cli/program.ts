@@ -3,13 +3,15 @@ import path from 'node:path'
 import { Argument, Command, InvalidArgumentError, Option } from 'commander'
 import { parseDuration } from '../duration.js'
 import type { Finding, InspectOptions, ListOptions } from '../options.js'
-import { lockName } from './exact-name.js'
-import { ExitCode } from './exit-codes.js'
-import { age, describeHolder, findingsText, lockTable, printable } from './format.js'
+import { ExitCode, UserError } from './exit-codes.js'
+import { age, describeHolder, findingsText } from './format.js'
+import { listJson, listText } from './list.js'
+import { migrate, type MigrateFlags } from './migrate.js'
+import { freeText, labelOf, Namespaces, othersText } from './namespaces.js'
 import { release, type ReleaseFlags } from './release.js'
 import { run, type RunFlags } from './run.js'
 import { widthOfOutput } from './terminal.js'
-import { watchList } from './watch-list.js'
+import { SHORTEST_INTERVAL, watchList } from './watch-list.js'
 import { withService, type ServiceFlags } from './with-service.js'
 
 const { version } = JSON.parse(readFileSync(path.join(__dirname, '..', '..', 'package.json'), 'utf8')) as {
@@ -24,7 +26,7 @@ export function createProgram(): Command {
   const program = new Command('named-lock')
     .description('See and use the named locks of a MySQL, MariaDB or PostgreSQL database.')
     .version(version)
-    .showHelpAfterError('(--help tells more)')
+    .showHelpAfterError('(Run with --help for usage.)')
     .addHelpText('after', EXAMPLES)
     .exitOverride()
 
@@ -33,28 +35,23 @@ export function createProgram(): Command {
     .argument('<command...>', 'the command and its arguments, after --')
     .addOption(time('--timeout', 'how long to wait for the lock: 500ms, 10s, 2m, 1h, 0, Infinity', '10s'))
     .addOption(
-      new Option(
-        '--on-busy <what>',
-        `when the lock does not come in time: fail (exit code ${ExitCode.busy}) or skip (0)`,
-      )
+      new Option('--on-busy <what>', `when the lock is not free in time: fail (exit code ${ExitCode.busy}) or skip (0)`)
         .choices(['fail', 'skip'])
         .default('fail'),
     )
-    .addOption(finite('--hold-at-least', 'keep the lock that long, also when the command ends earlier', '0'))
-    .addOption(finite('--kill-after', 'when the lock is lost: how long after SIGTERM the command gets SIGKILL', '10s'))
+    .addOption(finite('--hold-at-least', 'hold the lock at least that long, even if the command ends earlier', '0'))
+    .addOption(finite('--kill-after', 'when the lock is lost: time from SIGTERM to SIGKILL for the command', '10s'))
     .option('--exact-name', 'the name is the key, as other programs use it', false)
     .addHelpText('after', RUN_HELP)
     .action(async (lock: string, words: string[], flags: RunFlags & ServiceFlags) => {
-      process.exitCode = await withService(flags, (locks, dataSource) =>
-        run(locks, lockName(dataSource, lock, flags.exactName), words, flags),
-      )
+      process.exitCode = await withService(flags, (locks) => run(locks, lock, words, flags))
     })
 
-  command(program, 'list', 'list the locks that are held, and who waits for them')
-    .option('--prefix <text>', 'only names that begin so')
-    .option('--waiting', 'only locks that somebody waits for')
-    .option('--watch', 'again and again, until Ctrl-C', false)
-    .addOption(finite('--interval', 'with --watch: how often', '1s'))
+  command(program, 'list', 'list the locks of a namespace, with holders and waiters')
+    .option('--prefix <text>', 'only names that begin with it')
+    .option('--waiting', 'only locks that have waiters')
+    .option('--watch', 'keep refreshing until Ctrl-C', false)
+    .addOption(finite('--interval', 'refresh interval for --watch', '1s', SHORTEST_INTERVAL))
     .addOption(json())
     .addHelpText('after', LIST_HELP)
     .action(async ({ prefix, waiting, watch, interval, json: asJson, ...flags }: ListFlags) => {
@@ -62,38 +59,55 @@ export function createProgram(): Command {
       await withService(flags, async (locks) => {
         if (watch) return watchList(locks, filter, interval, asJson)
         const list = await locks.list(filter)
-        console.log(asJson ? JSON.stringify(list, undefined, 2) : lockTable(list, widthOfOutput()))
+        const namespaces = await Namespaces.look(locks)
+        console.log(
+          asJson
+            ? JSON.stringify(listJson(list, namespaces), undefined, 2)
+            : listText(list, namespaces, widthOfOutput()),
+        )
         if (list.note !== undefined) console.error(list.note)
       })
     })
 
-  command(program, 'who', 'tell who holds the lock; exit code 1 when nobody does')
+  command(program, 'who', 'show who holds the lock; exit code 1 if it is free')
     .addArgument(name())
     .option('--exact-name', 'the name is the key, as other programs use it', false)
     .addOption(json())
     .action(async (lock: string, { exactName, json: asJson, ...flags }: WhoFlags) => {
-      await withService(flags, async (locks, dataSource) => {
-        const holder = await locks.holder(lockName(dataSource, lock, exactName), { exactName })
+      await withService(flags, async (locks) => {
+        const holder = await locks.holder(lock, { exactName })
         if (!holder) process.exitCode = ExitCode.failed
-        const text = holder
-          ? `${describeHolder(holder)}${holder.since ? `, for ${age(holder.since)}` : ''}`
-          : `Nobody holds '${printable(lock)}'.`
-        console.log(asJson ? JSON.stringify(holder) : text)
+        const namespaces = await Namespaces.look(locks)
+        const namespace = exactName ? false : namespaces.own
+        const elsewhere = exactName ? [] : namespaces.elsewhere(lock)
+        if (asJson) {
+          console.log(JSON.stringify({ namespace, name: lock, holder, elsewhere, others: namespaces.others() }))
+        } else if (holder) {
+          const since = holder.since ? `, for ${age(holder.since)}` : ''
+          console.log(`${describeHolder(holder)}${since}${exactName ? '' : ` (${labelOf(namespace)})`}`)
+        } else console.log(freeText(lock, namespaces, exactName))
       })
     })
 
-  command(
-    program,
-    'check',
-    'look for what makes named locks unsafe with this server; exit code 2 for errors, 1 for warnings',
-  )
+  command(program, 'check', 'find what makes named locks unsafe on this server; exit code 2 for errors, 1 for warnings')
     .addOption(json())
     .action(async ({ json: asJson, ...flags }: ServiceFlags & { json: boolean }) => {
       await withService(
         flags,
         async (locks) => {
           const findings = await locks.check()
-          console.log(asJson ? JSON.stringify(findings, undefined, 2) : findingsText(findings))
+          const namespaces = await Namespaces.look(locks)
+          const namespace = namespaces.own
+          console.log(
+            asJson
+              ? JSON.stringify({ namespace, findings, others: namespaces.others() }, undefined, 2)
+              : [
+                  `${findingsText(findings)}\nLocks are looked for in ${labelOf(namespace)}.`,
+                  othersText(namespaces.others()),
+                ]
+                  .filter(Boolean)
+                  .join('\n'),
+          )
           process.exitCode = worst(findings)
         },
         'check',
@@ -102,23 +116,22 @@ export function createProgram(): Command {
 
   command(program, 'migrate', "run TypeORM's pending migrations, by one process at a time")
     .addOption(time('--timeout', 'how long to wait for another process that migrates', '60s'))
-    .addOption(new Option('--transaction <what>', "as TypeORM's own").choices(['all', 'none', 'each']))
-    .option('--fake', 'only record them as run')
-    .action(async ({ timeout, transaction, fake, ...flags }: MigrateFlags) => {
-      const options = { timeout, ...(transaction && { transaction }), ...(fake && { fake }) }
-      const work = async (applied: Promise<unknown[]>): Promise<void> => {
-        const { length } = await applied
-        console.log(
-          length === 0 ? 'No migrations are pending.' : `${length} migration${length > 1 ? 's' : ''} applied.`,
+    .addOption(new Option('--transaction <what>', "same as TypeORM's --transaction").choices(['all', 'none', 'each']))
+    .option('--fake', 'record them as run without running them')
+    .action(async (flags: MigrateFlags & ServiceFlags) => {
+      if (flags.dataSource === undefined) {
+        // A URL knows no migrations: with it nothing would ever be pending, and a start script would go on with an old schema.
+        throw new UserError(
+          'migrate needs --dataSource <file>: a database URL does not say which migrations there are.',
         )
       }
-      await withService(flags, (locks) => work(locks.runMigrations(options)), 'migrations')
+      await withService(flags, (locks, dataSource) => migrate(locks, dataSource, flags), 'migrations')
     })
 
-  command(program, 'release', 'take the lock from whoever holds it, by ending its connection')
+  command(program, 'release', "take the lock from its holder by ending the holder's connection")
     .addArgument(name())
     .option('--kill-holder', 'end the connection that holds it', false)
-    .option('-y, --yes', 'do not ask', false)
+    .option('-y, --yes', 'do not ask for confirmation', false)
     .option('--exact-name', 'the name is the key, as other programs use it', false)
     .action(async (lock: string, flags: ReleaseFlags & ServiceFlags) => {
       process.exitCode = await withService(flags, (locks, dataSource) => release(locks, dataSource, lock, flags))
@@ -129,30 +142,32 @@ export function createProgram(): Command {
 
 type ListFlags = ServiceFlags & ListOptions & { watch: boolean; interval: number; json: boolean }
 type WhoFlags = ServiceFlags & InspectOptions & { json: boolean }
-type MigrateFlags = ServiceFlags & { timeout: number; transaction?: 'all' | 'none' | 'each'; fake?: boolean }
 
 function command(program: Command, called: string, description: string): Command {
   return program
     .command(called)
     .description(description)
-    .option('-d, --dataSource <file>', "a module that exports the application's DataSource")
+    .option('-d, --dataSource <file>', "a module that exports the application's DataSource or NamedLockService")
     .option(
       '--url <url>',
-      'mysql://user:password@host:port/database, mariadb://… or postgres://… (or in the environment: NAMED_LOCK_URL)',
+      'mysql://user:password@host:port/database, mariadb://… or postgres://… (environment variable: NAMED_LOCK_URL)',
     )
-    .option('--namespace <text>', "the service's option of that name (default: the database's name)")
-    .option('--no-namespace', 'keys begin with nothing')
+    .option(
+      '--namespace <text>',
+      "the namespace of the application's service (environment variable: NAMED_LOCK_NAMESPACE; default: that of the exported service, or the database's name)",
+    )
+    .option('--no-namespace', 'use keys without a namespace')
 }
 
 function duration(text: string): number {
-  // Seconds to flock(1) and sleep(1), milliseconds to JavaScript: neither is guessed.
-  if (Number(text) > 0 && text !== 'Infinity') {
-    throw new InvalidArgumentError(`It needs a unit: ${text}s, or ${text}ms?`)
+  // Seconds to flock(1) and sleep(1), milliseconds to JavaScript: neither is guessed, and no advice names a number without a unit.
+  if (/^\s*(\d+\.?\d*|\.\d+)\s*$/.test(text) && Number(text) > 0) {
+    throw new InvalidArgumentError(`It needs a unit: ${text.trim()}s or ${text.trim()}ms.`)
   }
   try {
     return parseDuration(text)
-  } catch (error) {
-    throw new InvalidArgumentError(error instanceof Error ? error.message : String(error))
+  } catch {
+    throw new InvalidArgumentError('Use a number with a unit: 500ms, 10s, 2m or 1h (or 0).')
   }
 }
 
@@ -160,10 +175,11 @@ function time(flag: string, description: string, fallback: string): Option {
   return new Option(`${flag} <time>`, description).argParser(duration).default(parseDuration(fallback), fallback)
 }
 
-function finite(flag: string, description: string, fallback: string): Option {
+function finite(flag: string, description: string, fallback: string, least = 0): Option {
   return time(flag, description, fallback).argParser((text) => {
     const milliseconds = duration(text)
     if (milliseconds === Infinity) throw new InvalidArgumentError('Infinity is too long.')
+    if (milliseconds < least) throw new InvalidArgumentError(`It must be at least ${least}ms.`)
     return milliseconds
   })
 }
@@ -187,17 +203,20 @@ Examples:
   $ named-lock migrate -d src/data-source.ts`
 
 const RUN_HELP = `
-The exit code is the command's own; ${ExitCode.busy} when the lock is busy, ${ExitCode.lost} when it was lost while the command ran (which gets
-SIGTERM then), 128 + n when signal n ended the command. The command finds NAMED_LOCK_NAME, NAMED_LOCK_KEY and
+Exit codes: the command's own; ${ExitCode.busy} if the lock is busy; ${ExitCode.lost} if the lock was lost
+while the command ran (the command gets SIGTERM then); 128 + n if signal n ended
+it. The command finds NAMED_LOCK_NAME, NAMED_LOCK_KEY and
 NAMED_LOCK_FENCING_TOKEN in its environment.
 
 Examples:
-  A cron job of a whole fleet, run by one machine each night, though their clocks differ by seconds:
-  $ named-lock run nightly --timeout 0 --on-busy skip --hold-at-least 30s -d data-source.js -- ./nightly.sh
+  A cron job of a fleet, run by one machine each night even if clocks differ:
+  $ named-lock run nightly --timeout 0 --on-busy skip --hold-at-least 30s \\
+      -d data-source.js -- ./nightly.sh
   One after the other:
-  $ named-lock run import --timeout 10m -d data-source.js -- node import.js --all`
+  $ named-lock run import --timeout 10m -d data-source.js -- node import.js`
 
 const LIST_HELP = `
 Examples:
   $ named-lock list --prefix order: -d data-source.js
-  $ named-lock list --waiting --json -d data-source.js | jq '.[].name'`
+  $ named-lock list --waiting --json -d data-source.js \\
+      | jq '.locks[].name'`

@@ -1,11 +1,12 @@
 import { constants } from 'node:os'
 import type { NamedLock } from '../named-lock.js'
 import { NamedLockTimeoutError } from '../errors.js'
-import type { NamedLockService } from '../named-lock-service.js'
+import { inspectorOf, type NamedLockService } from '../named-lock-service.js'
 import type { LockName } from '../options.js'
 import { Command } from './command.js'
 import { ExitCode, ofSignal, UserError } from './exit-codes.js'
 import { age, describeHolder, printable } from './format.js'
+import { elsewhereText, labelOf, Namespaces } from './namespaces.js'
 import { ENDING, FORWARDED, Interrupted, onSignals } from './signals.js'
 import { StatusLine } from './terminal.js'
 import { monotonicNow, sleep, wallNow } from '../util/clock.js'
@@ -20,29 +21,46 @@ export interface RunFlags {
 
 /** How often the terminal is told who has the lock. */
 const ASK_EVERY = 1_000
+/** How long a command waits to be warned of the same name in another namespace. */
+const MOST_LOOKING = 1_000
 
 /** Runs a command while the lock is held. Resolves to the exit code. */
 export async function run(
   locks: NamedLockService,
-  name: LockName,
+  name: string,
   command: readonly string[],
   flags: RunFlags,
 ): Promise<number> {
   if (command[0] === '') throw new UserError('The command is empty.')
   let lock: NamedLock
   try {
+    // Beside the wait, and known before the command begins: with a wrong namespace it is not alone.
+    const warned = flags.exactName ? undefined : warnOfOthers(locks, name)
     lock = await acquire(locks, name, flags)
+    await warned
   } catch (error) {
     if (error instanceof Interrupted) return ofSignal(error.signal, constants.signals)
     if (!(error instanceof NamedLockTimeoutError)) throw error
     if (flags.onBusy === 'skip') return ExitCode.ok
-    throw new UserError(error.message, ExitCode.busy)
+    const where = flags.exactName ? '' : ` (${labelOf(inspectorOf(locks).namespace)})`
+    throw new UserError(`${error.message}${where}`, ExitCode.busy)
   }
   try {
     return await runUnder(lock, command, flags)
   } finally {
     await lock.release()
   }
+}
+
+/** The same name under another namespace is another lock: what runs under it runs beside this. */
+async function warnOfOthers(locks: NamedLockService, name: string): Promise<void> {
+  const looking = Namespaces.look(locks)
+  const namespaces = await Promise.race([looking, sleep(MOST_LOOKING, undefined, { ref: false })])
+  const elsewhere = namespaces?.elsewhere(name) ?? []
+  if (namespaces === undefined || elsewhere.length === 0) return
+  process.stderr.write(
+    `named-lock: warning: running under ${labelOf(namespaces.own)}. ${elsewhereText(name, elsewhere)}\n`,
+  )
 }
 
 async function acquire(locks: NamedLockService, name: LockName, flags: RunFlags): Promise<NamedLock> {
@@ -78,7 +96,7 @@ async function tell(
     const holder = await locks.holder(name, { exactName }).catch(() => null)
     if (until.aborted) return
     const since = holder?.since ? `for ${age(holder.since)} ` : ''
-    const who = holder ? `held ${since}by ${describeHolder(holder)}` : 'it is just changing hands'
+    const who = holder ? `held ${since}by ${describeHolder(holder)}` : 'no holder right now'
     status.show(`Waiting for '${printable(String(name))}' since ${age(startedAt)}: ${who}`)
   }
 }
@@ -102,7 +120,9 @@ async function runUnder(lock: NamedLock, words: readonly string[], flags: RunFla
   forward = (signal) => command.forward(signal)
   for (const signal of early) forward(signal)
   const onLost = (): void => {
-    process.stderr.write(`named-lock: ${String((lock.signal.reason as Error).message)} The command is told to end.\n`)
+    process.stderr.write(
+      `named-lock: ${String((lock.signal.reason as Error).message)} Sending SIGTERM to the command.\n`,
+    )
     command.end(flags.killAfter)
   }
   if (lock.signal.aborted) onLost()

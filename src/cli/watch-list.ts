@@ -1,13 +1,14 @@
 import type { NamedLockService } from '../named-lock-service.js'
 import type { ListOptions } from '../options.js'
-import { lockTable } from './format.js'
+import { listJson, listText } from './list.js'
+import { Namespaces } from './namespaces.js'
 import { outputFailed } from './output.js'
 import { ENDING, onSignals } from './signals.js'
 import { Screen, widthOfOutput } from './terminal.js'
 import { sleep, wallNow } from '../util/clock.js'
 
-/** `--interval 0` would keep the server busy with nothing else. */
-const SHORTEST = 100
+/** The shortest `--interval`, in milliseconds: 0 would keep the server busy with nothing else. */
+export const SHORTEST_INTERVAL = 100
 
 /** The list, again and again, until the program is told to end: in place on a terminal, else one after the other. */
 export async function watchList(
@@ -23,14 +24,17 @@ export async function watchList(
   try {
     while (!ended.aborted) {
       const list = await locks.list(filter)
+      const namespaces = await Namespaces.look(locks)
       if (screen) {
-        const head = `Every ${interval / 1000} s, last at ${new Date(wallNow()).toLocaleTimeString()}; Ctrl-C ends it`
+        const head = `Every ${interval / 1000} s, last at ${new Date(wallNow()).toLocaleTimeString()}; Ctrl-C to quit`
         const note = list.note === undefined ? '' : `\n\n${list.note}`
-        screen.draw(`${head}\n\n${lockTable(list, widthOfOutput())}${note}`)
+        screen.draw(`${head}\n\n${listText(list, namespaces, widthOfOutput())}${note}`)
       } else {
-        process.stdout.write(asJson ? `${JSON.stringify(list)}\n` : `${lockTable(list)}\n\n`)
+        process.stdout.write(
+          asJson ? `${JSON.stringify(listJson(list, namespaces))}\n` : `${listText(list, namespaces)}\n\n`,
+        )
       }
-      await sleep(Math.max(interval, SHORTEST), undefined, { signal: ended }).catch(() => undefined)
+      await sleep(interval, undefined, { signal: ended }).catch(() => undefined)
     }
   } finally {
     screen?.close()

@@ -1,9 +1,12 @@
 import type { DataSource } from 'typeorm'
 import { NamedLockError } from '../errors.js'
 import { NamedLockService } from '../named-lock-service.js'
-import { findDataSource, type ConnectionFlags } from './data-source-file.js'
+import type { NamedLockServiceOptions } from '../options.js'
+import { findDataSource, type ConnectionFlags, type ExportedService } from './data-source-file.js'
 import { ExitCode, UserError } from './exit-codes.js'
 import { withOutputOnStderr } from './output.js'
+import { refuseOtherScheme } from '../session/driver.js'
+import { withoutWrongServer } from './wrong-server.js'
 
 export interface ServiceFlags extends ConnectionFlags {
   /** False for `--no-namespace`. */
@@ -19,7 +22,11 @@ export async function withService<T>(
   work: (locks: NamedLockService, dataSource: DataSource) => Promise<T>,
   purpose: 'locks' | 'check' | 'migrations' = 'locks',
 ): Promise<T> {
-  const dataSource = await withOutputOnStderr(() => findDataSource(flags))
+  const { dataSource, services } = await withOutputOnStderr(() => findDataSource(flags))
+  const options = serviceOptions(flags, services)
+  // They are here for their options. Nothing of theirs is to go on beside the service that does the work.
+  await Promise.all(services.map((one) => one.close()))
+  refuseOtherScheme(dataSource)
   if (!dataSource.isInitialized) {
     // As TypeORM's own command line does: asking about locks must not change a schema.
     dataSource.setOptions({
@@ -27,27 +34,70 @@ export async function withService<T>(
       migrationsRun: false,
       dropSchema: false,
       // `false` would leave the logger that it has.
-      ...(purpose === 'migrations'
-        ? { logging: ['query', 'error', 'schema'] }
-        : { logging: [], logger: 'simple-console' }),
+      ...(purpose === 'migrations' ? migrationLogging(dataSource) : { logging: [], logger: 'simple-console' }),
       // What is checked is the application's pool.
       ...{ subscribers: [], ...(purpose !== 'check' && { poolSize: POOL_SIZE }) },
     })
-    await dataSource.initialize().catch((error: unknown) => {
-      throw new UserError(`Could not connect to the database: ${reasonOf(error)}`, ExitCode.unavailable, {
-        cause: error,
-      })
-    })
+    await connect(dataSource)
   }
   try {
-    const { namespace } = flags
-    await using locks = new NamedLockService(dataSource, {
-      ...(namespace !== undefined && namespace !== true && { namespace }),
-    })
+    await using locks = new NamedLockService(dataSource, options)
     return await work(locks, dataSource)
   } finally {
     await dataSource.destroy().catch(() => {})
   }
+}
+
+async function connect(dataSource: DataSource): Promise<void> {
+  try {
+    await withOutputOnStderr(() => withoutWrongServer(dataSource, () => dataSource.initialize()))
+  } catch (error) {
+    if (error instanceof UserError || error instanceof NamedLockError) throw error
+    throw new UserError(`Could not connect to the database: ${reasonOf(error)}`, ExitCode.unavailable, { cause: error })
+  }
+}
+
+/**
+ * The options of the service that looks after the locks. A mistake here is silent, since a name in another namespace is another
+ * lock: so those of the application's own service count, and the environment only where there is none.
+ */
+function serviceOptions(
+  { namespace: flag }: ServiceFlags,
+  services: readonly ExportedService[],
+): NamedLockServiceOptions {
+  const given = flag === true ? undefined : flag
+  if (services.length === 0) {
+    const namespace = given ?? (process.env.NAMED_LOCK_NAMESPACE || undefined)
+    return { ...(namespace !== undefined && { namespace }) }
+  }
+  const all = services.map(({ options }) => options)
+  const fitting = given === undefined ? all : all.filter(({ namespace }) => namespace === given)
+  const [first = {}] = fitting.length > 0 ? fitting : all
+  const spaces = new Set(fitting.map(({ namespace }) => namespace))
+  if (given === undefined && spaces.size > 1) {
+    const names = [...spaces].map((one) => (one === undefined ? 'the default' : one === false ? 'none' : `'${one}'`))
+    throw new UserError(
+      `--dataSource: the file exports several services with different namespaces (${names.join(', ')}). Pass --namespace <text> or --no-namespace.`,
+    )
+  }
+  return { ...first, ...(given !== undefined && { namespace: given }) }
+}
+
+/** TypeORM's own messages only where the application wants them: the command says itself what has been run. */
+function migrationLogging({ options }: DataSource): object {
+  const { logging } = options
+  if (logging === undefined || logging === false) return { logging: [], logger: SILENT }
+  return {}
+}
+
+const nothing = (): void => {}
+const SILENT = {
+  logQuery: nothing,
+  logQueryError: nothing,
+  logQuerySlow: nothing,
+  logSchemaBuild: nothing,
+  logMigration: nothing,
+  log: nothing,
 }
 
 export function reasonOf(error: unknown): string {

@@ -21,6 +21,9 @@ const COMMONJS =
 const ESM =
   "import { DataSource } from 'typeorm'; const source = () => new DataSource({ type: 'mysql', database: 'found' });"
 
+const service = (namespace: string, dataSource = 'source()') =>
+  `{ dataSource: ${dataSource}, options: { namespace: ${namespace} }, withLock() {}, close: async () => {} }`
+
 describe('--dataSource', function () {
   this.timeout(120_000)
   let folder: string
@@ -37,7 +40,10 @@ describe('--dataSource', function () {
       await writeFile(path.join(folder, 'loader', `${source}.js`), outputText)
     }
     const find = `const { findDataSource } = require('./loader/cli/data-source-file.js')
-const find = (dataSource) => findDataSource({ dataSource }).then(({ options }) => options.database, ({ message }) => message)
+const find = (dataSource) => findDataSource({ dataSource }).then(
+  ({ dataSource: { options }, services }) => [options.database, ...services.map((one) => one.options.namespace)].join(' '),
+  ({ message }) => message,
+)
 const all = process.argv.slice(2).reduce(async (before, file) => [...(await before), await find(file)], [])
 all.then((texts) => process.stdout.write(JSON.stringify(texts)))`
     await writeFile(path.join(folder, 'find.js'), find)
@@ -67,6 +73,12 @@ all.then((texts) => process.stdout.write(JSON.stringify(texts)))`
       'late.mjs': `${ESM} export const db = await Promise.resolve(source()); export default db`,
       'broken.mjs': `${ESM} throw new Error('no password given')`,
       'nothing.cjs': 'module.exports = { port: 3306 }',
+      // A service of another copy of the library has the same shape.
+      'service.cjs': `${COMMONJS} exports.locks = ${service("'billing'")}`,
+      'both.cjs': `${COMMONJS} const dataSource = source(); module.exports = { dataSource, locks: ${service("'shop'", 'dataSource')} }`,
+      'made.cjs': `${COMMONJS} module.exports = async () => source()`,
+      'made.mjs': `${ESM} export class NotCalled { constructor() { throw new Error('called') } } export default () => Promise.resolve(${service("'made'")})`,
+      'class.mjs': `${ESM} export default class NotCalled { constructor() { throw new Error('called') } }`,
     }
     for (const [name, text] of Object.entries(files)) await writeFile(path.join(project, name), text)
   }
@@ -96,6 +108,12 @@ all.then((texts) => process.stdout.write(JSON.stringify(texts)))`
     expect(texts.slice(0, 3)).to.deep.equal(['found', 'found', 'found'])
     expect(texts[3]).to.match(/broken.mjs could not be loaded: no password given$/)
     expect(texts[4]).to.match(/nothing.cjs exports no DataSource/)
+  })
+
+  it('reads services with their options, and calls a function that is exported by default', async () => {
+    const texts = await found('none', 'commonjs', 'service.cjs', 'both.cjs', 'made.cjs', 'made.mjs', 'class.mjs')
+    expect(texts.slice(0, 4)).to.deep.equal(['found billing', 'found shop', 'found', 'found made'])
+    expect(texts[4]).to.match(/class.mjs exports no DataSource and no NamedLockService/)
   })
 
   it('says what to install where TypeScript can not be read', async () => {

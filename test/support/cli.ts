@@ -28,7 +28,7 @@ export class Cli {
     const [file, ...rest] = terminal ? ['script', '-qec', `exec ${words.map(quoted).join(' ')}`, '/dev/null'] : words
     this.#process = spawn(file as string, rest, {
       cwd: path.join(__dirname, '..', '..'),
-      env: { ...process.env, NAMED_LOCK_URL: undefined, COLUMNS: undefined, ...env },
+      env: { ...process.env, NAMED_LOCK_URL: undefined, NAMED_LOCK_NAMESPACE: undefined, COLUMNS: undefined, ...env },
       stdio: 'pipe',
     })
     this.#process.stdout?.setEncoding('utf8').on('data', (text: string) => (this.stdout += text))

@@ -1,5 +1,7 @@
 import { expect } from 'chai'
-import { fitted, lockTable, printable, table, widthOf } from '../../src/cli/format.js'
+import { listText } from '../../src/cli/list.js'
+import type { Namespaces } from '../../src/cli/namespaces.js'
+import { fitted, printable, table, widthOf } from '../../src/cli/format.js'
 
 describe('what named-lock prints', () => {
   it('knows how wide a text is on a terminal', () => {
@@ -25,8 +27,11 @@ describe('what named-lock prints', () => {
   })
 
   it('does not say that there are no locks where it can not know', () => {
-    expect(lockTable([])).to.equal('No locks are held.')
-    expect(lockTable(Object.assign([], { note: 'not all' }))).to.equal('No locks are known of.')
+    const beside = { own: 'app', othersBeside: () => '' } as unknown as Namespaces
+    expect(listText([], beside)).to.equal("No locks in namespace 'app'.")
+    expect(listText(Object.assign([], { note: 'not all' }), beside)).to.equal(
+      "No locks are known of in namespace 'app'.",
+    )
   })
 
   it('shows what a terminal would obey', () => {
