@@ -74,7 +74,10 @@ describe('check, a server with flaws', function () {
         await ctx.outsider.query('SET GLOBAL read_only = 1')
         const findings = await locks.check()
         const failed = await cli('check', '--json', '--url', url)
-        expect([failed.code, codes(JSON.parse(failed.stdout) as Finding[])]).to.deep.equal([2, codes(findings)])
+        expect([failed.code, codes((JSON.parse(failed.stdout) as { findings: Finding[] }).findings)]).to.deep.equal([
+          2,
+          codes(findings),
+        ])
         await ctx.outsider.query('SET GLOBAL read_only = 0')
         expect(codes(findings)).to.deep.equal(['SERVER_READ_ONLY', 'BINLOG_STATEMENT'])
         for (const { message, remedy } of findings)
@@ -102,7 +105,7 @@ describe('check, a server with flaws', function () {
         await ctx.server.restart()
         try {
           const failed = await cli('check', '--json', '--url', url)
-          const found = codes(JSON.parse(failed.stdout) as Finding[])
+          const found = codes((JSON.parse(failed.stdout) as { findings: Finding[] }).findings)
           expect([failed.code, found]).to.deep.equal([2, ['SERVER_READ_ONLY', 'LOCK_TABLE_SMALL']])
         } finally {
           await rm(signal)

@@ -392,7 +392,7 @@ async function wrongTimes(ctx: Conformance, locks: any): Promise<Wrong[]> {
   const isClosed = is('NamedLockClosedError', /service is closed: it takes no more locks/)
   const released = await locks.acquire('released')
   await released.release()
-  const reentrancy = is('NamedLockReentrancyError', /'in' is held by the running scope already.*reentrant: true/)
+  const reentrancy = is('NamedLockReentrancyError', /'in' is already held by the running scope.*reentrant: true/)
   return [
     ['acquire after close', () => closed.acquire('a'), isClosed],
     ['tryAcquire after close', () => closed.tryAcquire('a'), isClosed],
