@@ -68,7 +68,7 @@ describe('check, a server with flaws', function () {
       it('finds that it is read-only, and that it replicates statements', async () => {
         const locks = await ctx.service()
         const url = ctx.server.url.replace(/[^/]*$/, ctx.database)
-        expect(codes(await locks.check())).to.deep.equal(['BINLOG_STATEMENT'])
+        expect(codes(await locks.check())).to.deep.equal(['BINLOG_STATEMENT', 'ROLLBACK_ON_TIMEOUT'])
         const warned = await cli('check', '--url', url)
         expect([warned.code, warned.stdout.split('\n')[0]]).to.deep.equal([1, 'WARNING  BINLOG_STATEMENT'])
         await ctx.outsider.query('SET GLOBAL read_only = 1')
@@ -79,14 +79,37 @@ describe('check, a server with flaws', function () {
           codes(findings),
         ])
         await ctx.outsider.query('SET GLOBAL read_only = 0')
-        expect(codes(findings)).to.deep.equal(['SERVER_READ_ONLY', 'BINLOG_STATEMENT'])
+        expect(codes(findings)).to.deep.equal(['SERVER_READ_ONLY', 'BINLOG_STATEMENT', 'ROLLBACK_ON_TIMEOUT'])
         for (const { message, remedy } of findings)
           expect(message && remedy)
             .to.be.a('string')
             .and.not.equal('')
       })
+
+      for (const [variable, value, usual, code, message] of [
+        ['autocommit', '0', '1', 'AUTOCOMMIT_OFF', /autocommit is off/],
+        ['completion_type', "'CHAIN'", "'NO_CHAIN'", 'COMPLETION_TYPE', /begins another transaction/],
+        ['completion_type', "'RELEASE'", "'NO_CHAIN'", 'COMPLETION_TYPE', /ends its connection/],
+      ] as const)
+        it(`finds that sessions begin with ${variable}=${value}, and nothing of it in sessions that do not`, async () => {
+          const others = ['BINLOG_STATEMENT', 'ROLLBACK_ON_TIMEOUT']
+          const before = await ctx.service()
+          expect(codes(await before.check())).to.deep.equal(others)
+          await ctx.outsider.query(`SET GLOBAL ${variable}=${value}`)
+          try {
+            const findings = await (await ctx.service()).check()
+            expect(codes(findings)).to.have.members([...others, code])
+            const finding = findings.find((one) => one.code === code)!
+            expect(finding.severity).to.equal('warning')
+            expect(finding.message).to.match(message)
+            expect(finding.remedy).to.include(variable)
+          } finally {
+            await ctx.outsider.query(`SET GLOBAL ${variable}=${usual}`)
+          }
+          expect(codes(await (await ctx.service()).check())).to.deep.equal(others)
+        })
     },
-    ['--log-bin=binlog', '--server-id=7', '--binlog-format=STATEMENT'],
+    ['--log-bin=binlog', '--server-id=7', '--binlog-format=STATEMENT', '--innodb-rollback-on-timeout=1'],
   )
 
   forEachOwnServer(
