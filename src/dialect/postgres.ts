@@ -95,7 +95,7 @@ export class PostgresDialect implements Dialect {
 
   /** Its names are as they are written, but a pooler's alias is another name. */
   nameOfDatabase(): string {
-    return 'SELECT current_database()::text AS d'
+    return 'SELECT pg_catalog.current_database()::text AS d'
   }
 
   keyFor(namespace: string | false, name: LockName): string {
@@ -199,7 +199,7 @@ export class PostgresDialect implements Dialect {
   atWork(connectionId: string): string {
     return (
       'SELECT pg_catalog.inet_server_port(),extract(epoch FROM pg_catalog.pg_postmaster_start_time())::text,' +
-      `(SELECT count(*) FROM pg_catalog.pg_stat_activity WHERE pid=${connectionId} AND state NOT LIKE 'idle%')`
+      `(SELECT pg_catalog.count(*) FROM pg_catalog.pg_stat_activity WHERE pid=${connectionId} AND state NOT LIKE 'idle%')`
     )
   }
 
