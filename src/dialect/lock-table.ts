@@ -26,16 +26,19 @@ type Row = readonly (string | number | null | undefined)[]
 
 const INSTRUMENT = `SELECT COUNT(*) AS n FROM performance_schema.setup_instruments WHERE NAME='wait/lock/metadata/sql/mdl' AND ENABLED='YES'`
 
+/** Written out: else sql_select_limit cuts a list short, and nothing tells that it did. */
+const ALL = 'LIMIT 18446744073709551615'
+
 /** Granted and pending only: the other states are of no length. */
 const ROWS = `SELECT l.OBJECT_NAME,l.LOCK_STATUS,t.PROCESSLIST_ID,t.PROCESSLIST_USER,t.PROCESSLIST_HOST,t.PROCESSLIST_DB
 FROM performance_schema.metadata_locks l JOIN performance_schema.threads t ON t.THREAD_ID=l.OWNER_THREAD_ID
-WHERE l.OBJECT_TYPE='USER LEVEL LOCK' AND l.LOCK_STATUS IN ('GRANTED','PENDING')`
+WHERE l.OBJECT_TYPE='USER LEVEL LOCK' AND l.LOCK_STATUS IN ('GRANTED','PENDING') ${ALL}`
 
 /** Since when statements run, in milliseconds: a picture of who waits how long. */
 export const RUNNING_MYSQL = `SELECT t.PROCESSLIST_ID,MAX(e.TIMER_WAIT)/1000000000
 FROM performance_schema.events_statements_current e JOIN performance_schema.threads t ON t.THREAD_ID=e.THREAD_ID
-WHERE t.PROCESSLIST_STATE='User lock' GROUP BY 1`
-export const RUNNING_MARIADB = `SELECT ID,TIME_MS FROM information_schema.PROCESSLIST WHERE STATE='User lock'`
+WHERE t.PROCESSLIST_STATE='User lock' GROUP BY 1 ${ALL}`
+export const RUNNING_MARIADB = `SELECT ID,TIME_MS FROM information_schema.PROCESSLIST WHERE STATE='User lock' ${ALL}`
 
 /** Whether performance_schema.metadata_locks has anything to say. MySQL turns its instrument on by itself, MariaDB does not. */
 export async function hasMetadataLocks(ask: Ask): Promise<boolean> {
@@ -61,7 +64,7 @@ export async function readMetadataLocks(ask: Ask, running: string): Promise<Lock
 /** MariaDB's plugin metadata_lock_info: holders only. Undefined where it is not installed. */
 export async function readLockInfoPlugin(ask: Ask): Promise<LockRow[] | undefined> {
   const sql = `SELECT l.TABLE_SCHEMA,l.THREAD_ID,p.USER,p.HOST,p.DB FROM information_schema.METADATA_LOCK_INFO l
-LEFT JOIN information_schema.PROCESSLIST p ON p.ID=l.THREAD_ID WHERE l.LOCK_TYPE='User lock'`
+LEFT JOIN information_schema.PROCESSLIST p ON p.ID=l.THREAD_ID WHERE l.LOCK_TYPE='User lock' ${ALL}`
   const rows = await ask(sql).catch((error: unknown) => {
     if ((error as { errno?: number }).errno === ER_UNKNOWN_TABLE) return undefined
     throw error
@@ -75,7 +78,7 @@ LEFT JOIN information_schema.PROCESSLIST p ON p.ID=l.THREAD_ID WHERE l.LOCK_TYPE
 
 /** Who waits, read out of the statements that wait. Only those whose key stands there as the library or a simple text writes it. */
 export async function readWaitingStatements(ask: Ask): Promise<LockRow[]> {
-  const sql = `SELECT ID,USER,HOST,DB,TIME_MS,CONVERT(INFO USING utf8mb4) FROM information_schema.PROCESSLIST WHERE STATE='User lock'`
+  const sql = `SELECT ID,USER,HOST,DB,TIME_MS,CONVERT(INFO USING utf8mb4) FROM information_schema.PROCESSLIST WHERE STATE='User lock' ${ALL}`
   const rows = (await ask(sql)) as Row[]
   return inOrder(
     rows.flatMap(([id, user, host, database, time, statement]) => {
@@ -90,7 +93,7 @@ export async function readWaitingStatements(ask: Ask): Promise<LockRow[]> {
 export async function readUserVariable(ask: Ask, variable: string): Promise<[connectionId: string, value: string][]> {
   const sql = `SELECT t.PROCESSLIST_ID,CONVERT(v.VARIABLE_VALUE USING utf8mb4)
 FROM performance_schema.user_variables_by_thread v JOIN performance_schema.threads t ON t.THREAD_ID=v.THREAD_ID
-WHERE v.VARIABLE_NAME='${variable}'`
+WHERE v.VARIABLE_NAME='${variable}' ${ALL}`
   const rows = (await ask(sql).catch(() => [])) as Row[]
   return rows.map(([id, value]) => [String(id), String(value ?? '')])
 }

@@ -15,7 +15,7 @@ import { readUserVariable, type LockTable } from './lock-table.js'
 import { MARKS } from './marks.js'
 import { MySqlWire } from './mysql/mysql-wire.js'
 import { MYSQL2_POOL } from './mysql2-pool.js'
-import { checkServer, isSet } from './server-check.js'
+import { checkServer, isSet, type ReplacedSettings } from './server-check.js'
 import { hexLiteral, KEY_PARAMETER, keyParameter } from './sql-literal.js'
 
 const ER_NO_SUCH_TABLE = 1146
@@ -26,10 +26,16 @@ const ER_NO_SUCH_TABLE = 1146
  */
 const SERVER_GRACE = { least: 500, part: 1 / 1000 }
 
+/** An empty text. Written as a literal it is NULL under MariaDB's sql_mode EMPTY_STRING_IS_NULL, and NULL is no answer. */
+const NOTHING = 'SPACE(0)'
+
 /** The user variable in which a session says what its locks are called. */
 const NOTE = 'typeorm-named-lock'
 
 const wires = new WeakMap<object, MySqlWire>()
+
+/** What a session has set to its own values: check() may run on its connection, and has to report the application's. */
+const replaced = new WeakMap<object, ReplacedSettings>()
 
 /** https://dev.mysql.com/doc/dev/mysql-server/latest/mysql__com_8h.html#a1d854e841086925be1883e4d7b4e8cad */
 const SERVER_STATUS_IN_TRANS = 1
@@ -123,11 +129,11 @@ export abstract class MySqlFamily implements Dialect {
   }
 
   holderId(literal: string): string {
-    return `IFNULL(IS_USED_LOCK(${literal}),'')`
+    return `IFNULL(IS_USED_LOCK(${literal}),${NOTHING})`
   }
 
   fencingToken(literal: string): string {
-    return `IF(IS_USED_LOCK(${literal})<=>CONNECTION_ID(),UUID_SHORT(),'')`
+    return `IF(IS_USED_LOCK(${literal})<=>CONNECTION_ID(),UUID_SHORT(),${NOTHING})`
   }
 
   counter(table: string): CounterStatements {
@@ -208,11 +214,11 @@ export abstract class MySqlFamily implements Dialect {
     return (await readUserVariable(ask, NOTE)).map(([, value]) => value)
   }
 
-  check(ask: Ask, leaseMs: number): Promise<Finding[]> {
-    return checkServer(ask, this, leaseMs)
+  check(ask: Ask, leaseMs: number, connection: RawConnection): Promise<Finding[]> {
+    return checkServer(ask, this, leaseMs, replaced.get(connection))
   }
 
-  async open(ask: Ask, leaseMs: number, use: SessionUse): Promise<ServerFacts> {
+  async open(ask: Ask, leaseMs: number, use: SessionUse, connection: RawConnection): Promise<ServerFacts> {
     const isForWork = use !== 'locks'
     const before = singleRow(
       await ask(
@@ -227,6 +233,7 @@ export abstract class MySqlFamily implements Dialect {
         ? []
         : [['completion_type', "'NO_CHAIN'", `'${before[3]}'`] as const]),
     ]
+    replaced.set(connection, { autocommit: before[2], completionType: before[3] })
     const seconds = Math.ceil((leaseMs + Math.max(SERVER_GRACE.least, leaseMs * SERVER_GRACE.part)) / 1000)
     const idle = await this.idleLimits(ask)
     const changed = [...idle.map(([name, value]) => [name, '0', String(value)] as const), ...own]

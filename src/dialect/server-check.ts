@@ -4,8 +4,19 @@ import { singleRow, singleValue } from '../session/connection.js'
 import type { Ask, Dialect } from './dialect.js'
 import { accountOf } from './lock-table.js'
 
+/** The application's values of what a session for locks sets anew on its connection. */
+export interface ReplacedSettings {
+  readonly autocommit?: string | undefined
+  readonly completionType?: string | undefined
+}
+
 /** What is wrong with the MySQL or MariaDB behind `ask`, where it is the home of named locks. One connection answers all. */
-export async function checkServer(ask: Ask, dialect: Pick<Dialect, 'readLocks'>, lease: number): Promise<Finding[]> {
+export async function checkServer(
+  ask: Ask,
+  dialect: Pick<Dialect, 'readLocks'>,
+  lease: number,
+  { autocommit, completionType }: ReplacedSettings = {},
+): Promise<Finding[]> {
   const version = singleValue(await ask('SELECT VERSION() AS v')) ?? ''
   const findings = [
     checkVersion(version),
@@ -16,8 +27,8 @@ export async function checkServer(ask: Ask, dialect: Pick<Dialect, 'readLocks'>,
     await checkGroupReplication(ask),
     await checkBinlog(ask),
     await checkLease(ask, lease),
-    await checkAutocommit(ask),
-    await checkCompletionType(ask),
+    await checkAutocommit(ask, autocommit),
+    await checkCompletionType(ask, completionType),
     await checkRollbackOnTimeout(ask),
     await checkListing(ask, dialect),
     await checkKill(ask),
@@ -131,8 +142,8 @@ async function checkBinlog(ask: Ask): Promise<Check> {
   }
 }
 
-async function checkAutocommit(ask: Ask): Promise<Check> {
-  if ((await variable(ask, '@@SESSION.autocommit')) !== '0') return undefined
+async function checkAutocommit(ask: Ask, replaced: string | undefined): Promise<Check> {
+  if ((await variable(ask, '@@SESSION.autocommit')) !== '0' && replaced !== '0') return undefined
   return {
     code: 'AUTOCOMMIT_OFF',
     severity: 'warning',
@@ -143,9 +154,11 @@ async function checkAutocommit(ask: Ask): Promise<Check> {
   }
 }
 
-async function checkCompletionType(ask: Ask): Promise<Check> {
-  const type = (await variable(ask, '@@SESSION.completion_type'))?.toUpperCase()
-  if (type === undefined || type === 'NO_CHAIN' || type === '0') return undefined
+async function checkCompletionType(ask: Ask, replaced: string | undefined): Promise<Check> {
+  const type = [await variable(ask, '@@SESSION.completion_type'), replaced]
+    .map((value) => value?.toUpperCase())
+    .find((value) => value !== undefined && value !== 'NO_CHAIN' && value !== '0')
+  if (type === undefined) return undefined
   return {
     code: 'COMPLETION_TYPE',
     severity: 'warning',

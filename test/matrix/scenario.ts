@@ -70,6 +70,7 @@ export class Scenario {
     'hot name': () => this.#hotName(),
     transaction: () => this.#transaction(),
     lockTransaction: () => this.#lockTransaction(),
+    'work that writes': () => this.#workThatWrites(),
     'several names': () => this.#severalNames(),
     inspection: () => this.#inspection(),
     fencing: () => this.#fencing(),
@@ -192,6 +193,23 @@ export class Scenario {
     expect(done).to.equal(2 * CALLERS)
   }
 
+  /** On the lock's own connection: its transactions are committed, and so is a statement by itself unless autocommit is off. */
+  async #workThatWrites(): Promise<void> {
+    if (!this.#canHold || !this.#canWrite) return
+    let done = 0
+    const one = (service: NamedLockService): Promise<void> =>
+      service.withLock('work', { session: 'dedicated' }, async ({ manager }) => {
+        await manager.transaction((inside) => this.#count((sql) => inside.query(sql), 'work'))
+        await this.#count((sql) => manager.query(sql), 'alone')
+        done++
+      })
+    await Promise.all(this.#both.flatMap((service) => Array.from({ length: 3 }, () => one(service))))
+    expect(done).to.equal(6)
+    await this.#expectCounted('work', done)
+    const isRolledBack = this.#stage.variation.finds?.includes('AUTOCOMMIT_OFF') === true
+    await this.#expectCounted('alone', isRolledBack ? 0 : done)
+  }
+
   async #severalNames(): Promise<void> {
     const inside = new Set<string>()
     const take = (service: NamedLockService, names: readonly string[]): Promise<void> => {
@@ -215,16 +233,20 @@ export class Scenario {
     expect(findings.map(({ code }) => code).sort(), JSON.stringify(findings)).to.deep.equal([...finds].sort())
     if (!this.#canHold) return
     const held = await this.#a.acquire('seen')
+    const other = await this.#a.acquire('seen, too')
     for (const service of this.#both) {
-      await until('the name is known', async () => (await service.isLocked('seen')) || undefined)
+      for (const name of ['seen', 'seen, too'])
+        await until('the name is known', async () => (await service.isLocked(name)) || undefined)
       const list = await service.list()
       const entry = list.find(({ key }) => key === held.key)
       expect(entry?.name, JSON.stringify(list)).to.equal('seen')
+      expect(list.find(({ key }) => key === other.key)?.name, JSON.stringify(list)).to.equal('seen, too')
       const holder = await service.holder('seen')
       expect(holder?.connectionId).to.equal(await this.#holderOnServer(held.key))
       expect(entry!.holder.connectionId).to.equal(holder!.connectionId)
     }
     await held.release()
+    await other.release()
     for (const service of this.#both) {
       expect(await service.isLocked('seen')).to.equal(false)
       expect(await service.holder('seen')).to.equal(null)

@@ -67,7 +67,8 @@ export class Stage {
     if (variation.user) await this.#createUser()
     const engine = this.isPostgres ? '' : ' ENGINE=InnoDB'
     await this.onDatabase(`CREATE TABLE counters (name VARCHAR(20) PRIMARY KEY, value INT NOT NULL)${engine}`)
-    await this.onDatabase("INSERT INTO counters VALUES ('transaction', 0), ('lock', 0)")
+    for (const name of ['transaction', 'lock', 'work', 'alone'])
+      await this.onDatabase(`INSERT INTO counters VALUES ('${name}', 0)`)
     if (variation.user && this.isPostgres)
       await this.onDatabase(`GRANT ALL ON counters TO ${user};GRANT ALL ON SCHEMA public TO ${user}`)
     for (const statement of variation.prepare ?? []) await this.onDatabase(statement.replaceAll('$user', user))
@@ -227,7 +228,13 @@ export class Stage {
         "SELECT name, setting || ' (' || source || ')' FROM pg_catalog.pg_settings UNION ALL SELECT 'PREPARE ' || name, statement FROM pg_catalog.pg_prepared_statements"
       return new Map(await rowsOf(client, sql))
     }
-    const rows = (await rowsOf(client, 'SHOW SESSION VARIABLES')).filter(([name]) => !VOLATILE.has(name))
+    // max_join_size may refuse even this to the application's connection.
+    const [[, bigSelects] = ['', '1']] = await rowsOf(client, "SELECT '', @@SESSION.sql_big_selects")
+    if (bigSelects === '0') await rowsOf(client, 'SET SESSION sql_big_selects = 1')
+    const variables = await rowsOf(client, 'SHOW SESSION VARIABLES')
+    if (bigSelects === '0') await rowsOf(client, 'SET SESSION sql_big_selects = 0')
+    const rows = variables.filter(([name]) => !VOLATILE.has(name) && name !== 'sql_big_selects')
+    rows.push(['sql_big_selects', bigSelects])
     const own = await this.outsider
       .query<Record<string, unknown>>(
         `SELECT CONCAT('@', v.VARIABLE_NAME) AS n, CAST(v.VARIABLE_VALUE AS CHAR) AS v FROM performance_schema.user_variables_by_thread v
@@ -275,7 +282,7 @@ function rowsOf(client: RawClient, sql: string): Promise<[string, string][]> {
   return new Promise((resolve, reject) => {
     client.query(statement, (error, result: unknown) => {
       if (error) return reject(error)
-      const rows = (Array.isArray(result) ? result : (result as { rows: unknown[] }).rows) as unknown[][]
+      const rows = (Array.isArray(result) ? result : ((result as { rows?: unknown[] }).rows ?? [])) as unknown[][]
       resolve(rows.map(([name, value]) => [String(name), String(value)]))
     })
   })

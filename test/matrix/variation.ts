@@ -55,6 +55,7 @@ export type Step =
   | 'hot name'
   | 'transaction'
   | 'lockTransaction'
+  | 'work that writes'
   | 'several names'
   | 'inspection'
   | 'fencing'

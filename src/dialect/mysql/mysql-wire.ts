@@ -11,6 +11,8 @@ interface MySqlConnection {
   unprepare?(sql: string): unknown
 }
 
+const ER_TOO_BIG_SELECT = 1104
+
 /** The options of a connection that change how an answer reaches its caller. */
 interface ShapingOptions {
   typeCast: unknown
@@ -51,9 +53,27 @@ export class MySqlWire implements RawConnection {
   }
 
   query(statement: string | { sql: string; rowsAsArray: true }, callback: RawCallback): void {
-    if (typeof statement !== 'string') this.#connection.query({ ...OWN, sql: statement.sql }, inArrays(callback))
+    if (typeof statement !== 'string') this.#ask({ ...OWN, sql: statement.sql }, callback)
     else if (this.#isUnshaped) this.#connection.query(statement, callback)
     else this.#connection.query({ ...OWN, sql: statement }, callback)
+  }
+
+  /**
+   * The same rule for limits of the server: max_join_size refuses statements that look at the server's own tables, SHOW among them.
+   * One that was refused is sent again with sql_big_selects on, which can only have been off.
+   */
+  #ask(statement: { readonly sql: string }, callback: RawCallback): void {
+    const connection = this.#connection
+    connection.query(statement, (error, rows) => {
+      if ((error as { errno?: unknown } | null)?.errno !== ER_TOO_BIG_SELECT) {
+        callback(error, inArrays(rows))
+        return
+      }
+      let answer: Parameters<RawCallback> = [error]
+      connection.query('SET SESSION sql_big_selects=1', () => {})
+      connection.query(statement, (failure, again) => (answer = [failure, inArrays(again)]))
+      connection.query('SET SESSION sql_big_selects=0', (failure) => callback(answer[0] ?? failure, answer[1]))
+    })
   }
 
   on(event: 'end' | 'error', listener: (error?: unknown) => void): void {
@@ -87,9 +107,7 @@ function isUnshaped(config: Partial<ShapingOptions> | undefined): boolean {
 }
 
 /** The older driver `mysql` has objects only. */
-function inArrays(callback: RawCallback): RawCallback {
-  return (error, rows) => {
-    const isOfObjects = Array.isArray(rows) && rows.length > 0 && !Array.isArray(rows[0])
-    callback(error, isOfObjects ? rows.map((row: object) => Object.values(row)) : rows)
-  }
+function inArrays(rows: unknown): unknown {
+  const isOfObjects = Array.isArray(rows) && rows.length > 0 && !Array.isArray(rows[0])
+  return isOfObjects ? rows.map((row: object) => Object.values(row)) : rows
 }

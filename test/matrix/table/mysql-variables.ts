@@ -21,6 +21,7 @@ const sqlModes: readonly [Variation['kinds'], string][] = [
   [['mariadb'], 'MAXDB'],
   [['mariadb'], 'MYSQL40'],
   [['mariadb'], 'SIMULTANEOUS_ASSIGNMENT'],
+  [['mariadb'], 'EMPTY_STRING_IS_NULL'],
 ]
 
 const levels = ['READ-UNCOMMITTED', 'READ-COMMITTED', 'REPEATABLE-READ', 'SERIALIZABLE']
@@ -139,9 +140,37 @@ export const mysqlVariables: readonly Variation[] = [
       .join(', ')
     return { name, kinds, globals, ...(FAST.has(name) && { isFast: true }) }
   }),
-  { name: 'autocommit 0', kinds: both, globals: { autocommit: 0 } },
-  { name: 'completion_type CHAIN', kinds: ['mysql'], globals: { completion_type: "'CHAIN'" } },
-  { name: 'max_join_size 1000', kinds: ['mysql'], globals: { max_join_size: 1000 } },
+  { name: 'autocommit 0', kinds: both, globals: { autocommit: 0 }, finds: ['AUTOCOMMIT_OFF'] },
+  {
+    name: 'completion_type CHAIN',
+    kinds: ['mysql'],
+    globals: { completion_type: "'CHAIN'" },
+    finds: ['COMPLETION_TYPE'],
+  },
+  {
+    name: 'completion_type CHAIN',
+    kinds: ['mariadb'],
+    globals: { completion_type: "'CHAIN'" },
+    finds: ['COMPLETION_TYPE'],
+    without: {
+      lockTransaction: "the application's own COMMIT leaves its connection in another transaction",
+      migrations: "TypeORM's COMMIT leaves its connection in another transaction",
+    },
+  },
+  {
+    name: 'completion_type RELEASE',
+    kinds: both,
+    globals: { completion_type: "'RELEASE'" },
+    finds: ['COMPLETION_TYPE'],
+  },
+  { name: 'max_join_size 1000', kinds: both, globals: { max_join_size: 1000 } },
+  {
+    name: 'max_join_size 5',
+    kinds: both,
+    globals: { max_join_size: 5 },
+    without: { migrations: 'TypeORM does not find out which tables there are' },
+  },
+  { name: 'sql_big_selects 0', kinds: ['mariadb'], globals: { max_join_size: 1000, sql_big_selects: 0 } },
   { name: 'max_allowed_packet 1024', kinds: both, globals: { max_allowed_packet: 1024 } },
   { name: 'max_allowed_packet 16384', kinds: both, globals: { max_allowed_packet: 16384 } },
   {
