@@ -17,7 +17,7 @@ export type NamedLockErrorCode =
   | 'DATABASE'
 
 /** What became of a transaction. `'unknown'`: the connection was lost during the COMMIT, and only the data can tell. */
-type TransactionOutcome = 'committed' | 'rolledBack' | 'unknown'
+export type TransactionOutcome = 'committed' | 'rolledBack' | 'unknown'
 
 /**
  * Base of every error of this library. Thrown itself for what the database answered (`DATABASE`: its own error is `cause`),

@@ -123,7 +123,7 @@ export class LockedTransaction {
       )
     }
     // Not by TypeORM's flag: a branch that outlives the work may have begun the next, which is refused.
-    if (work.isCommitted) return
+    if (work.isCommitted || !runner.isTransactionActive) return
     await this.#rollBack()
     throw new NamedLockConfigurationError(
       `The work under the lock '${lock.name}' has begun a transaction on its QueryRunner and not ended it: everything was rolled back.`,
