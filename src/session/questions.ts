@@ -30,6 +30,10 @@ export class Questions implements Shared {
     return this.#isOpening
   }
 
+  get isOpeningLate(): boolean {
+    return this.#isOpening
+  }
+
   ask(request: Request, literal: string, asker: Asker): void {
     if (request === 'isFree' || request === 'owns' || request === 'holderId') {
       this.#waiting.push([request, literal, asker])

@@ -135,7 +135,7 @@ export class Sessions implements BoundMember {
 
   /** What keeps the lock service waiting, where it is not another lock's holder; for error messages. */
   get obstacle(): string | undefined {
-    if (!this.shared.isOpening) return undefined
+    if (!this.shared.isOpeningLate) return undefined
     if (this.#opener.trouble) return `no connection to the database could be had (${this.#opener.trouble.message})`
     return this.#own
       ? 'no connection to the database could be opened in that time'

@@ -2,10 +2,14 @@ import type { Dialect } from '../dialect/dialect.js'
 import { Batch } from './batch.js'
 import type { Asker, Place, Request } from './place.js'
 import type { Session } from './session.js'
+import { monotonicNow } from '../util/clock.js'
+
+/** Opening a session on a healthy network takes less, in milliseconds. */
+const LATE = 250
 
 /** The shared session, and what stands in for it. */
 export type Shared = Place &
-  Pick<SharedPlace, 'isOpening' | 'isIdle' | 'ready' | 'abandon' | 'withdraw' | 'settled'> & {
+  Pick<SharedPlace, 'isOpening' | 'isOpeningLate' | 'isIdle' | 'ready' | 'abandon' | 'withdraw' | 'settled'> & {
     drop(): Session | undefined
   }
 
@@ -19,6 +23,7 @@ export class SharedPlace implements Place {
   #session: Session | undefined
   #batch: Batch | undefined
   #opening: Promise<void> | undefined
+  #openingSince = 0
   /** Requests that came before there was a session. */
   #early: [Request, string, Asker, string | undefined][] = []
   #locks = 0
@@ -35,6 +40,11 @@ export class SharedPlace implements Place {
   /** True while a connection for it is being waited for. */
   get isOpening(): boolean {
     return this.#opening !== undefined
+  }
+
+  /** The same, and for so long that it is what callers wait for. */
+  get isOpeningLate(): boolean {
+    return this.isOpening && monotonicNow() - this.#openingSince > LATE
   }
 
   get isIdle(): boolean {
@@ -57,7 +67,9 @@ export class SharedPlace implements Place {
   /** Resolves when there is a session; rejects with why there is none. */
   ready(): Promise<void> {
     if (this.#session) return Promise.resolve()
-    this.#opening ??= this.#open().then(
+    if (this.#opening) return this.#opening
+    this.#openingSince = monotonicNow()
+    this.#opening = this.#open().then(
       (session) => {
         this.#opening = undefined
         this.#session = session

@@ -57,7 +57,10 @@ describe('list', () => {
       await waitsFor(locks, 1)
       const mine = [locks.acquire('queue'), locks.acquire('queue')]
       const [info] = await waitsFor(locks, 3, (one) => one.waiters[1]?.connectionId !== undefined)
-      const late = second.getLock(key, 20)
+      const late = second.getLock(key, 20).then(async (got) => {
+        await second.releaseLock(key)
+        return got
+      })
       const mineIs = (one: LockInfo): string | undefined =>
         one.waiters
           .map(({ connectionId }) => connectionId)
@@ -75,7 +78,6 @@ describe('list', () => {
       await first.releaseLock(key)
       for (const lock of mine) await (await lock).release()
       expect(await late).to.equal(true)
-      await second.releaseLock(key)
       expect(await locks.list({ waiting: true })).to.deep.equal([])
     })
 
