@@ -68,6 +68,30 @@ const settings: readonly Readonly<Record<string, string | number>>[] = [
   { debug_print_plan: 'on', log_planner_stats: 'on' },
 ]
 
+/** Each would be called in the place of the server's own one, by a name without its schema. */
+const TRAPS = [
+  'pg_advisory_lock(bigint)',
+  'pg_try_advisory_lock(bigint)',
+  'pg_try_advisory_lock_shared(bigint)',
+  'pg_advisory_unlock(bigint)',
+  'pg_advisory_unlock_shared(bigint)',
+  'pg_try_advisory_xact_lock(bigint)',
+  'pg_advisory_xact_lock(bigint)',
+  'pg_backend_pid()',
+  'pg_cancel_backend(int)',
+  'pg_terminate_backend(int)',
+  'current_setting(text)',
+  'set_config(text, text, bool)',
+  'string_agg(text, text)',
+  'pg_postmaster_start_time()',
+  'pg_is_in_recovery()',
+  'clock_timestamp()',
+  'pg_current_wal_insert_lsn()',
+].map(
+  (signature) =>
+    `CREATE FUNCTION traps.${signature} RETURNS text LANGUAGE plpgsql AS $$BEGIN RAISE EXCEPTION 'the wrong function was called'; END$$`,
+)
+
 const FAST: ReadonlySet<string> = new Set(['statement_timeout 300ms', 'datestyle German'])
 
 const named = (values: Readonly<Record<string, string | number>>): string =>
@@ -90,6 +114,12 @@ export const postgresSettings: readonly Variation[] = [
       ...(FAST.has(name) && { isFast: true }),
     }
   }),
+  {
+    name: "functions of the library's names before pg_catalog in search_path",
+    kinds,
+    database: { search_path: 'traps, pg_catalog, public' },
+    prepare: ['CREATE SCHEMA traps', 'GRANT USAGE ON SCHEMA traps TO PUBLIC', ...TRAPS],
+  },
   { name: 'default_transaction_read_only', kinds, database: { default_transaction_read_only: 'on' }, isReadOnly: true },
   { name: 'a role with few rights', kinds, user: 'ordinary', bothMajors: true },
   ...[
