@@ -159,3 +159,21 @@ export const PG_POOL: PoolDriver = {
     }
   },
 }
+
+/**
+ * Behind a pooler that pools transactions a client without a name bears that of the client before it. Connections of the
+ * library have the application's name there, or none.
+ */
+export const POOLED_PG_POOL: PoolDriver = {
+  ...PG_POOL,
+  ownOptions(options, size, patience) {
+    const own = PG_POOL.ownOptions(options, size, patience) as { extra: Record<string, unknown> }
+    const given = options.extra as { readonly application_name?: unknown } | undefined
+    // Left out, and not undefined: that would hide TypeORM's applicationName.
+    const { application_name: _, ...extra } = own.extra
+    return {
+      ...own,
+      extra: { ...extra, ...(given?.application_name !== undefined && { application_name: given.application_name }) },
+    }
+  },
+}

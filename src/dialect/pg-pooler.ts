@@ -137,5 +137,7 @@ function likeIt(client: PgClient): Probe {
   // pg-native's client keeps it there only.
   const ssl = rest.ssl ?? client.connectionParameters?.ssl
   const Client = client.constructor as new (options: object) => Probe
-  return new Client({ host, port, user, database, password, ssl, application_name: 'typeorm-named-lock' })
+  // A name of its own would become that of the next client without a name.
+  const { application_name, fallback_application_name } = client.connectionParameters ?? {}
+  return new Client({ host, port, user, database, password, ssl, application_name, fallback_application_name })
 }

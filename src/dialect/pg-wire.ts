@@ -19,7 +19,12 @@ export interface PgClient {
   /** What a cancel of the protocol is addressed to. A pooler makes them up, and pg-native's client has none. */
   readonly processID?: number | null
   readonly secretKey?: unknown
-  readonly connectionParameters?: { readonly query_timeout?: unknown; readonly ssl?: unknown }
+  readonly connectionParameters?: {
+    readonly query_timeout?: unknown
+    readonly ssl?: unknown
+    readonly application_name?: unknown
+    readonly fallback_application_name?: unknown
+  }
   /** Not every client has one: pg-native does all by itself. */
   readonly connection?: Partial<PgConnection>
   /** It sends statements before the answers to others are in, and then takes no statements but its own. */

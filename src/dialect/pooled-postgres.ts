@@ -1,6 +1,7 @@
 import type { Finding } from '../options.js'
 import { singleRow, type RawConnection } from '../session/connection.js'
 import type { Ask, ServerFacts, SessionUse } from './dialect.js'
+import { POOLED_PG_POOL } from './pg-pool.js'
 import type { PgClient } from './pg-wire.js'
 import { FLUSHES_MESSAGES, PostgresDialect, refuseRelatives, serverLease, serverOf } from './postgres.js'
 import { checkPooledPostgres } from './postgres-check.js'
@@ -11,6 +12,7 @@ import { checkPooledPostgres } from './postgres-check.js'
  */
 export class PooledPostgresDialect extends PostgresDialect {
   readonly endsWithTransaction = true
+  override readonly pool = POOLED_PG_POOL
 
   override literal(key: string): string {
     return `x${key}`

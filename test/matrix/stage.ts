@@ -138,12 +138,10 @@ export class Stage {
   async expectAsBefore(): Promise<void> {
     for (const [dataSource, before] of this.#before) {
       const [reference] = before.values()
-      // Behind it a client without a name has that of the client before.
-      const isNamed = this.variation.pgBouncer !== 'transaction'
       for (const [id, now] of await this.#settingsOf(dataSource)) {
         const was = before.get(id) ?? reference!
         const differences = [...new Set([...was.keys(), ...now.keys()])].filter(
-          (name) => was.get(name) !== now.get(name) && (isNamed || name !== 'application_name'),
+          (name) => was.get(name) !== now.get(name),
         )
         if (differences.length === 0) continue
         const shown = differences.map(

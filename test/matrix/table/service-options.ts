@@ -38,5 +38,11 @@ export const poolers: readonly Variation[] = [
     service: { pooling: 'transaction' },
     bothMajors: true,
   },
+  {
+    name: "PgBouncer, transactions pooled, connections 'own'",
+    kinds: ['postgres'],
+    pgBouncer: 'transaction',
+    service: { pooling: 'transaction', connections: 'own' },
+  },
   { name: 'PgBouncer, transactions pooled, not told', kinds: ['postgres'], pgBouncer: 'transaction', refused: /pool/ },
 ]
