@@ -1,6 +1,7 @@
 import { NamedLockError } from '../errors.js'
 import { singleRow, singleValue } from '../session/connection.js'
 import type { Ask } from './dialect.js'
+import { PROBE, refuseIllegible } from './mysql/legible.js'
 
 /** One connection's share in one lock, as the server sees it. */
 export interface LockRow {
@@ -42,7 +43,9 @@ export const RUNNING_MARIADB = `SELECT ID,TIME_MS FROM information_schema.PROCES
 
 /** Whether performance_schema.metadata_locks has anything to say. MySQL turns its instrument on by itself, MariaDB does not. */
 export async function hasMetadataLocks(ask: Ask): Promise<boolean> {
-  if (singleValue(await ask('SELECT @@performance_schema AS p')) !== '1') return false
+  const [isOn, ...probe] = singleRow(await ask(`SELECT @@performance_schema AS p,${PROBE}`))
+  await refuseIllegible(ask, probe)
+  if (isOn !== '1') return false
   return singleValue(await granted(ask, INSTRUMENT)) !== '0'
 }
 

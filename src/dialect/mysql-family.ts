@@ -13,6 +13,7 @@ import type {
 } from './dialect.js'
 import { readUserVariable, type LockTable } from './lock-table.js'
 import { MARKS } from './marks.js'
+import { checkLegible, PROBE, refuseIllegible } from './mysql/legible.js'
 import { MySqlWire } from './mysql/mysql-wire.js'
 import { MYSQL2_POOL } from './mysql2-pool.js'
 import { checkServer, isSet, type ReplacedSettings } from './server-check.js'
@@ -214,7 +215,10 @@ export abstract class MySqlFamily implements Dialect {
     return (await readUserVariable(ask, NOTE)).map(([, value]) => value)
   }
 
-  check(ask: Ask, leaseMs: number, connection: RawConnection): Promise<Finding[]> {
+  async check(ask: Ask, leaseMs: number, connection: RawConnection): Promise<Finding[]> {
+    const illegible = await checkLegible(ask)
+    // Whatever else was found out would be made of such answers.
+    if (illegible) return [illegible]
     return checkServer(ask, this, leaseMs, replaced.get(connection))
   }
 
@@ -222,9 +226,10 @@ export abstract class MySqlFamily implements Dialect {
     const isForWork = use !== 'locks'
     const before = singleRow(
       await ask(
-        `SELECT @@SESSION.wait_timeout AS w,@@SESSION.${this.timeLimit} AS t,@@SESSION.autocommit AS a,@@SESSION.completion_type AS c`,
+        `SELECT @@SESSION.wait_timeout AS w,@@SESSION.${this.timeLimit} AS t,@@SESSION.autocommit AS a,@@SESSION.completion_type AS c,${PROBE}`,
       ),
     )
+    await refuseIllegible(ask, before.slice(4))
     // A COMMIT must not begin the next transaction, or end the connection; and what holds locks only must hold no snapshot. Where
     // work runs that has to commit by itself, autocommit stays off.
     const own = [

@@ -152,8 +152,11 @@ export class SessionOpener {
   }
 
   async #findDialect(connection: RawConnection, patience: number): Promise<void> {
-    const version = await queryWithin(this.dialect.wire(connection), 'SELECT VERSION() AS v', patience)
-    this.dialect = dialectOfServer(singleValue(version) ?? '')
+    const version =
+      singleValue(await queryWithin(this.dialect.wire(connection), 'SELECT VERSION() AS v', patience)) ?? ''
+    // No version: it can not be read, and the dialect says why when it opens a session.
+    if (!/^\d/.test(version)) return
+    this.dialect = dialectOfServer(version)
     this.isDialectSure = true
   }
 

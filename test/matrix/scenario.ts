@@ -54,7 +54,12 @@ export class Scenario {
 
   async #isRefused(dataSource: DataSource, refused: RegExp): Promise<void> {
     const stage = this.#stage
-    const error = await rejection((async () => stage.service(dataSource).acquire('refused', { timeout: '2s' }))())
+    const { finds } = stage.variation
+    if (finds) expect((await stage.service(dataSource).check()).map(({ code }) => code)).to.include.members([...finds])
+    const ask = async (call: (service: NamedLockService) => Promise<unknown>): Promise<Error> =>
+      rejection((async () => call(stage.service(dataSource)))())
+    const error = await ask((service) => service.acquire('refused', { timeout: '2s' }))
+    if (finds) expect((await ask((service) => service.list())).message).to.match(refused)
     expect(
       error instanceof NamedLockConfigurationError || error instanceof UnsupportedDriverError,
       String(error),

@@ -32,6 +32,7 @@ const hooks: readonly [Variation['kinds'], string][] = [
   [both, "SET SESSION collation_connection = 'utf8mb4_tr_0900_ai_ci'"],
   [both, "SET SESSION collation_connection = 'utf8mb4_turkish_ci'"],
   [['mysql'], "SET SESSION character_set_results = 'utf16'"],
+  [['mysql'], "SET SESSION character_set_results = 'utf32'"],
   [both, 'SET SESSION character_set_results = NULL'],
   [both, "SET NAMES 'latin1'"],
   [['mysql'], 'SET SESSION max_execution_time = 300'],
@@ -42,6 +43,13 @@ const hooks: readonly [Variation['kinds'], string][] = [
   [['mariadb'], "SET SESSION sql_mode = 'ORACLE'"],
   [['mariadb'], 'SET SESSION idle_transaction_timeout = 1'],
   [['mariadb'], 'SET SESSION sql_if_exists = 1'],
+]
+
+/** Answers that mysql2 misreads, texts or whole numbers. */
+const illegible: readonly [Variation['kinds'], string][] = [
+  [both, 'ucs2'],
+  [['mariadb'], 'utf16'],
+  [['mariadb'], 'utf32'],
 ]
 
 /** By a hook of the application's pool, and by `init_connect`. */
@@ -59,5 +67,12 @@ export const mysqlSessions: readonly Variation[] = [
     kinds,
     session: [statement],
     ...(at === 0 && { isFast: true }),
+  })),
+  ...illegible.map(([kinds, charset]): Variation => ({
+    name: `on each connection character_set_results ${charset}`,
+    kinds,
+    session: [`SET SESSION character_set_results = '${charset}'`],
+    refused: new RegExp(`character_set_results is ${charset}`),
+    finds: ['ANSWERS_NOT_LEGIBLE'],
   })),
 ]
