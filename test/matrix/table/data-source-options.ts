@@ -35,6 +35,8 @@ const options: readonly [Variation['kinds'], string, Options, Partial<Variation>
   [all, 'poolSize 2', { poolSize: 2 }, { finds: ['POOL_TOO_SMALL'], isFast: true }],
   [all, 'poolSize 3', { poolSize: 3 }, { finds: ['POOL_TOO_SMALL'] }],
   [all, 'poolSize 20', { poolSize: 20 }],
+  [all, 'poolSize of text', { poolSize: '12' }],
+  [family, 'poolSize of words', { poolSize: 'twelve' }, { finds: ['POOL_SIZE_NOT_A_NUMBER'] }],
   [all, 'logging of everything', { logging: true, logger }],
   [all, 'maxQueryExecutionTime 1', { maxQueryExecutionTime: 1, logger }],
   [all, 'cache', { cache: true }],
