@@ -71,7 +71,8 @@ async function suffer(ctx: Conformance, what: string, fault: Fault): Promise<Run
   const child = ctx.startChild('hold-and-watch.ts', {
     name: what,
     locks,
-    dataSource: { port: proxy.port, poolSize: locks.length * 2 },
+    // Services with leases of their own share no sessions, and locks may use half of the pool.
+    dataSource: { port: proxy.port, poolSize: locks.length * 3 },
   })
   child.expectExit(0)
   await child.next('held', 60_000)
