@@ -48,6 +48,8 @@ export class SessionOpener {
   readonly #own: OwnConnections | undefined
   readonly #owner: SessionOwner
   readonly #backoff = new Backoff()
+  /** Failures of connections that were there, added by `prepare`. */
+  readonly #unprepared = new WeakSet<Error>()
 
   constructor(
     dataSource: DataSourceLike,
@@ -77,13 +79,18 @@ export class SessionOpener {
       } catch (error) {
         this.trouble = error as Error
         if (error instanceof SilentConnectionError) continue
-        // Somebody's KILL QUERY: nothing is wrong with the server.
-        if (this.dialect.waitFailure((error as Error).cause ?? {}) === 'cancelled' && ++cancelled < MOST_CANCELLED)
-          continue
+        // A KILL or KILL QUERY, or a connection that had died in the pool: nothing is wrong with the server. If there is, the next try says so.
+        if (this.#isInterrupted(error) && ++cancelled < MOST_CANCELLED) continue
         if (this.#dataSource.isInitialized) this.#backoff.failed()
         throw error
       }
     }
+  }
+
+  #isInterrupted(error: unknown): boolean {
+    const cause = (error as Error).cause ?? {}
+    if (this.dialect.waitFailure(cause) === 'cancelled') return true
+    return this.#unprepared.has(error as Error) && !this.dialect.isAnswer(cause)
   }
 
   async #tryToOpen(kind: Kind, patience: number): Promise<Session> {
@@ -110,7 +117,9 @@ export class SessionOpener {
       this.dialect.destroy(connection)
       await runner.release().catch(() => {})
       if (error instanceof SilentConnectionError) throw error
-      throw databaseError('The database connection for locks could not be prepared', error)
+      const failure = databaseError('The database connection for locks could not be prepared', error)
+      if (failure !== error) this.#unprepared.add(failure)
+      throw failure
     }
     const refusal = (await this.#refusal(session)) ?? this.#owner.closedError()
     if (refusal) {
