@@ -1,4 +1,4 @@
-import type { EventEmitter } from 'node:events'
+import { errorMonitor, type EventEmitter } from 'node:events'
 import { NamedLockConfigurationError, NamedLockError } from '../errors.js'
 import { currentScope, type LockScope } from '../lock-scope.js'
 import type { RawConnection } from './connection.js'
@@ -195,13 +195,17 @@ export class WorkConnection implements ProxyHandler<Driver> {
       const command: unknown = method.apply(this.#raw, args)
       if (typeof callback === 'function') return command
       if (isPromise(command)) return settled(command, answered)
-      // A stream, or events: they end with 'end', also after an error; and when they do not, the connection has.
+      // A stream, or events: they end with 'end', also after an error; and when they do not, the connection has. An error is only
+      // looked at: whether anybody listens for it is the work's business.
       let isOver = false
+      let failure: Error | undefined
       const end = (): void => {
-        if (!isOver) answered(undefined, () => {})
+        if (!isOver) answered(failure, () => {})
         isOver = true
       }
-      ;(command as EventEmitter).once('end', end).once('close', end)
+      const events = command as EventEmitter
+      events.once(errorMonitor, (error: Error) => (failure = error))
+      events.once('end', end).once('close', end)
       return command
     } catch (error) {
       answered(error as Error, () => {}) // the driver refused it, and nothing was sent
