@@ -104,6 +104,8 @@ export class Closing {
       return
     }
     this.#owner.listener.lost(claim, closed)
+    // Its EntityManager goes with it: the connection is the next caller's, or the pool's.
+    claim.source?.endWork()
     void claim.slot.release(claim)
   }
 

@@ -13,6 +13,8 @@ export class DedicatedSource implements SessionSource {
   readonly #pool: WorkSessions
   #taking: Promise<Session> | undefined
   #session: Session | undefined
+  /** The session of work that has ended: others may have it. */
+  #last: Session | undefined
   /** How many claims of the call use it. */
   #users = 0
   #bound: BoundRunner | undefined
@@ -46,6 +48,10 @@ export class DedicatedSource implements SessionSource {
   }
 
   get manager(): unknown {
+    if (!this.#bound && this.#last) {
+      this.#bound = new BoundRunner(this.#dataSource, this.#last)
+      this.#bound.close() // it only says that the lock has ended
+    }
     return this.#bound || this.#session ? this.bound.runner.manager : undefined
   }
 
@@ -97,6 +103,7 @@ export class DedicatedSource implements SessionSource {
 
   endWork(): void {
     this.#hasEnded = true
+    this.#last ??= this.#session
     this.#bound?.close()
   }
 }

@@ -28,6 +28,7 @@ export class BoundRunner {
   readonly runner: WorkRunner
   readonly work: WorkConnection
   readonly session: Session
+  #isClosed = false
 
   /** @param runner One that was made before and is not connected; else a new one. */
   constructor(
@@ -51,6 +52,9 @@ export class BoundRunner {
    * autocommit off, or by a statement of the work.
    */
   close(): void {
+    // Once: `close()` of the service may have taken the lock away from the work, and the connection is somebody else's when that ends.
+    if (this.#isClosed) return
+    this.#isClosed = true
     const { session } = this
     const isOpen = this.work.isInTransaction
     this.work.close()
