@@ -1,6 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { expect } from 'chai'
-import type { EntityManager } from 'typeorm'
 import { NamedLockLostError } from '../../src/index.js'
 import { forEachDialect } from '../support/conformance.js'
 import { until } from '../support/until.js'
@@ -21,7 +20,7 @@ describe('work under a dedicated lock that close() has taken away', () => {
       const gate = new Promise<void>((resolve) => (go = resolve))
       const working = one
         .withLock('a', { session: 'dedicated' }, async (lock) => {
-          const manager = lock.manager as EntityManager
+          const manager = lock.manager
           await manager.query('SELECT 1')
           await until('the loss is told', () => !lock.isHeld)
           await gate

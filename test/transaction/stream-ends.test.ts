@@ -23,11 +23,11 @@ describe('a stream by whose error the server ends the transaction', () => {
         const work = async (manager: EntityManager): Promise<void> => {
           await stock.add(manager, 1)
           const stream = await manager.queryRunner?.stream(`SELECT * FROM ${stock.table} WHERE id = 0 FOR UPDATE`)
-          const failed = new Promise<{ errno?: number }>((resolve) => stream?.once('error', resolve))
+          const failed = new Promise<Error>((resolve) => stream?.once('error', resolve))
           stream?.resume()
           await sleep(200)
           const closes = stock.add(other.manager, 1)
-          expect((await failed).errno).to.equal(1213)
+          expect(await failed).to.have.property('errno', 1213)
           await closes
           await other.rollbackTransaction()
           await stock.add(manager, 2).catch(() => undefined)
