@@ -21,7 +21,7 @@ export async function timeoutError(
     return new NamedLockTimeoutError(`${what}: the database could not be asked. ${reason}`, { cause: trouble })
   }
   const holder = await lookup.findQuickly(claim)
-  if (!holder) return new NamedLockTimeoutError(`${what}: somebody else holds it.`)
+  if (!holder) return new NamedLockTimeoutError(`${what}; its holder is not known.`)
   return new NamedLockTimeoutError(`${what}: ${describe(holder)} holds it.`, { holder })
 }
 

@@ -1,4 +1,3 @@
-import { setTimeout as sleep } from 'node:timers/promises'
 import { expect } from 'chai'
 import { NamedLockLostError } from '../../src/index.js'
 import { forEachDialect } from '../support/conformance.js'
@@ -16,18 +15,20 @@ describe('work under a dedicated lock that close() has taken away', () => {
       const one = await ctx.service({ closeTimeout: 100 }, dataSource)
       const two = await ctx.service({}, dataSource)
       let late: unknown
+      let isWorking = false
       let go = (): void => {}
       const gate = new Promise<void>((resolve) => (go = resolve))
       const working = one
         .withLock('a', { session: 'dedicated' }, async (lock) => {
           const manager = lock.manager
           await manager.query('SELECT 1')
+          isWorking = true
           await until('the loss is told', () => !lock.isHeld)
           await gate
           late = await stock.add(manager, 1).catch((error: unknown) => error)
         })
         .catch((error: unknown) => error)
-      await sleep(50)
+      await until('the work is under way', () => isWorking)
       await one.close()
       await two
         .transaction('b', async (manager) => {
@@ -67,14 +68,16 @@ describe('work under a dedicated lock that close() has taken away', () => {
       const dataSource = await ctx.dataSource()
       const one = await ctx.service({ closeTimeout: 100 }, dataSource)
       const two = await ctx.service({}, dataSource)
+      let isWorking = false
       let go = (): void => {}
       const gate = new Promise<void>((resolve) => (go = resolve))
       const working = one.withLock('a', { session: 'dedicated' }, async ({ manager }) => {
         await manager.query('SELECT 1')
+        isWorking = true
         await gate
       })
       working.catch(() => undefined)
-      await sleep(50)
+      await until('the work is under way', () => isWorking)
       await one.close()
       await two.transaction('b', async (manager) => {
         await stock.add(manager)
