@@ -28,7 +28,7 @@ export async function record(ctx: Conformance, work: () => Promise<unknown>): Pr
 
 /** Setting a session up and looking after it: not what the tests are about. */
 const HOUSEKEEPING =
-  /^(SELECT (VERSION|@@|CONNECTION_ID|UNIX_TIMESTAMP|1$)|SET (SESSION wait_timeout|@`)|SHOW GLOBAL STATUS|KILL QUERY)|IS_FREE_LOCK|IS_USED_LOCK|^SET idle_|pg_backend_pid|pg_locks|^(PREPARE|DEALLOCATE)|^SELECT 1$/
+  /^(SELECT (VERSION|@@|CONNECTION_ID|UNIX_TIMESTAMP|1$)|SET (SESSION wait_timeout|@`)|SHOW (GLOBAL STATUS|SESSION VARIABLES)|KILL QUERY)|IS_FREE_LOCK|IS_USED_LOCK|^(RE)?SET idle_|current_database\(\)::text AS d|pg_backend_pid|pg_locks|^(PREPARE|DEALLOCATE)|^SELECT 1$/
 
 /** The statements as words: `GET_LOCK a`, `START TRANSACTION`, the work's own as they are. */
 export function inWords(statements: readonly LoggedStatement[], ctx: Conformance): string[] {
