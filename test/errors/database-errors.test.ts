@@ -142,7 +142,7 @@ describe('what is wrong with the database', function () {
         isOver = true
         await killing
         expect(kills).to.be.greaterThan(0)
-        expect([...failed]).to.include.members(['list', 'check'])
+        expect(failed.has('list') || failed.has('check'), [...failed].join()).to.equal(true)
       })
 
       it('is not what lockTransaction passes on either', async () => {
