@@ -25,7 +25,7 @@ export function usableSize(size: number, { option, value }: GivenSize): number {
   )
 }
 
-/** For `check`: the driver has silently taken another size than the one that somebody meant. */
+/** For `check`: the driver has silently taken another size than the one that was given. */
 export function checkSize({ option, value }: GivenSize, taken: number): Finding[] {
   if (value === undefined || value === null || isNumeric(value)) return []
   return [

@@ -38,7 +38,7 @@ const OWN = { rowsAsArray: true, typeCast: asText, nestTables: false, namedPlace
  *
  * Plain text is a tenth faster than a statement with options, and preparing is faster still; neither can have options of its own. So
  * both are kept for connections that have none that matters (nearly all): then whole numbers and texts are all that can come.
- * One option can not be overridden: a `queryFormat` sees our statements. They hold no placeholder that it could fill.
+ * One option cannot be overridden: a `queryFormat` sees our statements. They hold no placeholder that it could fill.
  */
 export class MySqlWire implements RawConnection {
   /** Left out where the driver has none, or where the application's options would shape the answers. */
