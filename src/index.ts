@@ -1,14 +1,14 @@
-export { NamedLockService, type NamedLockOf, type TransactionWork, type Work } from './named-lock-service.js'
-export { NamedLock } from './named-lock.js'
+export { NamedLockService, type NamedLockOf, type TransactionWork, type Work } from './service/named-lock-service.js'
+export { NamedLock } from './scope/named-lock.js'
 export {
   WithNamedLock,
   type AsyncMethod,
   type NamedLockDecorator,
   type NamedLockTypeError,
   type WithNamedLockOptions,
-} from './with-named-lock.js'
-export * from './errors.js'
-export { parseDuration, type Duration } from './duration.js'
+} from './decorator/with-named-lock.js'
+export * from './contract/errors.js'
+export { parseDuration, type Duration } from './contract/duration.js'
 export type {
   AcquireOptions,
   Finding,
@@ -25,7 +25,7 @@ export type {
   SessionKind,
   TransactionOptions,
   TryResult,
-} from './options.js'
-export type { DataSourceLike, EntityManagerLike, ManagerOf, MigrationsOf } from './data-source-like.js'
-export type { NamedLockEvent, NamedLockEvents } from './events.js'
-export type { AcquireTrace } from './tracing.js'
+} from './contract/options.js'
+export type { DataSourceLike, EntityManagerLike, ManagerOf, MigrationsOf } from './typeorm/data-source-like.js'
+export type { NamedLockEvent, NamedLockEvents } from './contract/events.js'
+export type { AcquireTrace } from './observe/tracing.js'

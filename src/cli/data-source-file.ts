@@ -1,8 +1,8 @@
 import { statSync } from 'node:fs'
 import path from 'node:path'
 import type { DataSource } from 'typeorm'
-import type { NamedLockService } from '../named-lock-service.js'
-import type { NamedLockServiceOptions } from '../options.js'
+import type { NamedLockService } from '../service/named-lock-service.js'
+import type { NamedLockServiceOptions } from '../contract/options.js'
 import { ExitCode, UserError } from './exit-codes.js'
 import { loadModule } from './load-module.js'
 

@@ -1,5 +1,5 @@
 import type { DataSource } from 'typeorm'
-import type { NamedLockService } from '../named-lock-service.js'
+import type { NamedLockService } from '../service/named-lock-service.js'
 import { ExitCode, UserError } from './exit-codes.js'
 import { printable } from './format.js'
 import { withOutputOnStderr } from './output.js'

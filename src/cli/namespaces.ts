@@ -1,6 +1,6 @@
-import { keyFor, keyPrefix, mayBeginWith, postgresKeyFor } from '../lock-name.js'
-import { inspectorOf, type NamedLockService } from '../named-lock-service.js'
-import type { LockHolder, LockInfo } from '../options.js'
+import { keyFor, keyPrefix, mayBeginWith, postgresKeyFor } from '../names/lock-name.js'
+import { inspectorOf, type NamedLockService } from '../service/named-lock-service.js'
+import type { LockHolder, LockInfo } from '../contract/options.js'
 import { describeHolder, printable } from './format.js'
 
 /*

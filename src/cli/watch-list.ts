@@ -1,5 +1,5 @@
-import type { NamedLockService } from '../named-lock-service.js'
-import type { ListOptions } from '../options.js'
+import type { NamedLockService } from '../service/named-lock-service.js'
+import type { ListOptions } from '../contract/options.js'
 import { listJson, listText } from './list.js'
 import { Namespaces } from './namespaces.js'
 import { outputFailed } from './output.js'

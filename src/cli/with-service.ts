@@ -1,11 +1,11 @@
 import type { DataSource } from 'typeorm'
-import { NamedLockError } from '../errors.js'
-import { NamedLockService } from '../named-lock-service.js'
-import type { NamedLockServiceOptions } from '../options.js'
+import { NamedLockError } from '../contract/errors.js'
+import { NamedLockService } from '../service/named-lock-service.js'
+import type { NamedLockServiceOptions } from '../contract/options.js'
 import { findDataSource, type ConnectionFlags, type ExportedService } from './data-source-file.js'
 import { ExitCode, UserError } from './exit-codes.js'
 import { withOutputOnStderr } from './output.js'
-import { refuseOtherScheme } from '../session/driver.js'
+import { refuseOtherScheme } from '../typeorm/database-of.js'
 import { withoutWrongServer } from './wrong-server.js'
 
 export interface ServiceFlags extends ConnectionFlags {

@@ -1,6 +1,6 @@
 import { connect } from 'node:net'
 import type { DataSource } from 'typeorm'
-import { NamedLockConfigurationError } from '../errors.js'
+import { NamedLockConfigurationError } from '../contract/errors.js'
 import { clearTimeout, setTimeout } from '../util/clock.js'
 
 /** A server that is well greets, or answers, much sooner. */

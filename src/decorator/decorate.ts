@@ -1,4 +1,4 @@
-import { NamedLockConfigurationError } from '../errors.js'
+import { NamedLockConfigurationError } from '../contract/errors.js'
 import type { DecoratorSettings } from './decorator-settings.js'
 import { callWithLock } from './locked-call.js'
 

@@ -1,10 +1,10 @@
-import { milliseconds } from '../duration.js'
-import { InvalidLockNameError, NamedLockConfigurationError } from '../errors.js'
-import { checkName } from '../lock-name.js'
-import { NamedLockService } from '../named-lock-service.js'
-import type { LockName, LockNames } from '../options.js'
-import { defaultCall, readCallOptions, show } from '../settings.js'
-import type { WithNamedLockOptions } from '../with-named-lock.js'
+import { milliseconds } from '../contract/duration.js'
+import { InvalidLockNameError, NamedLockConfigurationError } from '../contract/errors.js'
+import { checkName } from '../names/lock-name.js'
+import { NamedLockService } from '../service/named-lock-service.js'
+import type { LockName, LockNames } from '../contract/options.js'
+import { defaultCall, readCallOptions, show } from '../contract/settings.js'
+import type { WithNamedLockOptions } from './with-named-lock.js'
 
 type OfCall<T> = (this: unknown, ...args: unknown[]) => T
 

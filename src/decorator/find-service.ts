@@ -1,7 +1,7 @@
-import type { DataSourceLike } from '../data-source-like.js'
-import { NamedLockConfigurationError } from '../errors.js'
-import { NamedLockService } from '../named-lock-service.js'
-import { show } from '../settings.js'
+import type { DataSourceLike } from '../typeorm/data-source-like.js'
+import { NamedLockConfigurationError } from '../contract/errors.js'
+import { NamedLockService } from '../service/named-lock-service.js'
+import { show } from '../contract/settings.js'
 import type { DecoratorSettings } from './decorator-settings.js'
 
 /**

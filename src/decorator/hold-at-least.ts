@@ -1,5 +1,5 @@
-import type { HeldLock } from '../held-lock.js'
-import type { NamedLock } from '../named-lock.js'
+import type { HeldLock } from '../acquire/held-lock.js'
+import type { NamedLock } from '../scope/named-lock.js'
 import type { TimeLimits } from '../dialect/dialect.js'
 import { clearTimeout, monotonicNow, setTimeout } from '../util/clock.js'
 

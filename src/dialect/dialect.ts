@@ -1,6 +1,6 @@
-import type { DataSourceLike } from '../data-source-like.js'
-import type { Finding, LockName } from '../options.js'
-import type { RawConnection, RunnerLike } from '../session/connection.js'
+import type { DataSourceLike } from '../typeorm/data-source-like.js'
+import type { Finding, LockName } from '../contract/options.js'
+import type { RawConnection, RunnerLike } from '../typeorm/raw-connection.js'
 import type { LockTable } from './lock-table.js'
 
 /** Which server a session found at the other end. */

@@ -1,5 +1,5 @@
-import { NamedLockError } from '../errors.js'
-import { singleRow, singleValue } from '../session/connection.js'
+import { NamedLockError } from '../contract/errors.js'
+import { singleRow, singleValue } from '../typeorm/raw-connection.js'
 import type { Ask } from './dialect.js'
 import { PROBE, refuseIllegible } from './mysql/legible.js'
 

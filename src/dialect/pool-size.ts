@@ -1,6 +1,6 @@
-import { NamedLockConfigurationError } from '../errors.js'
-import type { Finding } from '../options.js'
-import { show } from '../settings.js'
+import { NamedLockConfigurationError } from '../contract/errors.js'
+import type { Finding } from '../contract/options.js'
+import { show } from '../contract/settings.js'
 
 /** A size as the application gave it, and where. */
 export interface GivenSize {

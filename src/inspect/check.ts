@@ -1,8 +1,8 @@
-import { dialectOfServer } from '../dialect/index.js'
-import type { Finding } from '../options.js'
-import { singleValue } from '../session/connection.js'
+import { dialectOfServer } from '../dialect/choose-dialect.js'
+import type { Finding } from '../contract/options.js'
+import { singleValue } from '../typeorm/raw-connection.js'
 import type { Sessions } from '../session/sessions.js'
-import type { Settings } from '../settings.js'
+import type { Settings } from '../contract/settings.js'
 
 const ORDER: readonly Finding['severity'][] = ['error', 'warning', 'info']
 

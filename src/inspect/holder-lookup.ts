@@ -1,8 +1,8 @@
-import type { LockHolder } from '../options.js'
+import type { LockHolder } from '../contract/options.js'
 import type { Claim } from '../queue/claim.js'
 import type { Slots } from '../queue/slots.js'
 import { ask, type Request } from '../session/place.js'
-import type { Target } from '../targets.js'
+import type { Target } from '../names/targets.js'
 import { readNotes, THIS_PROCESS } from './lock-notes.js'
 import { clearTimeout, setTimeout, timeOrigin } from '../util/clock.js'
 

@@ -1,7 +1,7 @@
 import { hostname } from 'node:os'
 import type { Claim } from '../queue/claim.js'
 import type { Slots } from '../queue/slots.js'
-import { outside } from '../session/outside.js'
+import { outside } from '../util/outside.js'
 import { clearInterval, monotonicNow, setInterval, timeOrigin } from '../util/clock.js'
 
 /** How often it is looked whether there is something new to tell. Locks that are held for less are nobody's question. */

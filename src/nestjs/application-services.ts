@@ -1,9 +1,9 @@
 import { isDeepStrictEqual } from 'node:util'
 import type { DataSource } from 'typeorm'
-import { NamedLockConfigurationError } from '../errors.js'
-import { NamedLockService } from '../named-lock-service.js'
-import type { NamedLockServiceOptions } from '../options.js'
-import { appointService } from '../service-registry.js'
+import { NamedLockConfigurationError } from '../contract/errors.js'
+import { NamedLockService } from '../service/named-lock-service.js'
+import type { NamedLockServiceOptions } from '../contract/options.js'
+import { appointService } from '../service/service-registry.js'
 
 /**
  * The services of each application (known by an object that every application has one of). From Nest 11 on a module that is

@@ -1,6 +1,6 @@
 import type { InjectionToken, ModuleMetadata, OptionalFactoryDependency, Provider, Type } from '@nestjs/common'
-import { NamedLockConfigurationError } from '../errors.js'
-import type { NamedLockServiceOptions } from '../options.js'
+import { NamedLockConfigurationError } from '../contract/errors.js'
+import type { NamedLockServiceOptions } from '../contract/options.js'
 
 type Options = NamedLockServiceOptions | Promise<NamedLockServiceOptions>
 

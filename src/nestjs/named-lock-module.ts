@@ -1,5 +1,5 @@
 import { Module, type DynamicModule } from '@nestjs/common'
-import type { NamedLockServiceOptions } from '../options.js'
+import type { NamedLockServiceOptions } from '../contract/options.js'
 import type { NamedLockModuleAsyncOptions } from './module-options.js'
 import { NamedLockCoreModule } from './named-lock-core-module.js'
 

@@ -1,5 +1,5 @@
 import { Inject, type InjectionToken } from '@nestjs/common'
-import { NamedLockService } from '../named-lock-service.js'
+import { NamedLockService } from '../service/named-lock-service.js'
 
 /**
  * What a DataSource's service is injected by: the class itself for the default DataSource, so that

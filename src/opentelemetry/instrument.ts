@@ -1,5 +1,5 @@
 import { metrics, trace, type Attributes, type MeterProvider, type TracerProvider } from '@opentelemetry/api'
-import type { NamedLockService } from '../named-lock-service.js'
+import type { NamedLockService } from '../service/named-lock-service.js'
 import { attributesOf } from './attributes.js'
 import { measure } from './measure.js'
 import { LockSpans } from './lock-spans.js'

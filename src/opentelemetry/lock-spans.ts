@@ -8,9 +8,9 @@ import {
   type Span,
   type Tracer,
 } from '@opentelemetry/api'
-import type { NamedLockEvents } from '../events.js'
-import type { NamedLockService } from '../named-lock-service.js'
-import { acquireChannel, type AcquireTrace } from '../tracing.js'
+import type { NamedLockEvents } from '../contract/events.js'
+import type { NamedLockService } from '../service/named-lock-service.js'
+import { acquireChannel, type AcquireTrace } from '../observe/tracing.js'
 import { harmless } from './harmless.js'
 
 /** The span of held locks that were taken by one call. */

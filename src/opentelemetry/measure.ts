@@ -1,7 +1,7 @@
 import type { Attributes, Meter } from '@opentelemetry/api'
-import type { NamedLockEvents } from '../events.js'
-import type { NamedLockService } from '../named-lock-service.js'
-import { acquireChannel, type AcquireTrace } from '../tracing.js'
+import type { NamedLockEvents } from '../contract/events.js'
+import type { NamedLockService } from '../service/named-lock-service.js'
+import { acquireChannel, type AcquireTrace } from '../observe/tracing.js'
 import { harmless } from './harmless.js'
 
 /** Metrics of one service; the result stops them. */

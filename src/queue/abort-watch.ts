@@ -1,4 +1,4 @@
-import { outside } from '../session/outside.js'
+import { outside } from '../util/outside.js'
 import type { Claim } from './claim.js'
 
 interface Watched {

@@ -1,10 +1,10 @@
-import type { HeldLock } from '../held-lock.js'
-import type { LockScope } from '../lock-scope.js'
+import type { HeldLock } from '../acquire/held-lock.js'
+import type { LockScope } from '../scope/lock-scope.js'
 import type { FencingTable } from '../session/fencing-table.js'
 import type { Place } from '../session/place.js'
 import type { Session } from '../session/session.js'
-import type { Settings } from '../settings.js'
-import type { Target } from '../targets.js'
+import type { Settings } from '../contract/settings.js'
+import type { Target } from '../names/targets.js'
 import type { Slot } from './slot.js'
 
 /** Where a claim that wants a connection of its own gets it from. */

@@ -4,12 +4,12 @@ import {
   NamedLockConfigurationError,
   NamedLockDeadlockError,
   NamedLockLostError,
-} from '../errors.js'
-import { singleValue } from '../session/connection.js'
+} from '../contract/errors.js'
+import { singleValue } from '../typeorm/raw-connection.js'
 import { isAnswerToWait } from '../session/answers.js'
-import { databaseError } from '../session/database-error.js'
+import { databaseError } from '../contract/database-error.js'
 import { DirectPlace } from '../session/direct-place.js'
-import { outside } from '../session/outside.js'
+import { outside } from '../util/outside.js'
 import { ask, type Asker, type Place, type Request } from '../session/place.js'
 import type { Session } from '../session/session.js'
 import type { ClaimQueue } from './claim-queue.js'

@@ -1,4 +1,4 @@
-import { isWithin, type LockScope } from '../lock-scope.js'
+import { isWithin, type LockScope } from '../scope/lock-scope.js'
 import type { Claim } from './claim.js'
 
 /*

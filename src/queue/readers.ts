@@ -1,4 +1,4 @@
-import { outside } from '../session/outside.js'
+import { outside } from '../util/outside.js'
 import type { Claim } from './claim.js'
 import { clearTimeout, setTimeout } from '../util/clock.js'
 

@@ -1,4 +1,4 @@
-import { databaseError } from '../session/database-error.js'
+import { databaseError } from '../contract/database-error.js'
 import { DirectPlace } from '../session/direct-place.js'
 import type { Asker, Place, Request } from '../session/place.js'
 import type { Session } from '../session/session.js'

@@ -1,13 +1,18 @@
-import { NamedLockConfigurationError, NamedLockError, NamedLockLostError, NamedLockTimeoutError } from '../errors.js'
+import {
+  NamedLockConfigurationError,
+  NamedLockError,
+  NamedLockLostError,
+  NamedLockTimeoutError,
+} from '../contract/errors.js'
 import type { TimeLimits } from '../dialect/dialect.js'
-import { outside } from '../session/outside.js'
+import { outside } from '../util/outside.js'
 import type { Lease, Session } from '../session/session.js'
 import type { Sessions } from '../session/sessions.js'
 import { AbortWatch } from './abort-watch.js'
 import type { Claim, ClaimOwner } from './claim.js'
 import { startWaiting, stopWaiting } from './deadlock.js'
 import { LatelyEnded } from './lately-ended.js'
-import { holdersIn, join } from './siblings.js'
+import { holdersIn, join } from './holders-in-process.js'
 import { Slot } from './slot.js'
 import type { SlotContext } from './slot-context.js'
 import { clearTimeout, monotonicNow, setTimeout } from '../util/clock.js'

@@ -1,9 +1,9 @@
-import type { DataSourceLike } from '../data-source-like.js'
-import { dialectFor, pooledDialectFor } from '../dialect/index.js'
-import { NamedLockConfigurationError } from '../errors.js'
+import type { DataSourceLike } from '../typeorm/data-source-like.js'
+import { dialectFor, pooledDialectFor } from '../dialect/choose-dialect.js'
+import { NamedLockConfigurationError } from '../contract/errors.js'
 import { JointBounds } from '../session/joint-bounds.js'
 import { sessionSettingsText } from '../session/session-settings.js'
-import type { Settings } from '../settings.js'
+import type { Settings } from '../contract/settings.js'
 import { copyOf, processWide, thisCopy } from '../util/process-wide.js'
 import { LockCore } from './lock-core.js'
 

@@ -1,8 +1,8 @@
 import { createHash } from 'node:crypto'
 import type { CounterStatements } from '../dialect/dialect.js'
-import { NamedLockConfigurationError, NamedLockError } from '../errors.js'
-import { within } from '../within.js'
-import { singleValue } from './connection.js'
+import { NamedLockConfigurationError, NamedLockError } from '../contract/errors.js'
+import { within } from '../util/within.js'
+import { singleValue } from '../typeorm/raw-connection.js'
 import type { Sessions } from './sessions.js'
 
 type Ask = (sql: string) => Promise<unknown>

@@ -1,4 +1,4 @@
-import { NamedLockConfigurationError } from '../errors.js'
+import { NamedLockConfigurationError } from '../contract/errors.js'
 import { WorkPlaces } from './work-places.js'
 
 /** Kinds of connections that are kept for a while after their use. */

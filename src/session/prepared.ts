@@ -1,5 +1,5 @@
 import type { PreparedRequests } from '../dialect/dialect.js'
-import type { PreparedStatement, RawCallback, RawConnection } from './connection.js'
+import type { PreparedStatement, RawCallback, RawConnection } from '../typeorm/raw-connection.js'
 
 /** After how many requests in one statement each it pays to let the server read the statement once and for all. */
 const WORTHWHILE = 16

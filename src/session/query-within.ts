@@ -1,4 +1,4 @@
-import type { RawConnection } from './connection.js'
+import type { RawConnection } from '../typeorm/raw-connection.js'
 import { clearTimeout, setTimeout } from '../util/clock.js'
 
 /** Nothing came back on a connection: it may be dead without knowing, as after a firewall has lost its state. */

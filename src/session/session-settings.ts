@@ -1,4 +1,4 @@
-import type { Settings } from '../settings.js'
+import type { Settings } from '../contract/settings.js'
 
 /**
  * The options that belong to a session and not to a service: services of a DataSource that agree on them share their sessions. All

@@ -1,13 +1,13 @@
-import type { DataSourceLike } from '../data-source-like.js'
+import type { DataSourceLike } from '../typeorm/data-source-like.js'
 import type { Ask, Dialect } from '../dialect/dialect.js'
-import type { RawConnection, RunnerLike } from './connection.js'
-import { outside } from './outside.js'
-import { OwnConnections } from './own-connections.js'
+import type { RawConnection, RunnerLike } from '../typeorm/raw-connection.js'
+import { outside } from '../util/outside.js'
+import { OwnConnections } from './own-data-source.js'
 import { queryWithin } from './query-within.js'
 import type { SentAt, Session } from './session.js'
 import type { Shared } from './shared-place.js'
 import { monotonicNow, wallNow } from '../util/clock.js'
-import { within } from '../within.js'
+import { within } from '../util/within.js'
 
 /** Where the service's own connections can be asked. */
 export interface Nearby {

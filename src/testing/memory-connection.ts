@@ -1,5 +1,5 @@
 import { EventEmitter } from 'node:events'
-import type { RawCallback, RawConnection } from '../session/connection.js'
+import type { RawCallback, RawConnection } from '../typeorm/raw-connection.js'
 import type { MemoryServer } from './memory-server.js'
 import { queueMicrotask } from '../util/clock.js'
 

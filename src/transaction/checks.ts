@@ -1,15 +1,15 @@
-import type { DataSourceLike, EntityManagerLike } from '../data-source-like.js'
+import type { DataSourceLike, EntityManagerLike } from '../typeorm/data-source-like.js'
 import {
   NamedLockConfigurationError,
   NamedLockError,
   NamedLockInsideTransactionError,
   NamedLockReentrancyError,
-} from '../errors.js'
-import { transactionScope } from '../lock-scope.js'
-import type { LockNames, NamedLockServiceOptions, TransactionOptions } from '../options.js'
-import type { Settings } from '../settings.js'
-import { namesOf, type Target } from '../targets.js'
-import type { WorkRunner } from './bound-runner.js'
+} from '../contract/errors.js'
+import { transactionScope } from '../scope/lock-scope.js'
+import type { LockNames, NamedLockServiceOptions, TransactionOptions } from '../contract/options.js'
+import type { Settings } from '../contract/settings.js'
+import { namesOf, type Target } from '../names/targets.js'
+import type { WorkRunner } from '../work/bound-runner.js'
 import type { TransactionLocks } from './transaction-locks.js'
 
 /** A lock on another connection would be given back before the COMMIT of the transaction around it. */

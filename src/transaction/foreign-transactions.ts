@@ -1,7 +1,7 @@
-import type { DataSourceLike } from '../data-source-like.js'
-import { currentScope, LockScope, runInScope } from '../lock-scope.js'
+import type { DataSourceLike } from '../typeorm/data-source-like.js'
+import { currentScope, LockScope, runInScope } from '../scope/lock-scope.js'
 import { processWide } from '../util/process-wide.js'
-import { ForeignTransaction } from './level.js'
+import { ForeignTransaction } from './transaction-level.js'
 
 type Method = (this: unknown, ...args: unknown[]) => unknown
 interface Watched {

@@ -1,7 +1,12 @@
-import { NamedLockConfigurationError, NamedLockError, NamedLockLostError, NamedLockTimeoutError } from '../errors.js'
-import type { HeldLock } from '../held-lock.js'
-import type { TransactionOptions } from '../options.js'
-import { within } from '../within.js'
+import {
+  NamedLockConfigurationError,
+  NamedLockError,
+  NamedLockLostError,
+  NamedLockTimeoutError,
+} from '../contract/errors.js'
+import type { HeldLock } from '../acquire/held-lock.js'
+import type { TransactionOptions } from '../contract/options.js'
+import { within } from '../util/within.js'
 import type { TransactionLocks } from './transaction-locks.js'
 
 /** How long a BEGIN may take at least, in milliseconds. */

@@ -1,10 +1,10 @@
-import type { NamedLockLostError } from '../errors.js'
-import type { LockScope } from '../lock-scope.js'
+import type { NamedLockLostError } from '../contract/errors.js'
+import type { LockScope } from '../scope/lock-scope.js'
 import type { Claim } from '../queue/claim.js'
 import type { Session } from '../session/session.js'
-import type { WorkConnection } from '../session/work-connection.js'
-import type { WorkRunner } from './bound-runner.js'
-import { Turns } from './turns.js'
+import type { WorkConnection } from '../work/work-connection.js'
+import type { WorkRunner } from '../work/bound-runner.js'
+import { Turns } from '../util/serial.js'
 
 /** A lock that lasts as long as a transaction. */
 export interface Lasting {

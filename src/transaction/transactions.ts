@@ -1,18 +1,18 @@
-import type { DataSourceLike } from '../data-source-like.js'
-import { NamedLockLostError, NamedLockReentrancyError } from '../errors.js'
-import { HeldLock, type LockOwner } from '../held-lock.js'
-import { currentScope, isWithin, LockScope, runInScope, scopeAround, transactionScope } from '../lock-scope.js'
-import type { LockNames } from '../options.js'
+import type { DataSourceLike } from '../typeorm/data-source-like.js'
+import { NamedLockLostError, NamedLockReentrancyError } from '../contract/errors.js'
+import { HeldLock, type LockOwner } from '../acquire/held-lock.js'
+import { currentScope, isWithin, LockScope, runInScope, scopeAround, transactionScope } from '../scope/lock-scope.js'
+import type { LockNames } from '../contract/options.js'
 import type { Claim, SessionSource } from '../queue/claim.js'
-import { DedicatedSource } from '../session/dedicated-source.js'
+import { DedicatedSource } from '../work/dedicated-source.js'
 import type { Session } from '../session/session.js'
 import type { Sessions } from '../session/sessions.js'
-import type { CallSettings } from '../settings.js'
-import { namesOf, type Target } from '../targets.js'
-import { callUnder } from '../tracing.js'
+import type { CallSettings } from '../contract/settings.js'
+import { namesOf, type Target } from '../names/targets.js'
+import { callUnder } from '../observe/tracing.js'
 import { processWide } from '../util/process-wide.js'
 import { adoptTransaction } from './adopted-transaction.js'
-import type { WorkRunner } from './bound-runner.js'
+import type { WorkRunner } from '../work/bound-runner.js'
 import {
   nestedIsolation,
   noLongerActive,
@@ -22,11 +22,11 @@ import {
   refuseUpgrade,
   runnerOf,
 } from './checks.js'
-import { LastingSource } from './lasting-source.js'
-import { ForeignTransaction, Level } from './level.js'
+import { LastingSource } from './running-transaction-source.js'
+import { ForeignTransaction, Level } from './transaction-level.js'
 import { LockedTransaction } from './locked-transaction.js'
 import { TransactionLocks } from './transaction-locks.js'
-import { TransactionSource } from './transaction-source.js'
+import { TransactionSource } from './begun-transaction-source.js'
 import { clearTimeout, monotonicNow, setTimeout } from '../util/clock.js'
 
 /** What transactions need of the service's engine. */

@@ -1,5 +1,5 @@
 import { expect } from 'chai'
-import { keyFor } from '../../src/lock-name.js'
+import { keyFor } from '../../src/names/lock-name.js'
 import { Random } from '../engine/model/random.js'
 import { forEachDialect } from '../support/conformance.js'
 

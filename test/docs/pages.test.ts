@@ -3,7 +3,7 @@ import path from 'node:path'
 import { expect } from 'chai'
 import { after, before, describe, it } from 'mocha'
 import * as library from '../../src/index.js'
-import { readServiceOptions } from '../../src/settings.js'
+import { readServiceOptions } from '../../src/contract/settings.js'
 import { root } from '../package/support/packed-package.js'
 import { Examples, exampleFile, Page } from './page.js'
 

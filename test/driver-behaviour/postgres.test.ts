@@ -1,6 +1,6 @@
 import { expect } from 'chai'
 import { Client } from 'pg'
-import { BATCH_STATEMENT, batchText } from '../../src/dialect/postgres-expressions.js'
+import { BATCH_STATEMENT, batchText } from '../../src/dialect/postgres/postgres-expressions.js'
 import { randomName } from '../support/random-name.js'
 import { dialectKinds, sharedServer } from '../support/servers.js'
 import { settlesWithin, until } from '../support/until.js'

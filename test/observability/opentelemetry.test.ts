@@ -18,7 +18,7 @@ import {
   type NamedLockService,
 } from '../../src/index.js'
 import { instrumentNamedLocks } from '../../src/opentelemetry/index.js'
-import { acquireChannel, type AcquireTrace } from '../../src/tracing.js'
+import { acquireChannel, type AcquireTrace } from '../../src/observe/tracing.js'
 import { InMemoryNamedLockService } from '../../src/testing/index.js'
 import { rejection } from '../support/rejection.js'
 import { until } from '../support/until.js'

@@ -1,5 +1,5 @@
 import { after, afterEach, before, beforeEach, describe } from 'mocha'
-import { keyFor, postgresKeyFor } from '../../src/lock-name.js'
+import { keyFor, postgresKeyFor } from '../../src/names/lock-name.js'
 import { NamedLockService, type NamedLockServiceOptions } from '../../src/index.js'
 import type { RunningServer } from '../../dev/servers/index.js'
 import { finishChildren, startChild, type Child } from './child.js'

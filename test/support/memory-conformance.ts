@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { NamedLockServiceOptions } from '../../src/index.js'
-import { keyFor } from '../../src/lock-name.js'
+import { keyFor } from '../../src/names/lock-name.js'
 import { InMemoryNamedLockService, MemoryServer } from '../../src/testing/index.js'
 import { MemoryDataSource } from '../../src/testing/memory-data-source.js'
 import type { MemoryConnection } from '../../src/testing/memory-connection.js'

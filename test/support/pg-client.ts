@@ -1,5 +1,5 @@
 import { Client } from 'pg'
-import { postgresKeyFor } from '../../src/lock-name.js'
+import { postgresKeyFor } from '../../src/names/lock-name.js'
 import type { ProcessRow, SqlAddress, UserLockRow } from './sql-client.js'
 
 /** What tells the tests' own connections from those of the library. */

@@ -1,6 +1,6 @@
 import { expect } from 'chai'
 import fc from 'fast-check'
-import { LockScope } from '../../src/lock-scope.js'
+import { LockScope } from '../../src/scope/lock-scope.js'
 import { startWaiting, stopWaiting } from '../../src/queue/deadlock.js'
 import type { Claim } from '../../src/queue/claim.js'
 

@@ -1,7 +1,7 @@
 import { expect } from 'chai'
 import fc from 'fast-check'
 import { describe, it } from 'mocha'
-import { milliseconds } from '../../src/duration.js'
+import { milliseconds } from '../../src/contract/duration.js'
 import { NamedLockConfigurationError, parseDuration } from '../../src/index.js'
 
 describe('parseDuration', () => {

@@ -1,9 +1,9 @@
 import { expect } from 'chai'
 import fc from 'fast-check'
-import { MARIADB_EXACT_NAMES, MYSQL_EXACT_NAMES, postgresExactKey } from '../../src/dialect/exact-names.js'
-import { hexLiteral } from '../../src/dialect/sql-literal.js'
+import { MARIADB_EXACT_NAMES, MYSQL_EXACT_NAMES, postgresExactKey } from '../../src/names/exact-names.js'
+import { hexLiteral } from '../../src/dialect/mysql/sql-literal.js'
 import { InvalidLockNameError, type LockName } from '../../src/index.js'
-import { exactKeyFor, foldForExclusion, keyFor, keyPrefix, postgresKeyFor } from '../../src/lock-name.js'
+import { exactKeyFor, foldForExclusion, keyFor, keyPrefix, postgresKeyFor } from '../../src/names/lock-name.js'
 
 /**
  * Frozen: processes with different versions of the library must meet on the same key. A change that turns one of these

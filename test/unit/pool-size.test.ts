@@ -2,8 +2,8 @@ import { expect } from 'chai'
 import { createPool } from 'mysql2'
 import { Pool } from 'pg'
 import { NamedLockConfigurationError, NamedLockService } from '../../src/index.js'
-import { MYSQL2_POOL } from '../../src/dialect/mysql2-pool.js'
-import { PG_POOL } from '../../src/dialect/pg-pool.js'
+import { MYSQL2_POOL } from '../../src/dialect/mysql/mysql2-pool.js'
+import { PG_POOL } from '../../src/dialect/postgres/pg-pool.js'
 import { typeorms, type DataSource } from '../support/typeorms.js'
 
 /** What an environment, a YAML file or a slip of the hand can make of a size. */

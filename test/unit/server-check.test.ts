@@ -1,5 +1,5 @@
 import { expect } from 'chai'
-import { checkServer } from '../../src/dialect/server-check.js'
+import { checkServer } from '../../src/dialect/mysql/server-check.js'
 
 type Answers = readonly (readonly [RegExp, string | undefined | Error])[]
 

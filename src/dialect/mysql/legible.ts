@@ -1,6 +1,6 @@
-import { NamedLockConfigurationError } from '../../errors.js'
-import type { Finding } from '../../options.js'
-import { singleRow } from '../../session/connection.js'
+import { NamedLockConfigurationError } from '../../contract/errors.js'
+import type { Finding } from '../../contract/options.js'
+import { singleRow } from '../../typeorm/raw-connection.js'
 import type { Ask } from '../dialect.js'
 
 /**

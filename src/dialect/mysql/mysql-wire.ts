@@ -1,4 +1,4 @@
-import type { PreparedStatement, RawCallback, RawConnection } from '../../session/connection.js'
+import type { PreparedStatement, RawCallback, RawConnection } from '../../typeorm/raw-connection.js'
 
 /** What is used of a connection of mysql2, and of the older driver `mysql`. */
 interface MySqlConnection {

@@ -2,7 +2,7 @@ import { NamedLockService, type NamedLock, type NamedLockServiceOptions } from '
 import type { Conformance } from '../../support/conformance.js'
 import type { ProcessRow, SqlClient } from '../../support/sql-client.js'
 import type { DataSource } from '../../support/typeorms.js'
-import { PostgresDialect } from '../../../src/dialect/postgres.js'
+import { PostgresDialect } from '../../../src/dialect/postgres/postgres.js'
 import { hookStatements } from '../statement-hook.js'
 
 /** One service with its DataSource: who takes part in the model. */

@@ -1,0 +1,192 @@
+import type { TimeLimits } from '../dialect/dialect.js'
+import { NamedLockInsideTransactionError, NamedLockLostError } from '../contract/errors.js'
+import { NamedLock } from '../scope/named-lock.js'
+import type { LockScope } from '../scope/lock-scope.js'
+import type { Claim } from '../queue/claim.js'
+import { databaseError } from '../contract/database-error.js'
+import type { Request } from '../session/place.js'
+import type { AcquireTrace } from '../observe/tracing.js'
+
+/** The service that a handle belongs to. */
+export interface LockOwner {
+  /** Called once for each claim that the handle has released. */
+  readonly released: (claim: Claim) => void
+  /** Calls `listener` when the service begins to close, at once if it has begun to; the result forgets the listener. */
+  readonly whenClosing: (listener: () => void) => () => void
+}
+
+/** The handle: one claim for each name. Handles of a re-entrant scope share their claims. */
+export class HeldLock extends NamedLock<any> {
+  readonly names: readonly string[]
+  /** In the order they were taken; given back in reverse. */
+  readonly claims: readonly Claim[]
+  /** The scoped call it belongs to; undefined for a handle. */
+  readonly scope: LockScope | undefined
+  /** It can not be given back before its transaction has ended. */
+  lasts = false
+  /** How it was got, where somebody traces that. */
+  trace: AcquireTrace | undefined
+  readonly owner: LockOwner
+  /** The server's answer to the release was that the lock had not been held any more: nobody knows since when. */
+  foundLost: Error | undefined
+  #isReleased = false
+  #releasing: Promise<void> | undefined
+  #lost: Error | undefined
+  #controller: AbortController | undefined
+
+  constructor(names: readonly string[], claims: readonly Claim[], scope: LockScope | undefined, owner: LockOwner) {
+    super()
+    this.names = names
+    this.claims = claims
+    this.scope = scope
+    this.owner = owner
+    for (const claim of claims) {
+      if (claim.handle) (claim.otherHandles ??= []).push(this)
+      else claim.handle = this
+    }
+  }
+
+  /** In the order of the names. */
+  get keys(): readonly string[] {
+    if (this.claims.length === 1) return this.names.map(() => (this.claims[0] as Claim).target.key)
+    return this.names.map((name) => this.claims.find((claim) => claim.name === name)?.target.key as string)
+  }
+
+  get manager(): unknown {
+    return this.claims[0]?.source?.manager
+  }
+
+  /** Why the lock was lost; undefined while it is held and after an orderly release. */
+  get lostError(): Error | undefined {
+    if (!this.#isReleased && !this.#lost) void this.isHeld // looks at the clock
+    return this.#lost
+  }
+
+  override get isHeld(): boolean {
+    return !this.#isReleased && !this.#lost && this.claims.every((claim) => claim.isCertain)
+  }
+
+  /**
+   * Undefined unless the server is being asked whether it has kept the lock; resolves when the answer is here. Nothing is judged
+   * before: a clock that was set must not fail work that was alone all the time.
+   */
+  whenCertain(): Promise<unknown> | undefined {
+    if (this.#isReleased || this.#lost) return undefined
+    const inquiries = this.claims.flatMap(({ state, session }) => (state === 'held' && session?.whenCertain) || [])
+    return inquiries.length > 0 ? Promise.all(inquiries) : undefined
+  }
+
+  /** Made when first read: a lock whose work does not look at it does not pay for it. */
+  override get signal(): AbortSignal {
+    this.#controller ??= new AbortController()
+    if (this.#lost && !this.#controller.signal.aborted) this.#controller.abort(this.#lost)
+    return this.#controller.signal
+  }
+
+  /** The lock is gone, whoever took it. */
+  lose(error: Error): void {
+    if (this.#isReleased || this.#lost) return
+    this.#lost = error
+    this.#controller?.abort(error)
+  }
+
+  override async verify(): Promise<boolean> {
+    if (!this.isHeld && !this.whenCertain()) return false
+    const answers = await Promise.all(this.claims.map((claim) => ask(claim, 'owns').catch(() => undefined)))
+    return answers.every((answer) => answer === '1') && this.isHeld
+  }
+
+  override async fencingToken(): Promise<bigint> {
+    if (!this.whenCertain()) this.#assertHeld() // the questions below settle a doubt
+    try {
+      const raised = await this.#tokenFromBeside()
+      // Asked after the counter has risen: then the lock was held while it did.
+      const answers = await Promise.all(this.claims.map((claim) => ask(claim, raised ? 'owns' : tokenOf(claim))))
+      const gone = answers.findIndex((answer) => !answer || (raised !== undefined && answer !== '1'))
+      if (gone >= 0) {
+        throw new NamedLockLostError(
+          `The lock '${this.claims[gone]?.name}' was lost: the server says it is not held any more.`,
+        )
+      }
+      this.#assertHeld()
+      return raised ?? BigInt(answers.at(-1) as string)
+    } catch (error) {
+      this.#assertHeld()
+      throw databaseError('No fencing token', error)
+    }
+  }
+
+  /** From a table, or where the lock's own connection cannot give one that outlives a crash of the server. */
+  #tokenFromBeside(): Promise<bigint> | undefined {
+    const { slot, owner } = this.claims[0] as Claim
+    if (owner.fencing) return owner.fencing.next(this.claims.map(({ target }) => target.exclusionKey))
+    const isLost = this.claims.some((claim) => claim.source && claim.session?.facts.losesTokens)
+    return isLost ? slot.freshToken(owner.settings.timeout) : undefined
+  }
+
+  override release(): Promise<void> {
+    if (this.lasts) {
+      return Promise.reject(
+        new NamedLockInsideTransactionError(
+          `The lock '${this.name}' ends with its transaction: to give it back before the COMMIT would let others read what is not there yet.`,
+        ),
+      )
+    }
+    return (this.#releasing ??= this.#release())
+  }
+
+  #release(): Promise<void> {
+    if (!this.#lost) {
+      const doubt = this.isHeld ? undefined : this.whenCertain()
+      if (doubt) return doubt.then(() => this.#release())
+      if (!this.#lost) this.#isReleased = true
+    }
+    if (this.claims.every(({ shares }) => shares === 1)) this.claims[0]?.source?.endWork()
+    const answers: Promise<void>[] = []
+    for (let i = this.claims.length - 1; i >= 0; i--) {
+      const claim = this.claims[i] as Claim
+      if (--claim.shares > 0) {
+        claim.otherHandles?.splice(claim.otherHandles.indexOf(this) >>> 0, 1)
+        continue
+      }
+      const wasHeld = claim.state === 'held'
+      const answer = claim.slot.release(claim)
+      if (answer) answers.push(answer)
+      if (wasHeld) this.owner.released(claim)
+    }
+    return answers.length === 0
+      ? DONE
+      : answers.length === 1
+        ? (answers[0] as Promise<void>)
+        : Promise.all(answers).then(() => {})
+  }
+
+  #assertHeld(): void {
+    if (this.isHeld) return
+    throw this.#lost ?? new NamedLockLostError(`The lock '${this.name}' is not held any more: it was released.`)
+  }
+}
+
+/** What measures the times that a holder of that lock asks for; undefined for the library's own clock. */
+export function timeLimitsOf(lock: NamedLock<unknown>): TimeLimits | undefined {
+  return lock instanceof HeldLock ? lock.claims[0]?.session?.dialect.timeLimits : undefined
+}
+
+const DONE = Promise.resolve()
+
+/** Work runs on a connection that has a source: it may have begun a transaction there. */
+function tokenOf({ source }: Claim): Request {
+  return source ? 'fencingTokenInWork' : 'fencingToken'
+}
+
+function ask(claim: Claim, request: Request): Promise<string | undefined> {
+  return new Promise((resolve, reject) => {
+    const { place, session } = claim
+    // The shared place may have another session by now, on which the lock is not held.
+    if (!place || place.session !== session) resolve(undefined)
+    else
+      place.ask(request, claim.target.literal, {
+        answered: (_request, answer, error) => (error ? reject(error) : resolve(answer)),
+      })
+  })
+}

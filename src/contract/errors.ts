@@ -1,0 +1,143 @@
+import type { LockHolder } from './options.js'
+import { recognisedAcrossCopies } from '../util/across-copies.js'
+
+/** Stable codes, one per error class: what to switch on when `instanceof` can not be used. */
+export type NamedLockErrorCode =
+  | 'TIMEOUT'
+  | 'LOST'
+  | 'DEADLOCK'
+  | 'REENTRANCY'
+  | 'INSIDE_TRANSACTION'
+  | 'INVALID_NAME'
+  | 'UNSUPPORTED_DRIVER'
+  | 'CONFIGURATION'
+  | 'CLOSED'
+  | 'NOT_HELD'
+  | 'COMMITTED'
+  | 'DATABASE'
+
+/** What became of a transaction. `'unknown'`: the connection was lost during the COMMIT, and only the data can tell. */
+export type TransactionOutcome = 'committed' | 'rolledBack' | 'unknown'
+
+/**
+ * Base of every error of this library. Thrown itself for what the database answered (`DATABASE`: its own error is `cause`),
+ * by `NamedLock.assertHeld` (`NOT_HELD`), and by `transaction` when a subscriber fails after the COMMIT (`COMMITTED`: the
+ * subscriber's error is `cause`).
+ */
+export class NamedLockError extends Error {
+  readonly code: NamedLockErrorCode
+  /** From `transaction`: what became of it, where the error is about that. */
+  declare readonly outcome?: TransactionOutcome | undefined
+
+  constructor(
+    message: string,
+    options?: ErrorOptions & { code?: NamedLockErrorCode | undefined; outcome?: TransactionOutcome | undefined },
+  ) {
+    super(message, options)
+    this.code = options?.code ?? 'DATABASE'
+    if (options?.outcome) this.outcome = options.outcome
+  }
+
+  static {
+    // On the prototype, as the built-in errors have it: own properties would show up in every log line.
+    Object.defineProperty(this.prototype, 'name', { value: 'NamedLockError', configurable: true, writable: true })
+  }
+}
+
+function named(constructor: abstract new (...args: never[]) => Error, name: string): void {
+  recognisedAcrossCopies(constructor, name)
+  Object.defineProperty(constructor.prototype, 'name', { value: name, configurable: true, writable: true })
+}
+
+/** The lock did not come free in time. `holder` tells who has it, where that could be found out. */
+export class NamedLockTimeoutError extends NamedLockError {
+  declare readonly code: 'TIMEOUT'
+  /** Who held the lock when the time ran out; undefined where it can not be told. */
+  readonly holder: LockHolder | undefined
+
+  constructor(message: string, options?: ErrorOptions & { holder?: LockHolder | undefined }) {
+    super(message, { ...options, code: 'TIMEOUT' })
+    this.holder = options?.holder
+  }
+}
+
+/** The lock was lost while it was held: its connection died or its lease ran out. Somebody else may have it by now. */
+export class NamedLockLostError extends NamedLockError {
+  declare readonly code: 'LOST'
+  /**
+   * From `transaction`: what became of the transaction on the lock's connection. `'unknown'`: the connection was lost during the
+   * COMMIT, and only the data can tell.
+   */
+  declare readonly outcome?: 'rolledBack' | 'unknown' | undefined
+
+  constructor(message: string, options?: ErrorOptions & { outcome?: 'rolledBack' | 'unknown' | undefined }) {
+    super(message, { ...options, code: 'LOST' })
+  }
+}
+
+/** Waiting would never end: this caller and others wait for each other. */
+export class NamedLockDeadlockError extends NamedLockError {
+  declare readonly code: 'DEADLOCK'
+  constructor(message: string, options?: ErrorOptions) {
+    super(message, { ...options, code: 'DEADLOCK' })
+  }
+}
+
+/** The running scope already holds this name. Ask with `reentrant: true` if that is meant. */
+export class NamedLockReentrancyError extends NamedLockError {
+  declare readonly code: 'REENTRANCY'
+  constructor(message: string, options?: ErrorOptions) {
+    super(message, { ...options, code: 'REENTRANCY' })
+  }
+}
+
+/** Asked for inside a running transaction, where the lock would be released before the COMMIT. */
+export class NamedLockInsideTransactionError extends NamedLockError {
+  declare readonly code: 'INSIDE_TRANSACTION'
+  constructor(message: string, options?: ErrorOptions) {
+    super(message, { ...options, code: 'INSIDE_TRANSACTION' })
+  }
+}
+
+/** A name that can not be a lock's. */
+export class InvalidLockNameError extends NamedLockError {
+  declare readonly code: 'INVALID_NAME'
+  constructor(message: string, options?: ErrorOptions) {
+    super(message, { ...options, code: 'INVALID_NAME' })
+  }
+}
+
+/** The DataSource's driver has no locks this library can use. */
+export class UnsupportedDriverError extends NamedLockError {
+  declare readonly code: 'UNSUPPORTED_DRIVER'
+  constructor(message: string, options?: ErrorOptions) {
+    super(message, { ...options, code: 'UNSUPPORTED_DRIVER' })
+  }
+}
+
+/** A wrong option, argument or set-up. Nothing was sent to the database for it. */
+export class NamedLockConfigurationError extends NamedLockError {
+  declare readonly code: 'CONFIGURATION'
+  constructor(message: string, options?: ErrorOptions) {
+    super(message, { ...options, code: 'CONFIGURATION' })
+  }
+}
+
+/** The service was closed, before the call or while it waited. */
+export class NamedLockClosedError extends NamedLockError {
+  declare readonly code: 'CLOSED'
+  constructor(message: string, options?: ErrorOptions) {
+    super(message, { ...options, code: 'CLOSED' })
+  }
+}
+
+recognisedAcrossCopies(NamedLockError, 'NamedLockError')
+named(NamedLockTimeoutError, 'NamedLockTimeoutError')
+named(NamedLockLostError, 'NamedLockLostError')
+named(NamedLockDeadlockError, 'NamedLockDeadlockError')
+named(NamedLockReentrancyError, 'NamedLockReentrancyError')
+named(NamedLockInsideTransactionError, 'NamedLockInsideTransactionError')
+named(InvalidLockNameError, 'InvalidLockNameError')
+named(UnsupportedDriverError, 'UnsupportedDriverError')
+named(NamedLockConfigurationError, 'NamedLockConfigurationError')
+named(NamedLockClosedError, 'NamedLockClosedError')

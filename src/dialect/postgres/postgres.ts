@@ -1,0 +1,351 @@
+import { UnsupportedDriverError } from '../../contract/errors.js'
+import { postgresKeyFor } from '../../names/lock-name.js'
+import type { Finding, LockName } from '../../contract/options.js'
+import { singleRow, singleValue, type RawConnection } from '../../typeorm/raw-connection.js'
+import type {
+  Ask,
+  CounterStatements,
+  Dialect,
+  ServerFacts,
+  SessionUse,
+  TransactionStatus,
+  WaitFailure,
+  WaitLimits,
+} from '../dialect.js'
+import { postgresExactKey } from '../../names/exact-names.js'
+import type { LockTable } from '../lock-table.js'
+import { MARKS } from '../marks.js'
+import { PG_POOL } from './pg-pool.js'
+import { cancelBackend, PgWire, type PgClient } from './pg-wire.js'
+import { refuseTransactionPooling } from './pg-pooler.js'
+import { checkPostgres } from './postgres-check.js'
+import {
+  BATCH_STATEMENT,
+  batchText,
+  COMMITTED_TOKEN,
+  PREPARED,
+  sqlOf,
+  WAITS_FOR_LOG,
+  writersMark,
+} from './postgres-expressions.js'
+import { readPgLocks } from './postgres-locks.js'
+import { NAMES, restoreSetting, SETTINGS } from './postgres-settings.js'
+
+/** As for MySQL: the client gives its locks up at least this much earlier than the server does. */
+const SERVER_GRACE = { least: 500, part: 1 / 1000 }
+
+/**
+ * A statement that blocks for a lock has a snapshot for all that time. CREATE INDEX CONCURRENTLY and its relatives wait for the end of every
+ * snapshot of the database that is older than theirs, and VACUUM keeps what it might see. A new statement has a new snapshot.
+ */
+const WAIT_LIMITS: WaitLimits = {
+  usual: 50,
+  // deadlock_timeout is 1 s by default, and only superusers may change it.
+  detecting: 1_250,
+}
+
+const SAVEPOINT = 'typeorm_named_lock'
+
+/** Errors with which the server ends the connection: shutdowns, pg_terminate_backend, and the timeouts that make the lease. */
+const LAST_WORDS: ReadonlySet<unknown> = new Set(['57P01', '57P02', '57P03', '57P04', '57P05', '25P03', '25P04'])
+
+const UNDEFINED_TABLE = '42P01'
+const QUERY_CANCELED = '57014'
+const LOCK_NOT_AVAILABLE = '55P03'
+const IN_FAILED_TRANSACTION = '25P02'
+const DEADLOCK_DETECTED = '40P01'
+/** statement_completion_unknown, transaction_resolution_unknown */
+const COMMIT_UNKNOWN: ReadonlySet<unknown> = new Set(['40003', '08007'])
+
+const wires = new WeakMap<object, PgWire>()
+
+/**
+ * PostgreSQL: session advisory locks, one 64-bit number each, of one database.
+ * https://www.postgresql.org/docs/current/explicit-locking.html#ADVISORY-LOCKS
+ *
+ * An expression is a code of one letter and a literal (postgres-expressions.ts), not SQL: what comes in great numbers, taking and
+ * giving back, is two arrays for one prepared statement.
+ */
+export class PostgresDialect implements Dialect {
+  readonly server = 'PostgreSQL'
+  readonly isCertain = true
+  readonly hasReadableKeys = false
+  readonly pool = PG_POOL
+  readonly keepAlive = 'SELECT 1'
+  readonly rollBack = 'ROLLBACK'
+  readonly batchLimit = 400
+  readonly mostLocks = 1_000
+  readonly waitLimits = WAIT_LIMITS
+  readonly prepared = {
+    take: "SELECT CASE WHEN pg_catalog.pg_try_advisory_lock($1::int8) THEN '1' ELSE '0' END AS r",
+    give: "SELECT CASE WHEN pg_catalog.pg_advisory_unlock($1::int8) THEN '1' ELSE '0' END AS r",
+    parameter: (literal: string): string | undefined => (/^-?\d/.test(literal) ? literal : undefined),
+  }
+  readonly noLease =
+    'The server keeps no lease: it has no idle_session_timeout (PostgreSQL before 14), or ignored it (a pooler in between). It would ' +
+    "keep the locks of a vanished client until the operating system's TCP keepalive gives the connection up, 2 hours by default. " +
+    'Use PostgreSQL 14 or later and connect past the pooler, or accept that with allowNoLease: true.'
+  readonly afterFailedWait = `ROLLBACK TO SAVEPOINT ${SAVEPOINT};RELEASE SAVEPOINT ${SAVEPOINT}`
+
+  wire(connection: RawConnection): RawConnection {
+    let wire = wires.get(connection)
+    if (!wire) wires.set(connection, (wire = new PgWire(connection as unknown as PgClient)))
+    return wire
+  }
+
+  /** Its names are as they are written, but a pooler's alias is another name. */
+  nameOfDatabase(): string {
+    return 'SELECT pg_catalog.current_database()::text AS d'
+  }
+
+  keyFor(namespace: string | false, name: LockName): string {
+    return postgresKeyFor(namespace, name).toString()
+  }
+
+  exactKey(name: LockName): string {
+    return postgresExactKey(name).toString()
+  }
+
+  exclusionKey(key: string): string {
+    return key
+  }
+
+  literal(key: string): string {
+    return key
+  }
+
+  /** A pair of integers: a space of its own, so that marks are no keys of anybody. */
+  markLiteral(exclusionKey: string): string {
+    return `m${postgresKeyFor(MARKS, exclusionKey)}`
+  }
+
+  sharedLiteral = (literal: string): string => `s${literal}`
+  writersMark = writersMark
+  take = (literal: string): string => `t${literal}`
+  takeShared = (literal: string): string => `q${literal}`
+  isWanted = (literal: string, mark: string): string => `a${literal};${mark}`
+  give = (literal: string): string => `g${literal}`
+  passTurn = (literal: string, mark: string): string => `p${literal};${mark}`
+  isFree = (literal: string): string => `f${literal}`
+  owns = (literal: string): string => `o${literal}`
+  holderId = (literal: string): string => `h${literal}`
+  fencingToken = (literal: string): string => `x${literal}`
+  fencingTokenInWork = (literal: string): string => `y${literal}`
+  readonly freshToken = `SELECT ${COMMITTED_TOKEN}`
+
+  batch(expressions: string): string {
+    return batchText(expressions.split(','))
+  }
+
+  single(expression: string): string {
+    return `SELECT ${sqlOf(expression)} AS r`
+  }
+
+  readBatch(rows: unknown): (string | undefined)[] {
+    const answers = singleValue(rows)
+    return answers === undefined ? [] : answers.length === 1 ? [answers] : answers.split(',')
+  }
+
+  /**
+   * All in one statement: the limit is in force for this statement alone, and what was there before comes back within the
+   * transaction. An error ends the transaction around it, and only a savepoint saves it.
+   */
+  wait(literal: string, mark: string, milliseconds: number, inTransaction: boolean): string {
+    const limit = Math.max(1, Math.round(milliseconds))
+    const wait =
+      `SELECT CASE WHEN NOT ${sqlOf(`f${mark}`, true)} THEN '-1' WHEN pg_catalog.set_config('lock_timeout','${limit}',true) IS NULL THEN '0' ` +
+      `WHEN ${sqlOf(`w${literal}`, true)} IS NULL THEN '0' WHEN pg_catalog.set_config('lock_timeout',b,true) IS NULL THEN '0' ELSE '1' END AS r ` +
+      `FROM (SELECT pg_catalog.current_setting('lock_timeout') AS b OFFSET 0) AS s`
+    return inTransaction ? `SAVEPOINT ${SAVEPOINT};${wait};RELEASE SAVEPOINT ${SAVEPOINT}` : wait
+  }
+
+  /** Whichever it is, the lock may have been granted just before: who waits has to look. */
+  waitFailure(error: unknown): WaitFailure {
+    switch ((error as { code?: unknown }).code) {
+      case QUERY_CANCELED:
+        return 'cancelled'
+      case LOCK_NOT_AVAILABLE:
+        return 'slice'
+      case DEADLOCK_DETECTED:
+        return 'deadlock'
+      default:
+        return 'other'
+    }
+  }
+
+  cancel(connectionId: string): string {
+    return `SELECT pg_catalog.pg_cancel_backend(${connectionId})`
+  }
+
+  endConnection(connectionId: string): string {
+    return `SELECT pg_catalog.pg_terminate_backend(${connectionId})`
+  }
+
+  describeConnection(connectionId: string): string {
+    return `SELECT usename,pg_catalog.host(client_addr),datname FROM pg_catalog.pg_stat_activity WHERE pid=${connectionId}`
+  }
+
+  readConnection(rows: unknown): { user?: string; host?: string; database?: string } | undefined {
+    if (!(rows as unknown[]).length) return undefined
+    const [user, host, database] = singleRow(rows)
+    return {
+      ...(user !== undefined && { user }),
+      ...(host !== undefined && { host }),
+      ...(database !== undefined && { database }),
+    }
+  }
+
+  /** Without track_activities nobody can see it: then being there has to do. */
+  atWork(connectionId: string): string {
+    return (
+      'SELECT pg_catalog.inet_server_port(),extract(epoch FROM pg_catalog.pg_postmaster_start_time())::text,' +
+      `(SELECT pg_catalog.count(*) FROM pg_catalog.pg_stat_activity WHERE pid=${connectionId} AND state NOT LIKE 'idle%')`
+    )
+  }
+
+  readAtWork(rows: unknown, { identity }: ServerFacts): boolean {
+    const [port, startedAt, count] = singleRow(rows)
+    return identity === serverOf(port, startedAt) && count === '1'
+  }
+
+  readLocks(ask: Ask): Promise<LockTable> {
+    return readPgLocks(ask)
+  }
+
+  readNotes(): Promise<readonly string[]> {
+    return Promise.resolve([])
+  }
+
+  check(ask: Ask, leaseMs: number, connection: RawConnection): Promise<Finding[]> {
+    return checkPostgres(ask, leaseMs, connection as unknown as PgClient)
+  }
+
+  counter(table: string): CounterStatements {
+    const name = table
+      .split('.')
+      .map((part) => `"${part}"`)
+      .join('.')
+    return {
+      create: `CREATE TABLE IF NOT EXISTS ${name} (lock_key VARCHAR(64) NOT NULL PRIMARY KEY, token BIGINT NOT NULL)`,
+      raise: (key, floor) =>
+        `INSERT INTO ${name} AS t (lock_key,token) VALUES ('${key.replaceAll("'", "''")}',${floor + 1n}) ` +
+        `ON CONFLICT (lock_key) DO UPDATE SET token=GREATEST(t.token,${floor})+1 ` +
+        `RETURNING CASE WHEN ${WAITS_FOR_LOG} THEN token::text END`,
+      isMissing: (error) => (error as { code?: unknown }).code === UNDEFINED_TABLE,
+    }
+  }
+
+  async open(ask: Ask, leaseMs: number, use: SessionUse, connection: RawConnection): Promise<ServerFacts> {
+    const [id, version = '', number, startedAt, isStandby, user, host, database, port, own = '', ...before] = singleRow(
+      await ask(
+        "SELECT pg_catalog.pg_backend_pid(),pg_catalog.version(),pg_catalog.current_setting('server_version_num'),extract(epoch FROM pg_catalog.pg_postmaster_start_time())::text," +
+          'pg_catalog.pg_is_in_recovery()::int,session_user::text,pg_catalog.host(pg_catalog.inet_client_addr()),pg_catalog.current_database()::text,pg_catalog.inet_server_port(),' +
+          `(SELECT pg_catalog.string_agg(name,',') FROM pg_catalog.pg_settings WHERE source='session' AND name IN (${NAMES})),` +
+          "pg_catalog.current_setting('idle_in_transaction_session_timeout'),pg_catalog.current_setting('idle_session_timeout',true)," +
+          "pg_catalog.current_setting('statement_timeout'),pg_catalog.current_setting('lock_timeout')," +
+          "pg_catalog.current_setting('transaction_timeout',true)",
+      ),
+    )
+    refuseRelatives(version)
+    await refuseTransactionPooling(connection as unknown as PgClient, id, use === 'transaction' ? undefined : ask)
+    const milliseconds = serverLease(leaseMs)
+    const settings = SETTINGS.filter(({ since }) => Number(number) >= since).filter(
+      (one) => use === 'locks' || one.isLease,
+    )
+    await ask(
+      [
+        ...settings.map(({ name, isLease }) => `SET ${name}=${isLease ? milliseconds : 0}`),
+        ...(use === 'locks' ? [BATCH_STATEMENT] : []),
+      ].join(';'),
+    )
+    // Read back in a statement of its own: a pooler may have sent this one to another connection.
+    const [sameId, idle, idleInTransaction] = singleRow(
+      await ask(
+        "SELECT pg_catalog.pg_backend_pid(),(SELECT setting FROM pg_catalog.pg_settings WHERE name='idle_session_timeout')," +
+          "(SELECT setting FROM pg_catalog.pg_settings WHERE name='idle_in_transaction_session_timeout')",
+      ),
+    )
+    const kept = use === 'transaction' ? idleInTransaction : idle
+    return {
+      connectionId: id ?? '',
+      identity: serverOf(port, startedAt),
+      startedAt: Number(startedAt),
+      readOnly: isStandby === '1',
+      user,
+      host,
+      database,
+      version,
+      losesTokens: Number(number) < FLUSHES_MESSAGES,
+      restore: [
+        ...settings.map(({ name, at }) => restoreSetting(name, before[at], own.split(','))),
+        ...(use === 'locks' ? [`DEALLOCATE ${PREPARED}`] : []),
+      ].join(';'),
+      lease: sameId === id && Number(kept) === milliseconds ? leaseMs : undefined,
+    }
+  }
+
+  /** pg's `release(true)` behind TypeORM's back would make its `destroy()` spin for ever; a client that was ended leaves the pool. */
+  destroy(connection: RawConnection): void {
+    const client = connection as unknown as PgClient
+    client.on('error', () => {}) // it may tell once more, and nobody else listens
+    if (client.readyForQuery === false) cancelBackend(client)
+    void client.end().catch(() => {})
+    // Against a frozen server nothing else ends it.
+    client.connection?.stream?.destroy()
+  }
+
+  isAnswer(error: unknown): boolean {
+    const { code, severity } = error as { code?: unknown; severity?: unknown }
+    if (typeof code !== 'string' || severity === undefined) return false
+    return !LAST_WORDS.has(code) && !code.startsWith('08') && severity !== 'FATAL' && severity !== 'PANIC'
+  }
+
+  /** pg's `query_timeout`. */
+  isAbandoned(error: unknown): boolean {
+    return (error as { message?: unknown }).message === 'Query read timeout'
+  }
+
+  leavesCommitOpen(error: unknown): boolean {
+    return COMMIT_UNKNOWN.has((error as { code?: unknown }).code)
+  }
+
+  /** After an error every statement is refused until the ROLLBACK: nothing can go on by mistake, and nothing has to be asked. */
+  statusAfter(_result: unknown, connection: RawConnection): TransactionStatus | undefined {
+    const status = (connection as unknown as PgClient).getTransactionStatus?.()
+    return typeof status === 'string' ? (status === 'I' ? 'none' : 'open') : undefined
+  }
+
+  isAftermath(error: unknown): boolean {
+    return (error as { code?: unknown }).code === IN_FAILED_TRANSACTION
+  }
+
+  /** COMMIT of a transaction in which a statement has failed. No error tells. */
+  isRolledBack(result: unknown): boolean {
+    return (result as { command?: unknown } | undefined)?.command === 'ROLLBACK'
+  }
+}
+
+/** What tells one server from another. */
+export function serverOf(port: string | undefined, startedAt: string | undefined): string {
+  return `the one on port ${port ?? '(local)'} that was started at ${startedAt}`
+}
+
+/** The first version in which the record of a fencing token can be flushed before its transaction ends. */
+export const FLUSHES_MESSAGES = 170_000
+
+/** What the server is told. */
+export function serverLease(leaseMs: number): number {
+  const lease = leaseMs + Math.max(SERVER_GRACE.least, leaseMs * SERVER_GRACE.part)
+  return Math.ceil(lease / 1000) * 1000
+}
+
+/** Servers that speak PostgreSQL's protocol, and have no advisory locks. */
+const RELATIVES: readonly [RegExp, string][] = [
+  [/CockroachDB/i, 'CockroachDB, whose advisory lock functions are stubs that lock nothing'],
+  [/Redshift/i, 'Amazon Redshift, which has no advisory locks'],
+]
+
+export function refuseRelatives(version: string): void {
+  const [, what] = RELATIVES.find(([pattern]) => pattern.test(version)) ?? []
+  if (what) throw new UnsupportedDriverError(`The server can not be used for named locks: it is ${what}.`)
+}

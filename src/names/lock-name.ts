@@ -1,0 +1,153 @@
+import { hash } from 'node:crypto'
+import { InvalidLockNameError } from '../contract/errors.js'
+import type { LockName } from '../contract/options.js'
+import { show } from '../contract/settings.js'
+
+/*
+ * Names to keys. A name is what the caller gives, a key is what the server is given. The mapping is frozen: processes with
+ * different versions of this library must meet on the same key.
+ *
+ * A key is `<namespace>.<name>` (without a namespace: the name) as long as that is at most 64 characters of printable ASCII
+ * without upper case and without `~`, and the namespace has no dot. Everything else becomes
+ *
+ *     <readable beginning>~<hash>
+ *
+ * where the hash is the first 26 characters (130 bits) of the lowercase RFC 4648 base32 of the SHA-256 of namespace, NUL, name,
+ * in UTF-8. No two names share a key: the first `.` ends the namespace, only hashed keys have a `~`, and what servers
+ * fold (case, accents, compatibility forms) never gets into a key. Without a namespace, `a.b` is the key that the name `b`
+ * has in the namespace `a`.
+ */
+
+/** No server is bothered by keys of this length: MySQL takes 64 characters, MariaDB 192 bytes. */
+const LONGEST_KEY = 64
+const LONGEST_NAME = 1_024
+const HASH_LENGTH = 26
+const READABLE_LENGTH = LONGEST_KEY - HASH_LENGTH - 1
+
+const PLAIN_KEY = /^[ -@[-}]{1,64}$/
+const BASE32 = 'abcdefghijklmnopqrstuvwxyz234567'
+
+/** What a dialect says about the names its server takes as they are. */
+export interface ExactNameRules {
+  /** For error messages. */
+  readonly server: string
+  /** Why the server would not take this name ("it has 65 characters, and …"); undefined when it does. */
+  readonly refusal: (name: string) => string | undefined
+}
+
+/**
+ * The key of a name. A bigint stands for its decimal text: `42n` and `'42'` are one name.
+ *
+ * @throws InvalidLockNameError for a name that is empty, too long, no well-formed text, or neither string nor bigint.
+ */
+export function keyFor(namespace: string | false, name: LockName): string {
+  const text = typeof name === 'string' ? name : checkName(name)
+  const key = namespace ? `${namespace}.${text}` : text
+  // The hot path: a plain key proves that the name in it is valid.
+  if (text !== '' && PLAIN_KEY.test(key) && !(namespace && namespace.includes('.'))) return key
+  return `${readable(key)}~${base32(digest(namespace, checkName(text))).slice(0, HASH_LENGTH)}`
+}
+
+/** What every key of a namespace begins with. A namespace that can not be part of a key as it is may share this with others. */
+export function keyPrefix(namespace: string | false): string {
+  return namespace ? readable(`${namespace}.`) : ''
+}
+
+/** The name behind a key of a namespace, where the key tells it. */
+export function nameOf(namespace: string | false, key: string): string | undefined {
+  if (!PLAIN_KEY.test(key)) return undefined
+  if (namespace === false) return key
+  return key.startsWith(`${namespace}.`) && !namespace.includes('.') ? key.slice(namespace.length + 1) : undefined
+}
+
+/** Whether a key of a namespace can belong to a name that begins like this; keys that are shortened do not tell it all. */
+export function mayBeginWith(namespace: string | false, key: string, prefix: string): boolean {
+  const name = nameOf(namespace, key)
+  if (name !== undefined) return name.startsWith(prefix)
+  const seen = key.slice(0, key.lastIndexOf('~') >>> 0)
+  const wanted = readable(namespace ? `${namespace}.${prefix}` : prefix)
+  return (
+    seen.startsWith(wanted.slice(0, seen.length)) && (wanted.length <= seen.length || seen.length === READABLE_LENGTH)
+  )
+}
+
+/**
+ * The key of a name with `exactName`: the name itself, if the server takes it.
+ *
+ * @throws InvalidLockNameError if it does not.
+ */
+export function exactKeyFor(name: LockName, rules: ExactNameRules): string {
+  if (typeof name === 'bigint') {
+    throw new InvalidLockNameError(
+      `${name}n can not be an exact name on ${rules.server}, whose lock names are text: give it as '${name}'. A bigint is an exact key on PostgreSQL only.`,
+    )
+  }
+  const text = checkName(name)
+  const refusal = rules.refusal(text)
+  if (refusal) throw new InvalidLockNameError(`${show(text)} can not be an exact name on ${rules.server}: ${refusal}.`)
+  return text
+}
+
+/**
+ * Folds at least what MySQL folds in lock names (case, É = é, İ = i, the Kelvin sign = k) and more. It only decides who queues
+ * with whom in this process: folding too much makes callers wait for each other, folding too little would have two of them
+ * believe in one lock. Two exact names of one fold may still be two locks on the server.
+ *
+ * Keys of `keyFor` fold to themselves, so only exact names need to be folded to compare the two.
+ */
+export function foldForExclusion(key: string): string {
+  // İ first: its full lower case is two characters, where MySQL's is a plain i.
+  return key.replaceAll('İ', 'i').normalize('NFKC').toLowerCase().toUpperCase().toLowerCase()
+}
+
+/** The PostgreSQL advisory key of a name: the first 64 bits of the same hash, signed. */
+export function postgresKeyFor(namespace: string | false, name: LockName): bigint {
+  return digest(namespace, checkName(name)).readBigInt64BE(0)
+}
+
+/**
+ * The text of a name.
+ *
+ * @throws InvalidLockNameError for what can not be a name on any server.
+ */
+export function checkName(name: unknown): string {
+  if (typeof name === 'bigint') return name.toString()
+  if (typeof name !== 'string') {
+    throw new InvalidLockNameError(`A lock's name is a string or a bigint, not ${show(name)}.`)
+  }
+  if (name === '') throw new InvalidLockNameError("A lock's name can not be empty.")
+  if (name.length > LONGEST_NAME) {
+    throw new InvalidLockNameError(
+      `${show(name)} has ${name.length} characters: a lock's name can have at most ${LONGEST_NAME}.`,
+    )
+  }
+  if (!name.isWellFormed()) {
+    throw new InvalidLockNameError(
+      `${show(name)} is not well-formed Unicode (half of a surrogate pair) and can not be a lock's name.`,
+    )
+  }
+  return name
+}
+
+function digest(namespace: string | false, name: string): Buffer {
+  return hash('sha256', `${namespace || ''}\0${name}`, 'buffer')
+}
+
+/** ASCII rules only, so that no version of Unicode can change a key. */
+function readable(text: string): string {
+  return text
+    .replace(/[^ -}]+/g, '_')
+    .toLowerCase()
+    .slice(0, READABLE_LENGTH)
+}
+
+function base32(bytes: Uint8Array): string {
+  let text = ''
+  let buffer = 0
+  let bits = 0
+  for (const byte of bytes) {
+    buffer = ((buffer << 8) | byte) & 0xfff
+    for (bits += 8; bits >= 5; bits -= 5) text += BASE32[(buffer >> (bits - 5)) & 31]
+  }
+  return text
+}

@@ -1,0 +1,150 @@
+import type { DataSourceLike } from '../typeorm/data-source-like.js'
+import { InvalidLockNameError, NamedLockConfigurationError } from '../contract/errors.js'
+import { checkName } from './lock-name.js'
+import type { LockName, LockNames } from '../contract/options.js'
+import type { Ask } from '../dialect/dialect.js'
+import { singleValue } from '../typeorm/raw-connection.js'
+import { databaseOf } from '../typeorm/database-of.js'
+import type { Sessions } from '../session/sessions.js'
+import { show, type Settings } from '../contract/settings.js'
+
+/** A name on its way to the server. */
+export interface Target {
+  readonly name: string
+  readonly key: string
+  /** The key as it stands in SQL. */
+  readonly literal: string
+  /** What excludes whom in this process. */
+  readonly exclusionKey: string
+  /** For readers: held by many together. */
+  readonly isShared?: true | undefined
+}
+
+/** How many names keep their key at hand. */
+const REMEMBERED = 1_000
+
+/**
+ * From names to keys.
+ *
+ * The default namespace is the database's name as the server has it, because processes may configure one database by several names
+ * (in other case where the server folds it, by a pooler's alias), and one lock must have one key. Where the configured name may be
+ * one of several, the server is asked before the first key is computed; until then `isSettled` is false.
+ */
+export class Targets {
+  readonly #dataSource: DataSourceLike
+  readonly #sessions: Sessions
+  #namespace: string | false | undefined
+  /** Names tend to come again: their keys are not worked out anew each time. */
+  readonly #recent = new Map<LockName, Target>()
+
+  constructor(dataSource: DataSourceLike, settings: Settings, sessions: Sessions) {
+    this.#dataSource = dataSource
+    this.#sessions = sessions
+    this.#namespace = settings.namespace
+  }
+
+  /** Without `exactName`, and with it once the server is known. */
+  of(name: LockName, exactName: boolean, isShared = false): Target {
+    const target = this.#alone(name, exactName)
+    return isShared ? this.#shared(target) : target
+  }
+
+  #alone(name: LockName, exactName: boolean): Target {
+    const { dialect } = this.#sessions
+    if (exactName) {
+      const key = dialect.exactKey(name)
+      return {
+        name: checkName(name),
+        key,
+        literal: dialect.literal(key),
+        exclusionKey: dialect.exclusionKey(key),
+      }
+    }
+    const recent = this.#recent.get(name)
+    if (recent) return recent
+    const key = dialect.keyFor(this.#space(), name)
+    const target = {
+      name: typeof name === 'string' ? name : String(name),
+      key,
+      literal: dialect.literal(key),
+      exclusionKey: key,
+    }
+    if (this.#namespace !== undefined) {
+      if (this.#recent.size >= REMEMBERED) this.#recent.clear()
+      this.#recent.set(name, target)
+    }
+    return target
+  }
+
+  /** False until the server has been asked what the database is called, where that has to be known first. */
+  get isSettled(): boolean {
+    return this.#namespace !== undefined || this.#question === undefined
+  }
+
+  /** Asks the server what the database is called. */
+  async settle(ask: Ask): Promise<void> {
+    const question = this.#question
+    if (this.#namespace !== undefined || question === undefined) return
+    const name = singleValue(await ask(question))
+    this.#namespace ??= name ?? databaseOf(this.#dataSource) ?? false
+  }
+
+  get #question(): string | undefined {
+    return this.#sessions.dialect.nameOfDatabase?.(databaseOf(this.#dataSource))
+  }
+
+  /** What keys of the service's names begin with. */
+  get namespace(): string | false {
+    return this.#space()
+  }
+
+  /** Those that were lately asked for. */
+  get known(): Iterable<Target> {
+    return this.#recent.values()
+  }
+
+  /** All names of a call, in the one order in which everybody takes them; a name given twice is one. */
+  ofAll(names: LockNames, exactName: boolean, isShared: boolean): readonly Target[] {
+    if (!isSeveral(names)) return [this.of(names, exactName, isShared)]
+    if (names.length === 0) throw new InvalidLockNameError('No name was given: the list of names is empty.')
+    const targets = names.map((name) => this.of(name, exactName, isShared))
+    if (targets.length === 1) return targets
+    const byKey = new Map<string, Target>()
+    for (const target of targets) {
+      const other = byKey.get(target.exclusionKey)
+      if (other && other.key !== target.key) {
+        throw new InvalidLockNameError(
+          `${show(other.name)} and ${show(target.name)} can not be taken together: they differ in nothing that the server is sure to tell apart.`,
+        )
+      }
+      byKey.set(target.exclusionKey, target)
+    }
+    return [...byKey.values()].sort((a, b) => (a.exclusionKey < b.exclusionKey ? -1 : 1))
+  }
+
+  #shared(target: Target): Target {
+    const { dialect } = this.#sessions
+    const literal = dialect.sharedLiteral?.(target.literal)
+    if (literal !== undefined) return { ...target, literal, isShared: true }
+    throw new NamedLockConfigurationError(
+      `shared: ${dialect.server} has no reader locks; leave the option out for an ordinary lock.`,
+    )
+  }
+
+  #space(): string | false {
+    if (this.#namespace !== undefined) return this.#namespace
+    const database = databaseOf(this.#dataSource) ?? false
+    // Before the DataSource is initialised only its configuration can tell, and that may leave the database out.
+    if (this.#dataSource.isInitialized && this.#question === undefined) this.#namespace = database
+    return database
+  }
+}
+
+/** As the handle shows them. */
+export function namesOf(names: LockNames): string[] {
+  return isSeveral(names) ? names.map(String) : [String(names)]
+}
+
+export function isSeveral(names: LockNames): names is readonly LockName[] {
+  return Array.isArray(names)
+}

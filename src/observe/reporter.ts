@@ -1,0 +1,56 @@
+import type { Emitter } from './emitter.js'
+import { NamedLockDeadlockError, NamedLockLostError } from '../contract/errors.js'
+import type { NamedLockEvent } from '../contract/events.js'
+import type { HeldLock } from '../acquire/held-lock.js'
+import type { Claim, ClaimListener } from '../queue/claim.js'
+import { monotonicNow } from '../util/clock.js'
+
+/** Turns what happens to claims into events and errors. */
+export class Reporter implements ClaimListener {
+  readonly #events: Emitter
+
+  constructor(events: Emitter) {
+    this.#events = events
+  }
+
+  waiting(claim: Claim): void {
+    if (this.#events.hears('waiting')) this.#events.emit('waiting', describe(claim))
+  }
+
+  acquired(claim: Claim): void {
+    if (this.#events.hears('acquired')) this.#events.emit('acquired', { ...describe(claim), by: claim.by })
+  }
+
+  timedOut(claim: Claim): void {
+    if (!claim.isTry && this.#events.hears('timedOut')) this.#events.emit('timedOut', describe(claim))
+  }
+
+  released(claim: Claim): void {
+    if (!this.#events.hears('released')) return
+    this.#events.emit('released', { ...describe(claim), heldMs: monotonicNow() - claim.grantedAt })
+  }
+
+  lost(claim: Claim, cause: Error): void {
+    const error = new NamedLockLostError(`The lock '${claim.name}' was lost: ${cause.message}`, { cause })
+    const handles: readonly (HeldLock | undefined)[] = [claim.handle, ...(claim.otherHandles ?? [])]
+    for (const handle of handles) handle?.lose(error)
+    if (this.#events.hears('lost')) this.#events.emit('lost', { ...describe(claim), error })
+  }
+
+  releaseFailed(claim: Claim, error: Error): void {
+    if (error instanceof NamedLockLostError && claim.handle) claim.handle.foundLost = error
+    if (this.#events.hears('releaseFailed')) this.#events.emit('releaseFailed', { ...describe(claim), error })
+  }
+
+  deadlock(claim: Claim, cycle: readonly string[]): Error {
+    return new NamedLockDeadlockError(
+      `Waiting for the lock '${claim.name}' would never end: ${cycle.map((name) => `'${name}'`).join(' → ')} wait for each other in this process. ` +
+        'Take the locks in one order everywhere, or all of them in one call: withLock([...names], …).',
+    )
+  }
+}
+
+function describe(claim: Claim): NamedLockEvent {
+  const end = claim.grantedAt || monotonicNow()
+  return { name: claim.name, key: claim.target.key, waitedMs: end - claim.startedAt }
+}

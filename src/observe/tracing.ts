@@ -1,0 +1,87 @@
+import { tracingChannel } from 'node:diagnostics_channel'
+import { HeldLock } from '../acquire/held-lock.js'
+import type { NamedLock } from '../scope/named-lock.js'
+import type { LockNames } from '../contract/options.js'
+import { namesOf } from '../names/targets.js'
+
+/** What the subscribers of `tracing:typeorm-named-lock:acquire:*` are told: one object for the whole call. */
+export interface AcquireTrace {
+  /** The NamedLockService that was asked. */
+  readonly service: object | undefined
+  readonly names: readonly string[]
+  /** How long the caller is ready to wait, in milliseconds. */
+  readonly timeout: number
+  /** What the server knows the locks by, once the caller has them; undefined at the end when it did not get them. */
+  keys?: readonly string[]
+  /** The handle, once it is there; `lockTransaction` has none. */
+  lock?: NamedLock<any>
+  /** Why the call failed, where it did not just time out. */
+  error?: unknown
+  /**
+   * For subscribers to set before the end of the call: runs the work of a scoped call (`withLock`, `transaction`, a decorated
+   * method), for instance in an async context of its own. It has to call `work` once, at once.
+   */
+  around?: (work: () => void) => void
+}
+
+/** From the call to the lock, in the async context of the caller. */
+export const acquireChannel = tracingChannel<string, AcquireTrace>('typeorm-named-lock:acquire')
+
+const { start, end, asyncStart, asyncEnd, error } = acquireChannel
+
+export function isTraced(): boolean {
+  return (
+    start.hasSubscribers ||
+    end.hasSubscribers ||
+    asyncStart.hasSubscribers ||
+    asyncEnd.hasSubscribers ||
+    error.hasSubscribers
+  )
+}
+
+/** Calls `obtain`, and tells the tracing channel of it. It gives a handle, keys of locks without one, or what was not got. */
+export function traced<T>(
+  service: object | undefined,
+  names: LockNames,
+  timeout: number,
+  obtain: () => Promise<T>,
+): Promise<T> {
+  const trace: AcquireTrace = { service, names: namesOf(names), timeout }
+  const work = async (): Promise<T> => {
+    const got = await obtain()
+    if (got instanceof HeldLock) {
+      trace.lock = got
+      trace.keys = got.keys
+      got.trace = trace
+    } else if (Array.isArray(got)) {
+      trace.keys = got as readonly string[]
+    }
+    return got
+  }
+  return acquireChannel.tracePromise(work, trace)
+}
+
+/** Calls the work of a scoped call, in the way that a subscriber wants it. What goes wrong there does not concern the work. */
+export function callUnder<T>({ trace }: HeldLock, work: () => T): T {
+  const around = trace?.around
+  if (!around) return work()
+  let outcome: (() => T) | undefined
+  const call = (): void => {
+    if (outcome) return
+    try {
+      const result = work()
+      outcome = () => result
+    } catch (error) {
+      outcome = () => {
+        throw error
+      }
+    }
+  }
+  try {
+    around(call)
+  } catch (error) {
+    process.emitWarning(`A subscriber of typeorm-named-lock:acquire failed: ${String(error)}`, 'NamedLockWarning')
+  }
+  call()
+  return (outcome as unknown as () => T)()
+}

@@ -1,0 +1,34 @@
+import type { DataSourceLike } from '../typeorm/data-source-like.js'
+import type { Emitter } from './emitter.js'
+import type { NamedLockEvent } from '../contract/events.js'
+
+interface Logging {
+  readonly logger?: { log(level: 'info' | 'warn', message: string): unknown } | undefined
+  readonly options: { readonly logging?: unknown }
+}
+
+/** TypeORM's own logger hears of locks where its `logging` asks for `info`; of lost ones where it asks for `warn`. */
+export function logEvents(dataSource: DataSourceLike, events: Emitter): void {
+  const { options } = dataSource as unknown as Logging
+  const log = (level: 'info' | 'warn', message: string): void => {
+    // Looked up at each event: `setOptions` replaces it.
+    ;(dataSource as unknown as Logging).logger?.log(level, message)
+  }
+  const took = ({ waitedMs }: NamedLockEvent): string => `${Math.round(waitedMs)} ms`
+  if (wants(options.logging, 'info')) {
+    events.on('waiting', (event) => log('info', `Waiting for the lock '${event.name}'`))
+    events.on('acquired', (event) => log('info', `Acquired the lock '${event.name}' after ${took(event)}`))
+    events.on('timedOut', (event) => log('info', `Gave up on the lock '${event.name}' after ${took(event)}`))
+    events.on('released', (event) => {
+      log('info', `Released the lock '${event.name}' after holding it for ${Math.round(event.heldMs)} ms`)
+    })
+  }
+  if (wants(options.logging, 'warn')) {
+    events.on('lost', (event) => log('warn', event.error.message))
+    events.on('releaseFailed', (event) => log('warn', String(event.error)))
+  }
+}
+
+function wants(logging: unknown, level: string): boolean {
+  return logging === true || logging === 'all' || (Array.isArray(logging) && logging.includes(level))
+}

@@ -1,0 +1,96 @@
+import { AsyncLocalStorage } from 'node:async_hooks'
+import { processWide } from '../util/process-wide.js'
+
+/** What a scope needs to know of the lock it holds; the handle itself, in practice. */
+export interface ScopedLock {
+  readonly names: readonly string[]
+  readonly isHeld: boolean
+}
+
+/** A transaction that the code inside a scope runs in. */
+export interface ScopedTransaction {
+  /** Its EntityManager. */
+  readonly manager: unknown
+  readonly isActive: boolean
+  /** One of the library's, as opposed to one that the application began itself. */
+  readonly isOurs: boolean
+  /** The lock of that key, if it is held until the transaction has ended. */
+  claimOf(key: string): object | undefined
+}
+
+/**
+ * One scoped call (`withLock`, `transaction`, a decorated method): the node that re-entrance, `NamedLock.current()` and
+ * the detection of deadlocks inside this process look at. Made before the lock is asked for, open until its work has ended.
+ */
+export class LockScope {
+  /** The handle, while the work runs. */
+  lock: ScopedLock | undefined
+  /** The transaction that the work runs in, if it is this scope's. */
+  transaction: ScopedTransaction | undefined
+  /** It holds some of its locks already while it waits for the others. */
+  hasLocks = false
+  /** Claims that something inside this scope waits for: what the scope can not end before. */
+  waits: Set<unknown> | undefined
+  /** False once the work has ended: branches that outlive it do not hold the lock any more. */
+  open = true
+  /** Not the work itself, but what begins and ends its transaction: subscribers run here. */
+  isAroundWork = false
+
+  constructor(
+    readonly parent: LockScope | undefined,
+    readonly dataSource: object,
+    /** Slot keys: what excludes whom on the server. */
+    readonly keys: readonly string[],
+  ) {}
+}
+
+/** The scope in which the transaction of `scope` begins and ends: it holds the same locks, and is not over when the work is. */
+export function scopeAround(scope: LockScope): LockScope {
+  const around = new LockScope(scope, scope.dataSource, scope.keys)
+  around.lock = scope.lock
+  around.transaction = scope.transaction
+  around.isAroundWork = true
+  return around
+}
+
+const running = processWide('running', () => new AsyncLocalStorage<LockScope>())
+
+/** The innermost scoped call around the running code. */
+export function currentScope(): LockScope | undefined {
+  return running.getStore()
+}
+
+/** Calls `work(argument)` inside `scope`. */
+export function runInScope<T, A = undefined>(scope: LockScope, work: (argument: A) => T, argument?: A): T {
+  return running.run(scope, work, argument as A)
+}
+
+/** The scope around the running code that holds `key` on `dataSource`, whichever service took it. */
+export function scopeHolding(dataSource: object, key: string): LockScope | undefined {
+  for (let scope = running.getStore(); scope; scope = scope.parent) {
+    if (!scope.open || scope.dataSource !== dataSource) continue
+    if ((scope.lock && scope.keys.includes(key)) || scope.transaction?.claimOf(key)) return scope
+  }
+  return undefined
+}
+
+/** The innermost transaction of `dataSource` that the running code is known to be in. */
+export function transactionScope(dataSource: object): LockScope | undefined {
+  for (let scope = running.getStore(); scope; scope = scope.parent) {
+    if (scope.open && scope.dataSource === dataSource && scope.transaction?.isActive) return scope
+  }
+  return undefined
+}
+
+export function isWithin(scope: LockScope, outer: LockScope): boolean {
+  for (let one: LockScope | undefined = scope; one; one = one.parent) if (one === outer) return true
+  return false
+}
+
+/** The innermost lock that the running code holds, or the innermost of that name. */
+export function findHeld(name: string | undefined): ScopedLock | undefined {
+  for (let scope = running.getStore(); scope; scope = scope.parent) {
+    if (scope.open && scope.lock && (name === undefined || scope.lock.names.includes(name))) return scope.lock
+  }
+  return undefined
+}

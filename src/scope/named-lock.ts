@@ -1,0 +1,73 @@
+import type { EntityManager } from 'typeorm'
+import { NamedLockError, NamedLockLostError } from '../contract/errors.js'
+import { findHeld } from './lock-scope.js'
+import { recognisedAcrossCopies } from '../util/across-copies.js'
+
+/**
+ * A lock that is held: what `acquire` resolves to and what work is called with. Abstract: only the library makes them,
+ * and `instanceof NamedLock` works.
+ */
+export abstract class NamedLock<out Manager = EntityManager | undefined> {
+  /** The names as they were asked for. */
+  abstract readonly names: readonly string[]
+  /** What the server knows them by. */
+  abstract readonly keys: readonly string[]
+  /** Works on the lock's own connection; undefined unless it was taken with `session: 'dedicated'` or by `transaction`. */
+  abstract readonly manager: Manager
+  /** Aborted with the NamedLockLostError when the lock is lost. Give it to whatever the work waits for. */
+  abstract readonly signal: AbortSignal
+  /** False once the lock was released or lost. Compares clocks, asks nobody: a process that was frozen gets the right answer. */
+  abstract readonly isHeld: boolean
+
+  /** The only name, or all of them joined by `', '`. */
+  get name(): string {
+    return this.names.join(', ')
+  }
+
+  /** The only key, or all of them joined by `', '`. */
+  get key(): string {
+    return this.keys.join(', ')
+  }
+
+  /** Asks the server whether the lock is still held; false after a release or a loss. */
+  abstract verify(): Promise<boolean>
+
+  /**
+   * A number that rises from holder to holder, for writes that must refuse an older holder's. Taken on the connection
+   * that holds the lock.
+   *
+   * @throws NamedLockLostError when the lock is not held any more.
+   */
+  abstract fencingToken(): Promise<bigint>
+
+  /** Gives the lock back. Calling it again does nothing. */
+  abstract release(): Promise<void>
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.release()
+  }
+
+  /** The lock that the running scope (`withLock`, `transaction`, a decorated method) holds: the innermost, or the one of that name. */
+  static current(name?: string): NamedLock | undefined {
+    return findHeld(name) as NamedLock | undefined
+  }
+
+  /**
+   * The lock of that name which the running scope holds.
+   *
+   * @throws NamedLockError (`NOT_HELD`) when it holds none, NamedLockLostError when it was lost.
+   */
+  static assertHeld(name: string): NamedLock {
+    const lock = findHeld(name) as NamedLock | undefined
+    if (!lock) {
+      throw new NamedLockError(
+        `The lock '${name}' is not held here: call this inside withLock('${name}', …) or a method with @WithNamedLock('${name}').`,
+        { code: 'NOT_HELD' },
+      )
+    }
+    if (!lock.isHeld) throw new NamedLockLostError(`The lock '${name}' was lost: its exclusivity is gone.`)
+    return lock
+  }
+}
+
+recognisedAcrossCopies(NamedLock, 'NamedLock')

@@ -1,0 +1,317 @@
+import type { DataSource } from 'typeorm'
+import type { DataSourceLike, EntityManagerLike, ManagerOf, MigrationsOf } from '../typeorm/data-source-like.js'
+import { Emitter } from '../observe/emitter.js'
+import { LockEngine } from './lock-engine.js'
+import type { NamedLockEvents } from '../contract/events.js'
+import { NamedLockConfigurationError } from '../contract/errors.js'
+import type { Inspector } from '../inspect/inspector.js'
+import type { NamedLock } from '../scope/named-lock.js'
+import type {
+  AcquireOptions,
+  Finding,
+  InspectOptions,
+  ListOptions,
+  LockHolder,
+  LockList,
+  LockName,
+  LockNames,
+  NamedLockServiceOptions,
+  SessionKind,
+  TransactionOptions,
+  TryResult,
+} from '../contract/options.js'
+import { servicesOf, type Registered } from './service-registry.js'
+import { show } from '../contract/settings.js'
+import { recognisedAcrossCopies } from '../util/across-copies.js'
+import { processWide } from '../util/process-wide.js'
+
+/** The handle of a lock of that kind: `manager` is there for dedicated sessions. */
+export type NamedLockOf<DS extends DataSourceLike, S extends SessionKind> = NamedLock<
+  S extends 'dedicated' ? ManagerOf<DS> : undefined
+>
+/** What runs while the lock is held. */
+export type Work<L, T> = (lock: L) => T | PromiseLike<T>
+/** What runs inside the transaction while the lock is held. */
+export type TransactionWork<DS extends DataSourceLike, T> = (
+  manager: ManagerOf<DS>,
+  lock: NamedLock<ManagerOf<DS>>,
+) => T | PromiseLike<T>
+
+const byDefault = processWide('default', () => ({ service: undefined as NamedLockService<any> | undefined }))
+
+/** What the command line sees of a service beside its calls. */
+export let inspectorOf: (service: NamedLockService<any>) => Inspector
+
+/**
+ * Locks by name, held in the database of a DataSource: they exclude callers of this process and of all others that use the
+ * same server.
+ *
+ * @example
+ * const locks = new NamedLockService(dataSource)
+ * await locks.withLock(`order:${id}`, { timeout: '5s' }, async () => { … })
+ *
+ * All calls that take a name take several too: all or none of them are taken, in one order everywhere, so that callers that
+ * name them in different orders do not block each other.
+ *
+ * Besides the errors that a call documents, all of them reject with InvalidLockNameError and NamedLockConfigurationError for
+ * wrong arguments (before anything is sent), NamedLockClosedError after `close()`, and NamedLockError (`DATABASE`, the database's
+ * own error as `cause`) when the database can not be asked.
+ */
+export class NamedLockService<DS extends DataSourceLike = DataSource> {
+  readonly dataSource: DS
+  /** As they were given. */
+  readonly options: NamedLockServiceOptions
+  readonly #engine: LockEngine
+  readonly #events = new Emitter()
+  readonly #registered: Registered
+
+  static {
+    inspectorOf = (service) => service.#engine.inspector
+  }
+
+  /**
+   * Services of one DataSource share their connections. One without the option `namespace` has the namespace of those that are there.
+   *
+   * @throws NamedLockConfigurationError for wrong options, for a pool that is too small (one connection, or no room for sessions with other
+   * settings than those of the services that are there), without the option `namespace` where the services that are there have several, and
+   * when another version of the package has services on the DataSource; UnsupportedDriverError when its database has no named locks.
+   */
+  constructor(dataSource: DS, options: NamedLockServiceOptions = {}) {
+    this.#events.owner = this
+    const engine = (this.#engine = new LockEngine(dataSource, options, this.#events))
+    this.dataSource = dataSource
+    this.options = options
+    this.#registered = {
+      service: this,
+      isNamespaceGiven: engine.isNamespaceGiven,
+      get namespace() {
+        return engine.namespace
+      },
+      get isClosed() {
+        return engine.isClosed
+      },
+    }
+    servicesOf(dataSource).add(this.#registered)
+  }
+
+  /**
+   * The EntityManager of the `transaction` that the running code is in, else the DataSource's. What is read and written with it,
+   * and with the repositories it gives, is part of that transaction.
+   */
+  get manager(): ManagerOf<DS> {
+    return (this.#engine.manager ?? this.dataSource.manager) as ManagerOf<DS>
+  }
+
+  /**
+   * The service of a DataSource: the one that is there, with the options that it was made with, until it is closed; otherwise a new one with
+   * default options and the namespace of the services before it. Of several it is the one that `for` made, otherwise the oldest. In a Nest
+   * application that has a NamedLockModule for the DataSource it is the module's.
+   *
+   * @throws NamedLockConfigurationError when the services of the DataSource have several namespaces and none is the default service: their
+   * locks do not exclude each other.
+   */
+  static for<DS extends DataSourceLike>(dataSource: DS): NamedLockService<DS> {
+    const found = isObject(dataSource) ? servicesOf(dataSource).find(byDefault.service) : undefined
+    if (found) return found as NamedLockService<DS>
+    const service = new NamedLockService(dataSource)
+    servicesOf(dataSource).choose(service.#registered)
+    return service
+  }
+
+  /** The service that decorated methods use when their instance leads to none; `undefined` takes it back. */
+  static setDefault(service: NamedLockService<any> | undefined): void {
+    if (service !== undefined && !(service instanceof NamedLockService)) {
+      throw new NamedLockConfigurationError(`setDefault: ${show(service)} is not a NamedLockService.`)
+    }
+    byDefault.service = service
+  }
+
+  static getDefault(): NamedLockService<any> | undefined {
+    return byDefault.service
+  }
+
+  /**
+   * Runs `work` while the lock is held. The lock is given back on every path; the work's own error always goes through.
+   *
+   * @throws NamedLockTimeoutError when the lock does not come free in time; NamedLockLostError when it was lost during the work, even
+   * if the work returned: it may not have been alone; NamedLockReentrancyError when the running scope holds the name;
+   * NamedLockDeadlockError when waiting would never end; NamedLockInsideTransactionError inside a transaction of the DataSource.
+   */
+  withLock<T>(name: LockNames, work: Work<NamedLockOf<DS, 'shared'>, T>): Promise<T>
+  withLock<T, S extends SessionKind = 'shared'>(
+    name: LockNames,
+    options: AcquireOptions<S> | undefined,
+    work: Work<NamedLockOf<DS, S>, T>,
+  ): Promise<T>
+  withLock(name: LockNames, optionsOrWork: unknown, maybeWork?: unknown): Promise<unknown> {
+    // Not async: another promise around the engine's would cost more than all that is done here.
+    try {
+      const [options, work] = optionsAndWork('withLock', optionsOrWork, maybeWork)
+      return this.#engine.withLock(name, this.#engine.readOptions(options, 'withLock'), work)
+    } catch (error) {
+      return Promise.reject(error)
+    }
+  }
+
+  /**
+   * Like `withLock`, but a lock that somebody else has is an answer, not an error. Does not wait unless `timeout` is given.
+   */
+  tryWithLock<T>(name: LockNames, work: Work<NamedLockOf<DS, 'shared'>, T>): Promise<TryResult<T>>
+  tryWithLock<T, S extends SessionKind = 'shared'>(
+    name: LockNames,
+    options: AcquireOptions<S> | undefined,
+    work: Work<NamedLockOf<DS, S>, T>,
+  ): Promise<TryResult<T>>
+  async tryWithLock(name: LockNames, optionsOrWork: unknown, maybeWork?: unknown): Promise<TryResult<unknown>> {
+    const [options, work] = optionsAndWork('tryWithLock', optionsOrWork, maybeWork)
+    return this.#engine.tryWithLock(name, this.#engine.readTryOptions(options, 'tryWithLock'), work)
+  }
+
+  /**
+   * Runs `work` in a transaction while the lock is held, both on one connection: the lock is taken before the transaction
+   * begins and given back after it has ended, so no update is lost; and when the connection dies they die together, so a lost
+   * lock can not lead to a lost update.
+   *
+   * @throws as `withLock`, and whatever the work or the COMMIT threw.
+   */
+  transaction<T>(name: LockNames, work: TransactionWork<DS, T>): Promise<T>
+  transaction<T>(name: LockNames, options: TransactionOptions | undefined, work: TransactionWork<DS, T>): Promise<T>
+  async transaction(name: LockNames, optionsOrWork: unknown, maybeWork?: unknown): Promise<unknown> {
+    const [options, work] = optionsAndWork('transaction', optionsOrWork, maybeWork)
+    return this.#engine.transaction(name, this.#engine.readTransactionOptions(options), work)
+  }
+
+  /**
+   * Takes the lock inside a transaction that is running already, on the transaction's own connection, and keeps it until the
+   * outermost COMMIT or ROLLBACK has finished: the transaction is the handle. Savepoints do not end it. A QueryRunner that is
+   * released while its transaction is active loses its connection, so that nobody inherits the lock.
+   *
+   * Under REPEATABLE READ the transaction goes on seeing what it has seen before: take the lock before the first read, or read
+   * with a locking read (`FOR UPDATE`).
+   *
+   * @param manager The transaction's EntityManager, from `dataSource.transaction` or a QueryRunner.
+   * @throws NamedLockConfigurationError when no transaction is running on it; NamedLockDeadlockError when its holder waits, here or
+   * by the server's report, for a lock of this transaction; else as `withLock`.
+   */
+  async lockTransaction(
+    manager: EntityManagerLike,
+    name: LockNames,
+    options?: Omit<AcquireOptions, 'session'>,
+  ): Promise<void> {
+    return this.#engine.lockTransaction(manager, name, this.#engine.readLockTransactionOptions(options))
+  }
+
+  /**
+   * Takes the lock and hands it over: release it when done, or let `await using` do that. `withLock` is harder to get wrong.
+   *
+   * @throws as `withLock`.
+   */
+  async acquire<S extends SessionKind = 'shared'>(
+    name: LockNames,
+    options?: AcquireOptions<S>,
+  ): Promise<NamedLockOf<DS, S>> {
+    return (await this.#engine.acquire(
+      name,
+      this.#engine.readOptions(options, 'acquire'),
+    )) as NamedLock<any> as NamedLockOf<DS, S>
+  }
+
+  /** Like `acquire`, but resolves to null when somebody else has the lock. Does not wait unless `timeout` is given. */
+  async tryAcquire<S extends SessionKind = 'shared'>(
+    name: LockNames,
+    options?: AcquireOptions<S>,
+  ): Promise<NamedLockOf<DS, S> | null> {
+    return (await this.#engine.tryAcquire(
+      name,
+      this.#engine.readTryOptions(options, 'tryAcquire'),
+    )) as NamedLock<any> | null as NamedLockOf<DS, S> | null
+  }
+
+  /**
+   * `dataSource.runMigrations()` by one instance at a time: those that start together wait, and find nothing left to do. The lock is
+   * called `migrations:` and the name of the migrations' table. One that fails or dies lets the next one in.
+   *
+   * @param options TypeORM's, and how long to wait for the lock: default 10 minutes, because the one who runs them may take long.
+   * @returns The migrations that this instance has run.
+   * @throws as `withLock`, and what a migration threw.
+   */
+  async runMigrations(
+    options?: NonNullable<Parameters<DS['runMigrations']>[0]> & Pick<AcquireOptions, 'timeout' | 'signal'>,
+  ): Promise<MigrationsOf<DS>> {
+    return (await this.#engine.runMigrations(options)) as MigrationsOf<DS>
+  }
+
+  /** Whether anybody holds the lock, here or elsewhere. */
+  async isLocked(name: LockName, options?: InspectOptions): Promise<boolean> {
+    return this.#engine.inspector.isLocked(name, options)
+  }
+
+  /** Who holds the lock; null when nobody does. */
+  async holder(name: LockName, options?: InspectOptions): Promise<LockHolder | null> {
+    return this.#engine.inspector.holder(name, options)
+  }
+
+  /**
+   * Every lock of this namespace on the server that somebody holds, and who waits for it: also those that other processes
+   * and other applications hold. Locks of this service are listed even where the server does not list any; the list's `note`
+   * says so then.
+   *
+   * @throws NamedLockError that names the grant, when the database user may not see the server's locks.
+   */
+  async list(options?: ListOptions): Promise<LockList> {
+    return this.#engine.inspector.list(options)
+  }
+
+  /**
+   * What about the server and the set-up makes named locks unsafe or slow here, worst first; nothing when all is well. For
+   * the start of an application or a deployment's checks.
+   */
+  async check(): Promise<Finding[]> {
+    return this.#engine.inspector.check()
+  }
+
+  /** Calls `listener` for every such event. What it throws becomes a process warning. */
+  on<E extends keyof NamedLockEvents>(event: E, listener: (...args: NamedLockEvents[E]) => void): this {
+    this.#events.on(event, listener)
+    return this
+  }
+
+  once<E extends keyof NamedLockEvents>(event: E, listener: (...args: NamedLockEvents[E]) => void): this {
+    this.#events.once(event, listener)
+    return this
+  }
+
+  off<E extends keyof NamedLockEvents>(event: E, listener: (...args: NamedLockEvents[E]) => void): this {
+    this.#events.off(event, listener)
+    return this
+  }
+
+  /**
+   * Ends the service: callers that wait get a NamedLockClosedError, handles that nobody's scope holds are released at once with
+   * their signal, running work gets `closeTimeout` to finish before its lock is taken away with its signal. Resolves when
+   * all locks are given back and no connection is borrowed any more. Calling it again waits for the same end.
+   */
+  close(): Promise<void> {
+    return this.#engine.close()
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close()
+  }
+}
+
+recognisedAcrossCopies(NamedLockService, 'NamedLockService')
+
+type AnyWork = (...args: any[]) => unknown
+
+function optionsAndWork(call: string, first: unknown, second: unknown): [unknown, AnyWork] {
+  if (second === undefined && typeof first === 'function') return [undefined, first as AnyWork]
+  if (typeof second === 'function') return [first, second as AnyWork]
+  throw new NamedLockConfigurationError(
+    `${call}: the work must be a function, not ${show(second ?? first)}. Call ${call}(name, work) or ${call}(name, options, work).`,
+  )
+}
+
+function isObject(value: unknown): boolean {
+  return typeof value === 'object' && value !== null
+}

@@ -1,0 +1,23 @@
+import { clearTimeout, setTimeout } from './clock.js'
+/** The result of `work`, or the error when it takes longer than `milliseconds`, or the signal's reason. */
+export function within<T>(
+  work: Promise<T>,
+  milliseconds: number,
+  signal: AbortSignal | undefined,
+  late: () => Error,
+): Promise<T> {
+  return new Promise((resolve, reject) => {
+    const abort = (): void => finish(() => reject(signal?.reason as Error))
+    const timer = setTimeout(() => finish(() => reject(late())), Math.min(milliseconds, 2_147_483_647))
+    const finish = (settle: () => void): void => {
+      clearTimeout(timer)
+      signal?.removeEventListener('abort', abort)
+      settle()
+    }
+    signal?.addEventListener('abort', abort)
+    work.then(
+      (value) => finish(() => resolve(value)),
+      (error: unknown) => finish(() => reject(error)),
+    )
+  })
+}

@@ -1,0 +1,109 @@
+import type { DataSourceLike } from '../typeorm/data-source-like.js'
+import type { SessionSource } from '../queue/claim.js'
+import { BoundRunner } from './bound-runner.js'
+import type { Session } from '../session/session.js'
+import type { WorkSessions } from '../session/work-sessions.js'
+
+/**
+ * One connection of its own for all locks of a call, and for the work under them. Taken for the first lock, given back after
+ * the last; or passed on, with the lock that is held on it, to the next caller of this process that waits for that lock.
+ */
+export class DedicatedSource implements SessionSource {
+  readonly #dataSource: DataSourceLike
+  readonly #pool: WorkSessions
+  #taking: Promise<Session> | undefined
+  #session: Session | undefined
+  /** The session of work that has ended: others may have it. */
+  #last: Session | undefined
+  /** How many claims of the call use it. */
+  #users = 0
+  #bound: BoundRunner | undefined
+  #hasEnded = false
+
+  constructor(dataSource: DataSourceLike, pool: WorkSessions) {
+    this.#dataSource = dataSource
+    this.#pool = pool
+  }
+
+  get isInUse(): boolean {
+    return this.#users > 0
+  }
+
+  get inTransaction(): boolean {
+    return this.#bound?.runner.isTransactionActive ?? false
+  }
+
+  get obstacle(): string | undefined {
+    return this.#taking && this.#pool.obstacle
+  }
+
+  /** Makes ready what the work will need, while the lock is being asked for. */
+  prepare(): void {
+    if (this.#session) void this.bound
+  }
+
+  /** A QueryRunner on the connection, for the work. */
+  get bound(): BoundRunner {
+    return (this.#bound ??= new BoundRunner(this.#dataSource, this.#session as Session))
+  }
+
+  get manager(): unknown {
+    if (!this.#bound && this.#last) {
+      this.#bound = new BoundRunner(this.#dataSource, this.#last)
+      this.#bound.close() // it only says that the lock has ended
+    }
+    return this.#bound || this.#session ? this.bound.runner.manager : undefined
+  }
+
+  openAtOnce(): Session | undefined {
+    this.#session = this.#users > 0 ? this.#session : this.#pool.takeAtOnce()
+    if (!this.#session || this.#session.lostError) return undefined
+    this.#users++
+    return this.#session
+  }
+
+  async open(): Promise<Session> {
+    const session = this.openAtOnce()
+    if (session) return session
+    // A dead connection is replaced, unless it was holding another lock of the call.
+    if (this.#users > 0 && this.#session?.lostError) throw this.#session.lostError
+    this.#users++
+    this.#taking ??= this.#pool.take()
+    try {
+      this.#session = await this.#taking
+      if (this.#session.lostError) throw this.#session.lostError
+      return this.#session
+    } catch (error) {
+      this.#users--
+      throw error
+    } finally {
+      this.#taking = undefined
+    }
+  }
+
+  async close(session: Session): Promise<void> {
+    if (--this.#users > 0) return
+    this.#session = undefined
+    if (!this.#hasEnded) this.#bound = undefined // made ready for a session that did not get the lock
+    await this.#pool.putBack(session)
+  }
+
+  canTakeOver(from: SessionSource): boolean {
+    // Not while it holds other locks, and not past those who wait for a connection of the pool.
+    return from instanceof DedicatedSource && from.#users === 1 && this.#users === 0 && !this.#pool.hasPoolWaiters
+  }
+
+  takeOver(from: SessionSource): void {
+    const other = from as DedicatedSource
+    this.#session = other.#session
+    this.#users = 1
+    other.#session = undefined
+    other.#users = 0
+  }
+
+  endWork(): void {
+    this.#hasEnded = true
+    this.#last ??= this.#session
+    this.#bound?.close()
+  }
+}

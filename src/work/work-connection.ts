@@ -1,0 +1,318 @@
+import { errorMonitor, type EventEmitter } from 'node:events'
+import { NamedLockConfigurationError, NamedLockError } from '../contract/errors.js'
+import { currentScope, type LockScope } from '../scope/lock-scope.js'
+import type { RawConnection } from '../typeorm/raw-connection.js'
+import type { Session } from '../session/session.js'
+import { queueMicrotask } from '../util/clock.js'
+
+/** The driver's own functions, with all of their overloads. */
+type AnyFunction = (...args: any[]) => any
+
+type Driver = Record<PropertyKey, unknown>
+
+/** Whose transaction it is: the library's, or one that the application runs itself. */
+export type Owner = 'ours' | 'application'
+
+/**
+ * A session's connection as the work under its lock sees it, for one call: the driver's own connection, with four
+ * differences. The session hears of every statement, because another connection has to see it at work while one is in flight. The
+ * connection cannot be released from here. Once the call is over, nothing is sent any more: the connection may be another caller's
+ * by then.
+ *
+ * And the end of a transaction is its end. A statement that reaches the connection after it is committed by itself, while the
+ * caller is told that everything was rolled back, or that everything was committed together. So when a transaction has ended, by
+ * its COMMIT or ROLLBACK, with an error (a deadlock, a lock timeout with innodb_rollback_on_timeout), or by a statement that commits
+ * implicitly, no further statement of its work is sent. Whether it has ended is the protocol's word, not a list of errors or
+ * statements: the server status in every OK packet of MySQL and MariaDB, and the transaction status of PostgreSQL. An error of
+ * MySQL's carries no status, so an empty statement follows it before the error is handed on. Statements wait here for the
+ * answer to the one before, as they would in the driver: what is in the driver's queue could not be stopped any more.
+ */
+export class WorkConnection implements ProxyHandler<Driver> {
+  /** Stands for the driver's connection, whatever is asked of it. */
+  readonly connection: RawConnection
+  readonly #session: Session
+  readonly #raw: Driver
+  readonly #runner: RunnerInTransaction | undefined
+  readonly #owner: Owner
+  readonly #query = (...args: any[]): unknown => this.#send(this.#raw.query as AnyFunction, args)
+  #failures: WeakSet<object> | undefined
+  #state: 'open' | 'closed' | 'detached' = 'open'
+  #isCommitInDoubt = false
+  /** The last error of a statement that was one of its own, and whether the COMMIT was answered by a ROLLBACK. */
+  #lastError: Error | undefined
+  #isRolledBack = false
+  #isCommitted = false
+  /** Why the transaction has ended before its COMMIT or ROLLBACK. */
+  #endedBy: Error | undefined
+  /** A COMMIT or ROLLBACK is under way. */
+  #isEnding = false
+  /** Statements that wait for the answer to the one before. */
+  readonly #waiting: (() => void)[] = []
+  #inFlight = 0
+  #isUsed = false
+
+  constructor(session: Session, runner: RunnerInTransaction, owner: Owner) {
+    this.#session = session
+    this.#raw = session.connection as unknown as Driver
+    this.#runner = runner
+    this.#owner = owner
+    this.connection = new Proxy(this.#raw, this) as unknown as RawConnection
+  }
+
+  /** What the proxy answers with. */
+  get(raw: Driver, property: PropertyKey): unknown {
+    const value = raw[property]
+    if (typeof value !== 'function' || property === 'constructor') return value
+    if (this.#state === 'detached') return (value as AnyFunction).bind(raw)
+    switch (property) {
+      case 'query':
+        return this.#query
+      case 'execute':
+        return (...args: any[]) => this.#send(value as AnyFunction, args)
+      case 'promise':
+        // The driver's promise wrapper must send its statements through here as well.
+        return (value as AnyFunction).bind(this.connection)
+      case 'destroy':
+      case 'close':
+        return () => this.#session.lose(new Error('the work destroyed it'))
+      case 'release':
+      case 'end':
+      case 'changeUser':
+      case 'reset':
+        return () => this.#refuse(property)
+      default:
+        return (value as AnyFunction).bind(raw)
+    }
+  }
+
+  /** True when a COMMIT went out and no answer has come that tells what became of the transaction. */
+  get isCommitInDoubt(): boolean {
+    return this.#isCommitInDoubt
+  }
+
+  /** The COMMIT has rolled back, as PostgreSQL does it without an error when a statement before it failed: that statement's error. */
+  get commitRefusedBy(): Error | undefined {
+    return this.#isRolledBack ? (this.#lastError ?? new Error('a statement in it had failed')) : undefined
+  }
+
+  /** Why the transaction has ended, where neither its COMMIT nor its ROLLBACK has ended it. */
+  get endedBy(): Error | undefined {
+    return this.#endedBy
+  }
+
+  /** The COMMIT was carried out. */
+  get isCommitted(): boolean {
+    return this.#isCommitted && !this.#isRolledBack
+  }
+
+  /** Whether the work has left a transaction open; undefined where that is not known. */
+  get isInTransaction(): boolean | undefined {
+    if (!this.#isUsed) return false
+    if (this.#inFlight > 0) return this.#runner?.isTransactionActive ? true : undefined
+    const { dialect, connection, transactionStatus } = this.#session
+    const status = dialect.statusAfter(undefined, connection) ?? transactionStatus
+    if (status === undefined) return this.#runner?.isTransactionActive ? true : undefined
+    return status === 'implicit' ? undefined : status === 'open'
+  }
+
+  /** Whether that error says that the connection failed under a statement of the work; TypeORM's wrapping does not hide it. */
+  isFailure(error: unknown): boolean {
+    if (typeof error !== 'object' || error === null) return false
+    return this.#failures?.has(error) || this.isFailure((error as { driverError?: unknown }).driverError)
+  }
+
+  /** The call is over. */
+  close(): void {
+    this.#state = 'closed'
+    for (const refused of this.#waiting.splice(0)) refused()
+  }
+
+  /** The session is over, and the connection is the application's: from now on this is the driver's connection and nothing more. */
+  detach(): void {
+    this.#state = 'detached'
+    this.#sendNext()
+  }
+
+  #send(method: AnyFunction, args: any[]): unknown {
+    // What returns a command or a promise has to be sent at once; what has a callback can wait for the answer before.
+    if (typeof args.at(-1) !== 'function' || this.#state === 'detached') return this.#sendNow(method, args)
+    const scope = currentScope()
+    if (this.#inFlight === 0 && this.#waiting.length === 0) return this.#sendNow(method, args, scope)
+    this.#waiting.push(() => this.#sendNow(method, args, scope))
+    return undefined
+  }
+
+  #sendNext(): void {
+    while (this.#inFlight === 0 || this.#state === 'detached') {
+      const next = this.#waiting.shift()
+      if (!next) return
+      next()
+    }
+  }
+
+  #sendNow(method: AnyFunction, args: any[], scope = currentScope()): unknown {
+    const callback: unknown = args.at(-1)
+    const text = textOf(args[0])
+    if (this.#state === 'detached') return method.apply(this.#raw, args)
+    const refusal = this.#refusal(text, scope)
+    if (refusal) return refuseStatement(callback, refusal)
+    const isCommit = text === 'COMMIT'
+    const isEnd = isCommit || text === 'ROLLBACK'
+    if (isEnd) this.#isEnding = true
+    if (text === 'ROLLBACK') this.#endedBy = undefined
+    if (isCommit) this.#isCommitInDoubt = true
+    this.#isUsed = true
+    this.#inFlight++
+    const sentAt = this.#session.workBegins()
+    const over = (tell: () => void): void => {
+      this.#inFlight--
+      if (isEnd) this.#isEnding = false
+      tell()
+      this.#sendNext()
+    }
+    const answered = (error: Error | null | undefined, tell: () => void, result?: unknown): void => {
+      const { dialect } = this.#session
+      const isAnswer = !error || dialect.isAnswer(error)
+      if (error && !isAnswer) (this.#failures ??= new WeakSet()).add(error)
+      else if (isCommit) this.#isCommitInDoubt = error ? dialect.leavesCommitOpen(error) : false
+      if (error && !dialect.isAftermath(error)) this.#lastError = error
+      else if (isCommit) {
+        this.#isRolledBack = dialect.isRolledBack(result)
+        this.#isCommitted = true
+      }
+      const done = (): void => this.#session.workEnds(sentAt, error, () => over(tell))
+      if (error && isAnswer && !isEnd) this.#lookAfterError(error, done)
+      else {
+        if (!error) this.#heard(result, isEnd ? undefined : () => endedByStatement(text))
+        done()
+      }
+    }
+    if (typeof callback === 'function') {
+      args[args.length - 1] = (error: Error | null, ...results: unknown[]) =>
+        answered(error, () => void (callback as AnyFunction)(error, ...results), results[0])
+    }
+    try {
+      const command: unknown = method.apply(this.#raw, args)
+      if (typeof callback === 'function') return command
+      if (isPromise(command)) return settled(command, answered)
+      // A stream, or events: they end with 'end', also after an error; and when they do not, the connection has. An error is only
+      // looked at: whether anybody listens for it is the work's business.
+      let isOver = false
+      let failure: Error | undefined
+      const end = (): void => {
+        if (!isOver) answered(failure, () => {})
+        isOver = true
+      }
+      const events = command as EventEmitter
+      events.once(errorMonitor, (error: Error) => (failure = error))
+      events.once('end', end).once('close', end)
+      return command
+    } catch (error) {
+      answered(error as Error, () => {}) // the driver refused it, and nothing was sent
+      throw error
+    }
+  }
+
+  /** Why that statement must not be sent. */
+  #refusal(text: unknown, scope: LockScope | undefined): Error | undefined {
+    if (this.#state === 'closed' || this.#isEnding || this.#isWorkOver(scope)) return usedTooLate()
+    return text === 'ROLLBACK' ? undefined : this.#endedBy
+  }
+
+  /** Branches of the work that outlive it, as of a Promise.all of which one has thrown. */
+  #isWorkOver(scope: LockScope | undefined): boolean {
+    for (let one = scope; one; one = one.parent) {
+      const manager = one.transaction?.manager as { queryRunner?: unknown } | undefined
+      if (manager?.queryRunner !== this.#runner) continue
+      if (!one.open) return true
+      if (one.isAroundWork) return false
+    }
+    return false
+  }
+
+  /** An error says nothing of the transaction around the statement: an empty statement does. */
+  #lookAfterError(error: Error, done: () => void): void {
+    const { dialect } = this.#session
+    if (!dialect.askStatus || this.#session.transactionStatus !== 'open') {
+      done()
+      return
+    }
+    this.#session.send(dialect.askStatus, (failure, result) => {
+      if (!failure) this.#heard(result, () => error, true)
+      done()
+    })
+  }
+
+  /** @param reason Why the transaction has ended, if it has; left out where it was to end. */
+  #heard(result: unknown, reason: (() => Error) | undefined, isByError = false): void {
+    const session = this.#session
+    const heard = session.dialect.statusAfter(result, session.connection)
+    if (heard === undefined) return
+    // In doubt there is something to roll back.
+    const status = heard === 'none' && session.facts.status === 'implicit' ? 'implicit' : heard
+    const hasEnded = session.transactionStatus === 'open' && status !== 'open'
+    session.transactionStatus = status
+    // A statement that commits implicitly, in a transaction that the application runs itself, is the application's business.
+    if (!hasEnded || !reason || !this.#runner?.isTransactionActive || (this.#owner !== 'ours' && !isByError)) return
+    this.#endedBy = reason()
+  }
+
+  #refuse(method: string): never {
+    throw new NamedLockConfigurationError(
+      `${method}() of the connection was called by work under a named lock: the lock lives on this connection, which goes back when the lock is released.`,
+    )
+  }
+}
+
+/** mysql2's commands have a `then`, too: it only throws, for those who have the wrong package. */
+function isPromise(value: unknown): value is Promise<unknown> {
+  const { then, once } = (value ?? {}) as { then?: unknown; once?: unknown }
+  return typeof then === 'function' && typeof once !== 'function'
+}
+
+/** The same outcome, handed on when the session says so. */
+function settled(
+  answer: Promise<unknown>,
+  answered: (error: Error | undefined, tell: () => void, result?: unknown) => void,
+): Promise<unknown> {
+  return new Promise((resolve, reject) => {
+    answer.then(
+      (result) => answered(undefined, () => resolve(result), result),
+      (error: Error) => answered(error, () => reject(error)),
+    )
+  })
+}
+
+function textOf(statement: unknown): unknown {
+  return typeof statement === 'string'
+    ? statement
+    : ((statement as { sql?: unknown } | undefined)?.sql ?? (statement as { text?: unknown } | undefined)?.text)
+}
+
+/** What is used of a QueryRunner. */
+export interface RunnerInTransaction {
+  readonly isTransactionActive: boolean
+}
+
+function endedByStatement(text: unknown): Error {
+  const statement = typeof text === 'string' ? text.trim().slice(0, 60) : 'a statement'
+  return new NamedLockConfigurationError(
+    `The transaction under a named lock was ended by a statement of its work: ${statement}. MySQL and MariaDB commit at CREATE, ALTER, DROP, ` +
+      'LOCK TABLES and START TRANSACTION, and every server at COMMIT. What was written before that statement stays as it left it; ' +
+      'everything after it was refused. Run such statements outside the transaction.',
+  )
+}
+
+function usedTooLate(): Error {
+  return new NamedLockError(
+    'The EntityManager or QueryRunner was used after its lock or transaction had ended. The statement was not sent. Await everything inside the work.',
+    { code: 'NOT_HELD' },
+  )
+}
+
+function refuseStatement(callback: unknown, error: Error): undefined {
+  // mysql2 throws, pg rejects: whoever awaits sees no difference.
+  if (typeof callback !== 'function') throw error
+  queueMicrotask(() => void (callback as AnyFunction)(error))
+  return undefined
+}
