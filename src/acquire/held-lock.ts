@@ -1,8 +1,8 @@
-import type { TimeLimits } from '../dialect/dialect.js'
+import type { TimeLimits } from '../util/time-limits.js'
 import { NamedLockInsideTransactionError, NamedLockLostError } from '../contract/errors.js'
 import { NamedLock } from '../scope/named-lock.js'
 import type { LockScope } from '../scope/lock-scope.js'
-import type { Claim } from '../queue/claim.js'
+import type { Claim, Handle } from '../queue/claim.js'
 import { databaseError } from '../contract/database-error.js'
 import type { Request } from '../session/place.js'
 import type { AcquireTrace } from '../observe/tracing.js'
@@ -16,7 +16,7 @@ export interface LockOwner {
 }
 
 /** The handle: one claim for each name. Handles of a re-entrant scope share their claims. */
-export class HeldLock extends NamedLock<any> {
+export class HeldLock extends NamedLock<any> implements Handle {
   readonly names: readonly string[]
   /** In the order they were taken; given back in reverse. */
   readonly claims: readonly Claim[]

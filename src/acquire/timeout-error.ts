@@ -1,6 +1,6 @@
 import { NamedLockTimeoutError } from '../contract/errors.js'
 import type { HolderLookup } from '../inspect/holder-lookup.js'
-import type { LockHolder } from '../contract/options.js'
+import type { LockHolder } from '../contract/lock-info.js'
 import type { Claim } from '../queue/claim.js'
 import type { Sessions } from '../session/sessions.js'
 import type { CallSettings } from '../contract/settings.js'

@@ -1,4 +1,4 @@
-import type { Finding, LockHolder, LockInfo, LockList } from '../contract/options.js'
+import type { Finding, LockHolder, LockInfo, LockList } from '../contract/lock-info.js'
 import { wallNow } from '../util/clock.js'
 
 /** `3m 20s` */

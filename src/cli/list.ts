@@ -1,4 +1,4 @@
-import type { LockList } from '../contract/options.js'
+import type { LockList } from '../contract/lock-info.js'
 import { lockTable } from './format.js'
 import { labelOf, type Namespaces } from './namespaces.js'
 

@@ -1,6 +1,6 @@
 import { keyFor, keyPrefix, mayBeginWith, postgresKeyFor } from '../names/lock-name.js'
 import { inspectorOf, type NamedLockService } from '../service/named-lock-service.js'
-import type { LockHolder, LockInfo } from '../contract/options.js'
+import type { LockHolder, LockInfo } from '../contract/lock-info.js'
 import { describeHolder, printable } from './format.js'
 
 /*

@@ -1,4 +1,4 @@
-import type { LockHolder } from './options.js'
+import type { LockHolder } from './lock-info.js'
 import { recognisedAcrossCopies } from '../util/across-copies.js'
 
 /** Stable codes, one per error class: what to switch on when `instanceof` can not be used. */

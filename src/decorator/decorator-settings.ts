@@ -4,7 +4,7 @@ import { checkName } from '../names/lock-name.js'
 import { NamedLockService } from '../service/named-lock-service.js'
 import type { LockName, LockNames } from '../contract/options.js'
 import { defaultCall, readCallOptions, show } from '../contract/settings.js'
-import type { WithNamedLockOptions } from './with-named-lock.js'
+import type { WithNamedLockOptions } from './decorator-options.js'
 
 type OfCall<T> = (this: unknown, ...args: unknown[]) => T
 

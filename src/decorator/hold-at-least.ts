@@ -1,6 +1,6 @@
 import type { HeldLock } from '../acquire/held-lock.js'
 import type { NamedLock } from '../scope/named-lock.js'
-import type { TimeLimits } from '../dialect/dialect.js'
+import type { TimeLimits } from '../util/time-limits.js'
 import { clearTimeout, monotonicNow, setTimeout } from '../util/clock.js'
 
 /** setTimeout fires at once beyond this. */

@@ -1,6 +1,9 @@
+import type { KeyRules } from '../names/targets.js'
+import type { TimeLimits } from '../util/time-limits.js'
 import type { DataSourceLike } from '../typeorm/data-source-like.js'
-import type { Finding, LockName } from '../contract/options.js'
-import type { RawConnection, RunnerLike } from '../typeorm/raw-connection.js'
+import type { LockName } from '../contract/options.js'
+import type { Finding } from '../contract/lock-info.js'
+import type { Ask, RawConnection, RunnerLike } from '../typeorm/raw-connection.js'
 import type { LockTable } from './lock-table.js'
 
 /** Which server a session found at the other end. */
@@ -29,9 +32,6 @@ export interface ServerFacts {
 
 /** Whether a transaction runs on a connection; `implicit`: with autocommit off, where any statement that reads a table begins one. */
 export type TransactionStatus = 'open' | 'none' | 'implicit'
-
-/** Sends one statement and resolves to its rows. */
-export type Ask = (sql: string) => Promise<unknown>
 
 /**
  * What a session is for: locks alone, locks and the application's work, locks inside a transaction of the application, or inside
@@ -109,25 +109,12 @@ export interface PoolDriver {
   ownOptions(options: { readonly extra?: object }, size: number, patience?: number): object
 }
 
-/** Time limits that go by another clock than the library's own. */
-export interface TimeLimits {
-  /**
-   * Calls `over` when that time has passed, unless `end` is called before. One limit for each object.
-   *
-   * @param spent How much of the time is over already by the library's own clock.
-   */
-  begin(of: object, milliseconds: number, spent: number, over: () => void): void
-  end(of: object): void
-}
-
 /**
  * The seam between the machinery and a server: all SQL and every quirk is behind it.
  *
  * Expressions answer with one short text each: `1` yes, `0` no. They never block, so any number of them can share a statement.
  */
-export interface Dialect {
-  /** The server as its users call it. */
-  readonly server: string
+export interface Dialect extends KeyRules {
   /** Locks end with the transaction that they were taken in, and nothing else gives them back. */
   readonly endsWithTransaction?: boolean | undefined
   /** There is no other server that a DataSource of this kind could lead to. */
@@ -147,29 +134,13 @@ export interface Dialect {
   /** Why the server keeps no lease, and what follows from that. */
   readonly noLease: string
 
-  /** The key of a name in a namespace. */
-  keyFor(namespace: string | false, name: LockName): string
   /** Whether keys begin with their namespace and the name, as far as `keyFor` of lock-name.ts does that. */
   readonly hasReadableKeys: boolean
   /** The literal of the polling mark of whatever has that exclusion key. */
   markLiteral(exclusionKey: string): string
 
-  /** A key as it stands in SQL. */
-  literal(key: string): string
-  /** The same for a lock that many may hold together, as long as nobody holds it alone. Left out where there are none: no reader locks. */
-  sharedLiteral?(literal: string): string
   /** What whoever polls for a key, to hold it alone, takes besides the polling mark: `takeShared` leaves the key alone meanwhile. */
   writersMark?(exclusionKey: string): string
-  /** What excludes whom, for an exact name: keys that the server may fold together must give the same text. */
-  exclusionKey(key: string): string
-  /** The key of an exact name, or an InvalidLockNameError for what this server would refuse. */
-  exactKey(name: string | bigint): string
-
-  /**
-   * The question for the one name of a database that may be configured by several; undefined where the configured name is sure to
-   * be that name.
-   */
-  nameOfDatabase?(configured: string | undefined): string | undefined
   /** Takes the lock if it is free: 1 taken, 0 busy. */
   take(literal: string): string
   /** Takes a shared literal, unless somebody polls who wants it alone: readers come and go, and a poll may never find none. */

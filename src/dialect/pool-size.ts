@@ -1,5 +1,5 @@
 import { NamedLockConfigurationError } from '../contract/errors.js'
-import type { Finding } from '../contract/options.js'
+import type { Finding } from '../contract/lock-info.js'
 import { show } from '../contract/settings.js'
 
 /** A size as the application gave it, and where. */

@@ -1,5 +1,5 @@
 import { dialectOfServer } from '../dialect/choose-dialect.js'
-import type { Finding } from '../contract/options.js'
+import type { Finding } from '../contract/lock-info.js'
 import { singleValue } from '../typeorm/raw-connection.js'
 import type { Sessions } from '../session/sessions.js'
 import type { Settings } from '../contract/settings.js'

@@ -1,4 +1,4 @@
-import type { LockHolder } from '../contract/options.js'
+import type { LockHolder } from '../contract/lock-info.js'
 import type { Claim } from '../queue/claim.js'
 import type { Slots } from '../queue/slots.js'
 import { ask, type Request } from '../session/place.js'
@@ -34,7 +34,7 @@ export class HolderLookup {
   findQuickly(claim: Claim): Promise<LockHolder | undefined> {
     const local = localHolder(claim.slot.holder)
     if (local) return Promise.resolve(local)
-    const question = this.#question(claim.slot.exclusionKey, claim.literal, claim.target.key)
+    const question = this.#question(claim.target.exclusionKey, claim.literal, claim.target.key)
     return new Promise((resolve) => {
       const timer = setTimeout(() => resolve(question.known), PATIENCE)
       question.answer

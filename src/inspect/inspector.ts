@@ -1,6 +1,6 @@
-import type { Closing } from '../acquire/closing.js'
 import { NamedLockTimeoutError } from '../contract/errors.js'
-import type { Finding, LockHolder, LockList, LockName } from '../contract/options.js'
+import type { LockName } from '../contract/options.js'
+import type { Finding, LockHolder, LockList } from '../contract/lock-info.js'
 import type { Slots } from '../queue/slots.js'
 import type { ClaimOwner } from '../queue/claim.js'
 import { readInspectOptions, readListOptions, type Settings } from '../contract/settings.js'
@@ -26,24 +26,15 @@ export class Inspector {
   readonly #slots: Slots
   readonly #settings: Settings
   readonly #targets: Targets
-  readonly #closing: Closing
   readonly #lister: LockLister
   readonly #poolSize: () => number
   readonly #settle: () => Promise<void>
 
-  constructor(
-    slots: Slots,
-    targets: Targets,
-    closing: Closing,
-    owner: ClaimOwner,
-    poolSize: () => number,
-    settle: () => Promise<void>,
-  ) {
+  constructor(slots: Slots, targets: Targets, owner: ClaimOwner, poolSize: () => number, settle: () => Promise<void>) {
     this.#settle = settle
     this.#slots = slots
     this.#settings = owner.settings
     this.#targets = targets
-    this.#closing = closing
     this.#poolSize = poolSize
     this.lookup = new HolderLookup(slots)
     this.#lister = new LockLister(slots, targets, owner)
@@ -60,7 +51,6 @@ export class Inspector {
   }
 
   async list(options: unknown): Promise<LockList> {
-    this.#closing.check()
     const settings = readListOptions(options)
     if (!this.#targets.isSettled) await this.inTime(this.#settle())
     return this.inTime(this.#lister.list(settings))
@@ -73,12 +63,10 @@ export class Inspector {
 
   /** The locks of all namespaces, for telling where a name is held that is looked for here. */
   async listEverywhere(): Promise<LockList> {
-    this.#closing.check()
     return this.inTime(this.#lister.list({ prefix: '', waiting: false, isEverywhere: true }))
   }
 
   async check(): Promise<Finding[]> {
-    this.#closing.check()
     return this.inTime(check(this.#slots.sessions, this.#settings, this.#poolSize()))
   }
 
@@ -95,7 +83,6 @@ export class Inspector {
   }
 
   async #target(name: LockName, options: unknown, call: 'isLocked' | 'holder'): Promise<Target> {
-    this.#closing.check()
     const { exactName } = readInspectOptions(options, call)
     if (exactName) await this.inTime(this.#slots.sessions.sureDialect())
     const target = this.#targets.of(name, exactName)

@@ -1,7 +1,7 @@
 import type { Dialect } from '../dialect/dialect.js'
 import type { LockRow, LockTable } from '../dialect/lock-table.js'
 import { keyFor, keyPrefix, mayBeginWith, nameOf } from '../names/lock-name.js'
-import type { LockHolder, LockInfo, LockList, LockWaiter } from '../contract/options.js'
+import type { LockHolder, LockInfo, LockList, LockWaiter } from '../contract/lock-info.js'
 import type { Claim, ClaimOwner } from '../queue/claim.js'
 import { MARKS } from '../dialect/marks.js'
 import type { Slot } from '../queue/slot.js'

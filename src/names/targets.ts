@@ -2,11 +2,32 @@ import type { DataSourceLike } from '../typeorm/data-source-like.js'
 import { InvalidLockNameError, NamedLockConfigurationError } from '../contract/errors.js'
 import { checkName } from './lock-name.js'
 import type { LockName, LockNames } from '../contract/options.js'
-import type { Ask } from '../dialect/dialect.js'
+import type { Ask } from '../typeorm/raw-connection.js'
 import { singleValue } from '../typeorm/raw-connection.js'
 import { databaseOf } from '../typeorm/database-of.js'
-import type { Sessions } from '../session/sessions.js'
 import { show, type Settings } from '../contract/settings.js'
+
+/** How a server names its locks. Every dialect has these rules. */
+export interface KeyRules {
+  /** The server as its users call it. */
+  readonly server: string
+  /** The key of a name in a namespace. */
+  keyFor(namespace: string | false, name: LockName): string
+  /** A key as it stands in SQL. */
+  literal(key: string): string
+  /** The same for a lock that many may hold together, as long as nobody holds it alone. Left out where there are none: no reader locks. */
+  sharedLiteral?(literal: string): string
+  /** What excludes whom, for an exact name: keys that the server may fold together must give the same text. */
+  exclusionKey(key: string): string
+  /** The key of an exact name, or an InvalidLockNameError for what this server would refuse. */
+  exactKey(name: string | bigint): string
+
+  /**
+   * The question for the one name of a database that may be configured by several; undefined where the configured name is sure to
+   * be that name.
+   */
+  nameOfDatabase?(configured: string | undefined): string | undefined
+}
 
 /** A name on its way to the server. */
 export interface Target {
@@ -32,14 +53,15 @@ const REMEMBERED = 1_000
  */
 export class Targets {
   readonly #dataSource: DataSourceLike
-  readonly #sessions: Sessions
+  readonly #rules: () => KeyRules
   #namespace: string | false | undefined
   /** Names tend to come again: their keys are not worked out anew each time. */
   readonly #recent = new Map<LockName, Target>()
 
-  constructor(dataSource: DataSourceLike, settings: Settings, sessions: Sessions) {
+  /** @param rules Those of the server, which may turn out to be another one than the driver's type says. */
+  constructor(dataSource: DataSourceLike, settings: Settings, rules: () => KeyRules) {
     this.#dataSource = dataSource
-    this.#sessions = sessions
+    this.#rules = rules
     this.#namespace = settings.namespace
   }
 
@@ -50,23 +72,23 @@ export class Targets {
   }
 
   #alone(name: LockName, exactName: boolean): Target {
-    const { dialect } = this.#sessions
+    const rules = this.#rules()
     if (exactName) {
-      const key = dialect.exactKey(name)
+      const key = rules.exactKey(name)
       return {
         name: checkName(name),
         key,
-        literal: dialect.literal(key),
-        exclusionKey: dialect.exclusionKey(key),
+        literal: rules.literal(key),
+        exclusionKey: rules.exclusionKey(key),
       }
     }
     const recent = this.#recent.get(name)
     if (recent) return recent
-    const key = dialect.keyFor(this.#space(), name)
+    const key = rules.keyFor(this.#space(), name)
     const target = {
       name: typeof name === 'string' ? name : String(name),
       key,
-      literal: dialect.literal(key),
+      literal: rules.literal(key),
       exclusionKey: key,
     }
     if (this.#namespace !== undefined) {
@@ -90,7 +112,7 @@ export class Targets {
   }
 
   get #question(): string | undefined {
-    return this.#sessions.dialect.nameOfDatabase?.(databaseOf(this.#dataSource))
+    return this.#rules().nameOfDatabase?.(databaseOf(this.#dataSource))
   }
 
   /** What keys of the service's names begin with. */
@@ -123,11 +145,11 @@ export class Targets {
   }
 
   #shared(target: Target): Target {
-    const { dialect } = this.#sessions
-    const literal = dialect.sharedLiteral?.(target.literal)
+    const rules = this.#rules()
+    const literal = rules.sharedLiteral?.(target.literal)
     if (literal !== undefined) return { ...target, literal, isShared: true }
     throw new NamedLockConfigurationError(
-      `shared: ${dialect.server} has no reader locks; leave the option out for an ordinary lock.`,
+      `shared: ${rules.server} has no reader locks; leave the option out for an ordinary lock.`,
     )
   }
 

@@ -15,8 +15,12 @@ const channels = Object.fromEntries(NAMES.map((name) => [name, channel(`typeorm-
 /** The events of a service. A listener that throws or rejects harms nobody: it becomes a process warning. */
 export class Emitter {
   /** Whose events they are. */
-  owner: object | undefined
+  readonly owner: object
   readonly #emitter = new EventEmitter().setMaxListeners(0)
+
+  constructor(owner: object) {
+    this.owner = owner
+  }
 
   on(event: EventName, listener: (...args: any[]) => void): void {
     this.#emitter.on(event, listener)

@@ -1,8 +1,7 @@
 import type { Emitter } from './emitter.js'
 import { NamedLockDeadlockError, NamedLockLostError } from '../contract/errors.js'
 import type { NamedLockEvent } from '../contract/events.js'
-import type { HeldLock } from '../acquire/held-lock.js'
-import type { Claim, ClaimListener } from '../queue/claim.js'
+import type { Claim, ClaimListener, Handle } from '../queue/claim.js'
 import { monotonicNow } from '../util/clock.js'
 
 /** Turns what happens to claims into events and errors. */
@@ -32,7 +31,7 @@ export class Reporter implements ClaimListener {
 
   lost(claim: Claim, cause: Error): void {
     const error = new NamedLockLostError(`The lock '${claim.name}' was lost: ${cause.message}`, { cause })
-    const handles: readonly (HeldLock | undefined)[] = [claim.handle, ...(claim.otherHandles ?? [])]
+    const handles: readonly (Handle | undefined)[] = [claim.handle, ...(claim.otherHandles ?? [])]
     for (const handle of handles) handle?.lose(error)
     if (this.#events.hears('lost')) this.#events.emit('lost', { ...describe(claim), error })
   }

@@ -1,5 +1,4 @@
 import { tracingChannel } from 'node:diagnostics_channel'
-import { HeldLock } from '../acquire/held-lock.js'
 import type { NamedLock } from '../scope/named-lock.js'
 import type { LockNames } from '../contract/options.js'
 import { namesOf } from '../names/targets.js'
@@ -39,30 +38,27 @@ export function isTraced(): boolean {
   )
 }
 
-/** Calls `obtain`, and tells the tracing channel of it. It gives a handle, keys of locks without one, or what was not got. */
+/**
+ * Calls `obtain` and publishes the call on the tracing channel. `record` enters the locks that the call has got, if any, in the trace.
+ */
 export function traced<T>(
   service: object | undefined,
   names: LockNames,
   timeout: number,
   obtain: () => Promise<T>,
+  record: (got: T, trace: AcquireTrace) => void,
 ): Promise<T> {
   const trace: AcquireTrace = { service, names: namesOf(names), timeout }
   const work = async (): Promise<T> => {
     const got = await obtain()
-    if (got instanceof HeldLock) {
-      trace.lock = got
-      trace.keys = got.keys
-      got.trace = trace
-    } else if (Array.isArray(got)) {
-      trace.keys = got as readonly string[]
-    }
+    record(got, trace)
     return got
   }
   return acquireChannel.tracePromise(work, trace)
 }
 
 /** Calls the work of a scoped call, in the way that a subscriber wants it. What goes wrong there does not concern the work. */
-export function callUnder<T>({ trace }: HeldLock, work: () => T): T {
+export function callUnder<T>(trace: AcquireTrace | undefined, work: () => T): T {
   const around = trace?.around
   if (!around) return work()
   let outcome: (() => T) | undefined

@@ -1,35 +1,10 @@
-import type { HeldLock } from '../acquire/held-lock.js'
 import type { LockScope } from '../scope/lock-scope.js'
 import type { FencingTable } from '../session/fencing-table.js'
 import type { Place } from '../session/place.js'
 import type { Session } from '../session/session.js'
 import type { Settings } from '../contract/settings.js'
 import type { Target } from '../names/targets.js'
-import type { Slot } from './slot.js'
-
-/** Where a claim that wants a connection of its own gets it from. */
-export interface SessionSource {
-  /** The work uses the connection already: waiting there costs nobody a connection, but keeps the work from its own. */
-  readonly isInUse: boolean
-  /** A transaction runs on the connection: the lock must not be given back before it has ended. */
-  readonly inTransaction: boolean
-  /** An EntityManager on the connection. */
-  readonly manager: unknown
-  /** Why there is no connection yet, where it is not another lock's holder; for error messages. */
-  readonly obstacle: string | undefined
-  /** The session, if it is there without waiting. */
-  openAtOnce(): Session | undefined
-  open(): Promise<Session>
-  /** The claim does not need the session any more. */
-  close(session: Session): Promise<void>
-  /** Whether the session of another claim can become this one's, with the lock that is held there. */
-  canTakeOver(from: SessionSource): boolean
-  takeOver(from: SessionSource): void
-  /** It begins a transaction of its own for the claim, with which the lock ends: nobody else can have it. Ends it, if it still runs. */
-  endTransaction?(): Promise<void>
-  /** The lock is about to be given back: nothing of the work may go on. */
-  endWork(): void
-}
+import type { SessionSource } from '../session/session-source.js'
 
 /** What happens to the claims of a service, for its events and its handles. */
 export interface ClaimListener {
@@ -52,6 +27,31 @@ export interface ClaimOwner {
   readonly isClosing: boolean
 }
 
+/** A handle of a lock, as far as its claims notify it. */
+export interface Handle {
+  /** The server's answer to the release was that the lock was not held any more. */
+  foundLost: Error | undefined
+  /** The lock is lost. */
+  lose(error: Error): void
+}
+
+/** The slot of a claim, as far as others than the slot itself use it. */
+export interface ClaimSlot {
+  /** The first claim that holds the lock here. */
+  readonly holder: Claim | undefined
+  /** Why the slot could not ask the database last, where it could not. */
+  readonly trouble: unknown
+  /** All claims that hold the slot's key in this process, by all services of the DataSource. */
+  readonly holdersInProcess: readonly Claim[]
+  add(claim: Claim): void
+  /** Ends a wait. No effect on a claim that is not queued. */
+  leave(claim: Claim, failure: Failure): void
+  /** Ends a claim that is held. Resolves when the lock is passed on or released; undefined: it was, at once. */
+  release(claim: Claim): Promise<void> | undefined
+  /** See `Sessions.freshToken`. */
+  freshToken(timeout: number): Promise<bigint>
+}
+
 /** Why a claim ended without the lock. */
 export type Failure = 'timeout' | Error
 
@@ -70,8 +70,8 @@ export class Claim {
   /** How many handles share it (re-entrance). */
   shares = 1
   /** The handles that have it: one, or more when a scope is re-entered. */
-  handle: HeldLock | undefined
-  otherHandles: HeldLock[] | undefined
+  handle: Handle | undefined
+  otherHandles: Handle[] | undefined
   /** It could not have the lock at once. */
   hasWaited = false
 
@@ -80,7 +80,7 @@ export class Claim {
 
   constructor(
     readonly owner: ClaimOwner,
-    readonly slot: Slot,
+    readonly slot: ClaimSlot,
     readonly target: Target,
     readonly startedAt: number,
     /** Monotonic time; Infinity for ever. */

@@ -1,4 +1,3 @@
-import type { WaitFailure } from '../dialect/dialect.js'
 import {
   NamedLockClosedError,
   NamedLockConfigurationError,
@@ -13,10 +12,11 @@ import { outside } from '../util/outside.js'
 import { ask, type Asker, type Place, type Request } from '../session/place.js'
 import type { Session } from '../session/session.js'
 import type { ClaimQueue } from './claim-queue.js'
-import type { Claim, SessionSource } from './claim.js'
+import type { Claim } from './claim.js'
+import type { SessionSource } from '../session/session-source.js'
 import { Marks } from './marks.js'
 import type { SlotContext } from './slot-context.js'
-import type { Slot } from './slot.js'
+import type { Contested } from './contested.js'
 import { clearTimeout, monotonicNow, setTimeout } from '../util/clock.js'
 
 /** Between polls of one slot, in milliseconds, growing from one to the other. */
@@ -68,7 +68,7 @@ type Outcome = 'won' | 'slice over' | 'busy' | 'marked' | 'failed'
  *   served in its place.
  */
 export class Contest {
-  readonly #slot: Slot
+  readonly #slot: Contested
   readonly #queue: ClaimQueue
   readonly #context: SlotContext
   #marks: Marks | undefined
@@ -94,7 +94,7 @@ export class Contest {
   /** The claim whose own connection is being used, and that connection. */
   #alone: { claim: Claim; place: DirectPlace; isInUse: boolean; mayHoldLocks: boolean } | undefined
 
-  constructor(slot: Slot, queue: ClaimQueue, context: SlotContext) {
+  constructor(slot: Contested, queue: ClaimQueue, context: SlotContext) {
     this.#slot = slot
     this.#queue = queue
     this.#context = context
@@ -290,7 +290,7 @@ export class Contest {
     const { dialect } = sessions
     const sentAt = monotonicNow()
     let answer: string | undefined
-    let failure: WaitFailure | undefined
+    let failure: ReturnType<typeof dialect.waitFailure> | undefined
     const alone = this.#alone?.place === place ? this.#alone : undefined
     // Work that waits for its connection must have it back in time, even where waits can not be cancelled.
     const most = alone?.isInUse

@@ -1,14 +1,19 @@
 import type { Sessions } from '../session/sessions.js'
 import type { Lease } from '../session/session.js'
 import type { Claim } from './claim.js'
-import type { Slot } from './slot.js'
+
+/** A slot that is not needed any more. */
+export interface RetiredSlot {
+  readonly id: string
+  readonly exclusionKey: string
+}
 
 /** What a slot needs of what the services of a DataSource share. */
 export interface SlotContext {
   readonly sessions: Sessions
   readonly settings: Lease
   /** The slot is not needed any more. Its turn, if it had one, goes on when this process soon wants the lock again. */
-  retire(slot: Slot, turnStartedAt: number, grantedAt: number): void
+  retire(slot: RetiredSlot, turnStartedAt: number, grantedAt: number): void
   /** The claim could not have the lock at once. */
   waits(claim: Claim): void
   /** Who in this process has the lock of that key, by whichever service of the DataSource. */

@@ -3,8 +3,9 @@ import { DirectPlace } from '../session/direct-place.js'
 import type { Asker, Place, Request } from '../session/place.js'
 import type { Session } from '../session/session.js'
 import { ClaimQueue } from './claim-queue.js'
-import type { Claim, ClaimOwner, Failure } from './claim.js'
+import type { Claim, ClaimOwner, ClaimSlot, Failure } from './claim.js'
 import { Contest } from './contest.js'
+import type { Contested } from './contested.js'
 import { Readers } from './readers.js'
 import type { SlotContext } from './slot-context.js'
 import { monotonicNow } from '../util/clock.js'
@@ -34,7 +35,7 @@ import { monotonicNow } from '../util/clock.js'
  * else had it; held → yielding → held or contending under contention; held → contending when the session dies while callers
  * are queued.
  */
-export class Slot implements Asker {
+export class Slot implements Asker, ClaimSlot, Contested {
   /** The key that is asked for or held, as it stands in SQL. Exact names that only this process takes for one have their own. */
   literal: string
   /** What the database said when the slot could last not ask it, for the callers whose time runs out meanwhile. */

@@ -4,7 +4,7 @@ import {
   NamedLockLostError,
   NamedLockTimeoutError,
 } from '../contract/errors.js'
-import type { TimeLimits } from '../dialect/dialect.js'
+import type { TimeLimits } from '../util/time-limits.js'
 import { outside } from '../util/outside.js'
 import type { Lease, Session } from '../session/session.js'
 import type { Sessions } from '../session/sessions.js'
@@ -14,7 +14,7 @@ import { startWaiting, stopWaiting } from './deadlock.js'
 import { LatelyEnded } from './lately-ended.js'
 import { holdersIn, join } from './holders-in-process.js'
 import { Slot } from './slot.js'
-import type { SlotContext } from './slot-context.js'
+import type { RetiredSlot, SlotContext } from './slot-context.js'
 import { clearTimeout, monotonicNow, setTimeout } from '../util/clock.js'
 
 /** setTimeout's longest delay; anything longer fires at once. */
@@ -169,19 +169,19 @@ export class Slots implements SlotContext {
     })
   }
 
-  retire(slot: Slot, turnStartedAt: number, grantedAt: number): void {
-    this.#slots.delete(slot.id)
+  retire(slot: RetiredSlot, turnStartedAt: number, grantedAt: number): void {
     if (slot.id !== slot.exclusionKey) this.#leftBeside(slot)
     else if (turnStartedAt > 0) this.#turns.add(slot.exclusionKey, turnStartedAt, grantedAt)
+    this.#slots.delete(slot.id)
     if (this.#slots.size > 0) return
     // A timer that is due soon stays for the next caller, who would only set it again, for every uncontended lock.
     if (this.#drains.size > 0 || this.#nextDeadline > monotonicNow() + SOON) this.#disarm()
     for (const check of this.#drains) check()
   }
 
-  #leftBeside(slot: Slot): void {
+  #leftBeside(slot: RetiredSlot): void {
     const others = this.#beside.get(slot.exclusionKey)
-    others?.delete(slot)
+    others?.delete(this.#slots.get(slot.id) as Slot)
     if (others?.size === 0) this.#beside.delete(slot.exclusionKey)
   }
 

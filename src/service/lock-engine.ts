@@ -6,7 +6,8 @@ import { HeldLock, type LockOwner } from '../acquire/held-lock.js'
 import { Inspector } from '../inspect/inspector.js'
 import { currentScope, LockScope, runInScope, scopeHolding, transactionScope } from '../scope/lock-scope.js'
 import type { LockNames, NamedLockServiceOptions, TryResult } from '../contract/options.js'
-import { Claim, type ClaimOwner, type SessionSource } from '../queue/claim.js'
+import { Claim, type ClaimOwner } from '../queue/claim.js'
+import type { SessionSource } from '../session/session-source.js'
 import type { Slots } from '../queue/slots.js'
 import { migrationsLock, readMigrationOptions } from './run-migrations.js'
 import { Reporter } from '../observe/reporter.js'
@@ -32,7 +33,7 @@ import { reentrancyRefused, refuseInsideTransaction, refuseUpgrade } from '../tr
 import { watchTransactions } from '../transaction/foreign-transactions.js'
 import { Transactions, type TransactionsHost, type TransactionWork } from '../transaction/transactions.js'
 import { timeoutError } from '../acquire/timeout-error.js'
-import { callUnder, isTraced, traced } from '../observe/tracing.js'
+import { callUnder, isTraced, traced, type AcquireTrace } from '../observe/tracing.js'
 import { logEvents } from '../observe/typeorm-logger.js'
 import { within } from '../util/within.js'
 import { clearTimeout, monotonicNow, setTimeout } from '../util/clock.js'
@@ -44,7 +45,7 @@ const PATIENCE = 3_000
 
 /** What a NamedLockService does: from the options of a call to claims in slots, from claims to handles and scopes. */
 export class LockEngine {
-  readonly inspector: Inspector
+  readonly #inspector: Inspector
   readonly #dataSource: DataSourceLike
   readonly #settings: Settings
   /** Shared with the other services of the DataSource that have the same session settings. */
@@ -95,13 +96,12 @@ export class LockEngine {
     }
     this.#claimOwner = owner
     core.join(owner)
-    this.#targets = new Targets(dataSource, settings, this.#sessions)
+    this.#targets = new Targets(dataSource, settings, () => core.sessions.dialect)
     this.#closing = new Closing(core, owner)
     this.#settling = new Settling(this.#targets, this.#sessions, this.#closing, settings.lease)
-    this.inspector = new Inspector(
+    this.#inspector = new Inspector(
       this.#slots,
       this.#targets,
-      this.#closing,
       owner,
       () => core.dialect.pool.size(dataSource),
       () => this.#settling.onShared(),
@@ -110,6 +110,12 @@ export class LockEngine {
     this.#defaultTry = defaultCall(0)
     this.#transactions = new Transactions(this.#transactionsHost())
     this.#stopWatching = settings.insideTransaction === 'allow' ? () => {} : watchTransactions(dataSource)
+  }
+
+  /** @throws NamedLockClosedError */
+  get inspector(): Inspector {
+    this.#closing.check()
+    return this.#inspector
   }
 
   /** What the keys begin with. */
@@ -159,7 +165,9 @@ export class LockEngine {
   async lockTransaction(manager: unknown, names: LockNames, call: CallSettings): Promise<void> {
     this.#closing.check()
     const lock = (): Promise<readonly string[]> => this.#transactions.lock(manager, names, call)
-    await (isTraced() ? traced(this.#events.owner, names, call.timeout, lock) : lock())
+    await (isTraced()
+      ? traced(this.#events.owner, names, call.timeout, lock, (keys, trace) => (trace.keys = keys))
+      : lock())
   }
 
   async runMigrations(options: unknown): Promise<unknown> {
@@ -200,7 +208,13 @@ export class LockEngine {
     source = this.#sourceFor(call),
   ): Promise<HeldLock | Claim> {
     return isTraced()
-      ? traced(this.#events.owner, names, call.timeout, () => this.#obtainNow(names, call, isScoped, source))
+      ? traced(
+          this.#events.owner,
+          names,
+          call.timeout,
+          () => this.#obtainNow(names, call, isScoped, source),
+          recordLock,
+        )
       : this.#obtainNow(names, call, isScoped, source)
   }
 
@@ -367,7 +381,9 @@ export class LockEngine {
     let result: unknown
     try {
       // Whoever traces wants the work inside of a span of its own.
-      result = await (lock.trace ? callUnder(lock, () => runInScope(scope, work, lock)) : runInScope(scope, work, lock))
+      result = await (lock.trace
+        ? callUnder(lock.trace, () => runInScope(scope, work, lock))
+        : runInScope(scope, work, lock))
     } catch (error) {
       scope.open = false
       await lock.release()
@@ -382,7 +398,7 @@ export class LockEngine {
   }
 
   async #timedOut(claim: Claim, call: CallSettings): Promise<never> {
-    throw await timeoutError(claim, call, this.inspector.lookup, this.#sessions)
+    throw await timeoutError(claim, call, this.#inspector.lookup, this.#sessions)
   }
 
   /** What the running scopes hold of these names already, by whichever service of the DataSource. */
@@ -426,7 +442,7 @@ export class LockEngine {
     runner?: () => Pick<RunnerLike, 'connect'>,
   ): Promise<readonly Target[]> {
     if (call.exactName && !this.#sessions.isDialectSure)
-      await this.inspector.inTime(this.#sessions.sureDialect(), call.timeout, call.signal)
+      await this.#inspector.inTime(this.#sessions.sureDialect(), call.timeout, call.signal)
     // Also where the server has to be asked: wrong names are refused before anything is sent.
     const targets = this.#targets.ofAll(names, call.exactName, call.shared)
     call.signal?.throwIfAborted()
@@ -451,7 +467,7 @@ export class LockEngine {
 
   #transactionsHost(): TransactionsHost {
     const timeout = (claim: Claim, call: CallSettings): Promise<Error> =>
-      timeoutError(claim, call, this.inspector.lookup, this.#sessions)
+      timeoutError(claim, call, this.#inspector.lookup, this.#sessions)
     return {
       dataSource: this.#dataSource,
       sessions: this.#sessions,
@@ -484,6 +500,14 @@ function outlivesTransaction(): Error {
 }
 
 const same = <T>(value: T): T => value
+
+/** A call without the lock has a claim whose time ran out, and nothing to record. */
+function recordLock(lock: HeldLock | Claim, trace: AcquireTrace): void {
+  if (!(lock instanceof HeldLock)) return
+  trace.lock = lock
+  trace.keys = lock.keys
+  lock.trace = trace
+}
 
 /** Makes the connection of a call, anew for each attempt. */
 type NewSource = () => SessionSource

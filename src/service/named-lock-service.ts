@@ -8,11 +8,8 @@ import type { Inspector } from '../inspect/inspector.js'
 import type { NamedLock } from '../scope/named-lock.js'
 import type {
   AcquireOptions,
-  Finding,
   InspectOptions,
   ListOptions,
-  LockHolder,
-  LockList,
   LockName,
   LockNames,
   NamedLockServiceOptions,
@@ -20,6 +17,7 @@ import type {
   TransactionOptions,
   TryResult,
 } from '../contract/options.js'
+import type { Finding, LockHolder, LockList } from '../contract/lock-info.js'
 import { servicesOf, type Registered } from './service-registry.js'
 import { show } from '../contract/settings.js'
 import { recognisedAcrossCopies } from '../util/across-copies.js'
@@ -62,7 +60,7 @@ export class NamedLockService<DS extends DataSourceLike = DataSource> {
   /** As they were given. */
   readonly options: NamedLockServiceOptions
   readonly #engine: LockEngine
-  readonly #events = new Emitter()
+  readonly #events = new Emitter(this)
   readonly #registered: Registered
 
   static {
@@ -77,7 +75,6 @@ export class NamedLockService<DS extends DataSourceLike = DataSource> {
    * when another version of the package has services on the DataSource; UnsupportedDriverError when its database has no named locks.
    */
   constructor(dataSource: DS, options: NamedLockServiceOptions = {}) {
-    this.#events.owner = this
     const engine = (this.#engine = new LockEngine(dataSource, options, this.#events))
     this.dataSource = dataSource
     this.options = options

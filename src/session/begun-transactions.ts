@@ -1,6 +1,6 @@
 import type { DataSourceLike } from '../typeorm/data-source-like.js'
 import type { TransactionOptions } from '../contract/options.js'
-import type { WorkRunner } from '../work/bound-runner.js'
+import type { WorkRunner } from '../typeorm/query-runner.js'
 import type { RawConnection, RunnerLike } from '../typeorm/raw-connection.js'
 import { databaseError } from '../contract/database-error.js'
 import { outside } from '../util/outside.js'

@@ -1,4 +1,5 @@
-import type { Ask, Dialect } from '../dialect/dialect.js'
+import type { Dialect } from '../dialect/dialect.js'
+import type { Ask } from '../typeorm/raw-connection.js'
 import { isAnswerTo, unexpected } from './answers.js'
 import { outside } from '../util/outside.js'
 import type { Asker, Request } from './place.js'

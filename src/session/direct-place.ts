@@ -1,5 +1,5 @@
 import type { Dialect } from '../dialect/dialect.js'
-import type { SessionSource } from '../queue/claim.js'
+import type { SessionSource } from './session-source.js'
 import { isAnswerTo, unexpected } from './answers.js'
 import { expressionOf, type Asker, type Place, type Request } from './place.js'
 import type { Session } from './session.js'

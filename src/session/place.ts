@@ -1,5 +1,5 @@
 import type { Dialect } from '../dialect/dialect.js'
-import type { SessionSource } from '../queue/claim.js'
+import type { SessionSource } from './session-source.js'
 import type { Session } from './session.js'
 
 /** What can be asked of a session about one lock. All of them answer at once: none blocks on the server. */

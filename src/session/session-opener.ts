@@ -1,7 +1,7 @@
 import type { DataSourceLike } from '../typeorm/data-source-like.js'
 import type { Dialect, SessionUse } from '../dialect/dialect.js'
 import { dialectOfServer } from '../dialect/choose-dialect.js'
-import { NamedLockConfigurationError } from '../contract/errors.js'
+import { NamedLockClosedError, NamedLockConfigurationError } from '../contract/errors.js'
 import { Backoff } from '../util/backoff.js'
 import { singleValue, type RawConnection, type RunnerLike } from '../typeorm/raw-connection.js'
 import { databaseError } from '../contract/database-error.js'
@@ -47,7 +47,9 @@ export class SessionOpener {
   readonly #settings: SessionSettings
   readonly #own: OwnConnections | undefined
   readonly #owner: SessionOwner
-  readonly #backoff = new Backoff()
+  readonly #backoff = new Backoff(
+    (error) => !(error instanceof NamedLockConfigurationError || error instanceof NamedLockClosedError),
+  )
   /** Failures of connections that were there, added by `prepare`. */
   readonly #unprepared = new WeakSet<Error>()
 

@@ -1,5 +1,6 @@
 import type { DataSourceLike } from '../typeorm/data-source-like.js'
-import type { Ask, Dialect } from '../dialect/dialect.js'
+import type { Dialect } from '../dialect/dialect.js'
+import type { Ask } from '../typeorm/raw-connection.js'
 import type { RawConnection, RunnerLike } from '../typeorm/raw-connection.js'
 import { outside } from '../util/outside.js'
 import { OwnConnections } from './own-data-source.js'

@@ -1,6 +1,5 @@
 import { EventEmitter } from 'node:events'
 import type { RawCallback, RawConnection } from '../typeorm/raw-connection.js'
-import type { MemoryServer } from './memory-server.js'
 import { queueMicrotask } from '../util/clock.js'
 
 /** An error that the server sent: a sign of life, unlike those of the connection. */
@@ -9,20 +8,45 @@ export class ServerError extends Error {}
 /** What the literals of locks for readers begin with. */
 export const SHARED = '@'
 
+/** One connection's share in a lock. */
+export interface Holder {
+  readonly connection: MemoryConnection
+  readonly isShared: boolean
+  readonly since: number
+  count: number
+}
+
+/** The locks of a server in memory, as one of its connections uses them. */
+export interface MemoryLocks {
+  holdersOf(key: string): readonly Holder[]
+  owns(connection: MemoryConnection, key: string, isShared: boolean): boolean
+  isWantedAlone(key: string): boolean
+  take(connection: MemoryConnection, key: string, isShared: boolean): boolean
+  give(connection: MemoryConnection, key: string, isShared: boolean): boolean
+  wait(connection: MemoryConnection, key: string, isShared: boolean, milliseconds: number): Promise<boolean>
+  cancel(id: string): void
+  kill(id: string): void
+  forget(connection: MemoryConnection): void
+  disconnected(connection: MemoryConnection): void
+  token(): bigint
+  rows(): readonly object[]
+  notes(): string[]
+}
+
 /** A connection to locks in memory: one statement at a time, in order, each answered in a later microtask. */
 export class MemoryConnection implements RawConnection {
   /** What it blocks for. */
   waitsFor: string | undefined
   cancelWait: ((error: Error) => void) | undefined
   note = ''
-  readonly #server: MemoryServer
+  readonly #server: MemoryLocks
   readonly #onClosed: (() => void)[] = []
   readonly #emitter = new EventEmitter().setMaxListeners(0)
   #last: Promise<unknown> = Promise.resolve()
   #isOpen = true
 
   constructor(
-    server: MemoryServer,
+    server: MemoryLocks,
     readonly id: string,
   ) {
     this.#server = server

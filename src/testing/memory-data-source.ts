@@ -2,7 +2,7 @@ import type { DataSourceLike, EntityManagerLike } from '../typeorm/data-source-l
 import { OWN_DIALECT } from '../dialect/choose-dialect.js'
 import type { Dialect } from '../dialect/dialect.js'
 import { NamedLockConfigurationError } from '../contract/errors.js'
-import type { WorkRunner } from '../work/bound-runner.js'
+import type { WorkRunner } from '../typeorm/query-runner.js'
 import { MemoryDialect } from './memory-dialect.js'
 import { MemoryRunner } from './memory-runner.js'
 import type { MemoryServer } from './memory-server.js'

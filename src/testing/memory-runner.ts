@@ -1,6 +1,6 @@
 import type { DataSourceLike } from '../typeorm/data-source-like.js'
 import type { RawConnection } from '../typeorm/raw-connection.js'
-import type { WorkRunner } from '../work/bound-runner.js'
+import type { WorkRunner } from '../typeorm/query-runner.js'
 import type { MemoryConnection } from './memory-connection.js'
 import type { MemoryServer } from './memory-server.js'
 

@@ -1,13 +1,5 @@
-import { MemoryConnection, ServerError } from './memory-connection.js'
+import { MemoryConnection, ServerError, type Holder } from './memory-connection.js'
 import { clearTimeout, setTimeout, wallNow } from '../util/clock.js'
-
-/** One connection's share in a lock. */
-export interface Holder {
-  readonly connection: MemoryConnection
-  readonly isShared: boolean
-  readonly since: number
-  count: number
-}
 
 interface Waiter {
   readonly connection: MemoryConnection

@@ -1,4 +1,4 @@
-import type { TimeLimits } from '../dialect/dialect.js'
+import type { TimeLimits } from '../util/time-limits.js'
 import { monotonicNow, setTimeout as realSetTimeout } from '../util/clock.js'
 
 /* eslint no-restricted-globals: off -- the one place in src/ that wants the test's timers, faked or not */

@@ -1,7 +1,7 @@
 import { runInScope, scopeAround, type LockScope, type ScopedTransaction } from '../scope/lock-scope.js'
 import type { Sessions } from '../session/sessions.js'
 import { WorkConnection } from '../work/work-connection.js'
-import type { WorkRunner } from '../work/bound-runner.js'
+import type { WorkRunner } from '../typeorm/query-runner.js'
 import { TransactionLocks } from './transaction-locks.js'
 
 type Method = 'commitTransaction' | 'rollbackTransaction' | 'release' | 'connect'

@@ -1,7 +1,7 @@
 import type { DataSourceLike } from '../typeorm/data-source-like.js'
 import { NamedLockClosedError } from '../contract/errors.js'
 import type { TransactionOptions } from '../contract/options.js'
-import type { SessionSource } from '../queue/claim.js'
+import type { SessionSource } from '../session/session-source.js'
 import { databaseError } from '../contract/database-error.js'
 import type { Session } from '../session/session.js'
 import type { Sessions } from '../session/sessions.js'

@@ -9,7 +9,7 @@ import { transactionScope } from '../scope/lock-scope.js'
 import type { LockNames, NamedLockServiceOptions, TransactionOptions } from '../contract/options.js'
 import type { Settings } from '../contract/settings.js'
 import { namesOf, type Target } from '../names/targets.js'
-import type { WorkRunner } from '../work/bound-runner.js'
+import type { WorkRunner } from '../typeorm/query-runner.js'
 import type { TransactionLocks } from './transaction-locks.js'
 
 /** A lock on another connection would be given back before the COMMIT of the transaction around it. */

@@ -1,4 +1,4 @@
-import type { SessionSource } from '../queue/claim.js'
+import type { SessionSource } from '../session/session-source.js'
 import type { Session } from '../session/session.js'
 import type { TransactionLocks } from './transaction-locks.js'
 

@@ -3,7 +3,7 @@ import type { LockScope } from '../scope/lock-scope.js'
 import type { Claim } from '../queue/claim.js'
 import type { Session } from '../session/session.js'
 import type { WorkConnection } from '../work/work-connection.js'
-import type { WorkRunner } from '../work/bound-runner.js'
+import type { WorkRunner } from '../typeorm/query-runner.js'
 import { Turns } from '../util/serial.js'
 
 /** A lock that lasts as long as a transaction. */

@@ -3,7 +3,8 @@ import { NamedLockLostError, NamedLockReentrancyError } from '../contract/errors
 import { HeldLock, type LockOwner } from '../acquire/held-lock.js'
 import { currentScope, isWithin, LockScope, runInScope, scopeAround, transactionScope } from '../scope/lock-scope.js'
 import type { LockNames } from '../contract/options.js'
-import type { Claim, SessionSource } from '../queue/claim.js'
+import type { Claim } from '../queue/claim.js'
+import type { SessionSource } from '../session/session-source.js'
 import { DedicatedSource } from '../work/dedicated-source.js'
 import type { Session } from '../session/session.js'
 import type { Sessions } from '../session/sessions.js'
@@ -12,7 +13,7 @@ import { namesOf, type Target } from '../names/targets.js'
 import { callUnder } from '../observe/tracing.js'
 import { processWide } from '../util/process-wide.js'
 import { adoptTransaction } from './adopted-transaction.js'
-import type { WorkRunner } from '../work/bound-runner.js'
+import type { WorkRunner } from '../typeorm/query-runner.js'
 import {
   nestedIsolation,
   noLongerActive,
@@ -130,7 +131,7 @@ export class Transactions {
     try {
       const inScope = (): Promise<unknown> => runToEnd(scope, () => work(runner.manager, lock))
       const begun = { milliseconds: startedAt + call.timeout - monotonicNow(), signal: call.signal }
-      return await callUnder(lock, () => runInScope(around, () => transaction.run(lock, begun, inScope)))
+      return await callUnder(lock.trace, () => runInScope(around, () => transaction.run(lock, begun, inScope)))
     } finally {
       scope.open = around.open = false
       lock.lasts = false

@@ -20,6 +20,9 @@ export interface PreparedStatement {
 
 export type RawCallback = (error: Error | null, rows?: unknown) => void
 
+/** Sends one statement and resolves to its rows. */
+export type Ask = (sql: string) => Promise<unknown>
+
 /** What the library uses of a QueryRunner. */
 export interface RunnerLike {
   connect(): Promise<RawConnection>

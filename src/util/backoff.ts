@@ -1,5 +1,5 @@
-import { NamedLockClosedError, NamedLockConfigurationError } from '../contract/errors.js'
 import { monotonicNow, setTimeout } from './clock.js'
+
 const FIRST = 50
 const LONGEST = 500
 
@@ -8,10 +8,16 @@ const LONGEST = 500
  * processes, so that a server that comes back is not met by all of them at once.
  */
 export class Backoff {
+  /** False for errors that are no news of the database, such as a wrong option. */
+  readonly #isAwayBy: (error: unknown) => boolean
   #step = 0
   #dueAt = 0
   #isAway = false
   #trying: Promise<unknown> | undefined
+
+  constructor(isAwayBy: (error: unknown) => boolean) {
+    this.#isAwayBy = isAwayBy
+  }
 
   /** Resolves when the next try is due: at once while all is well. */
   async due(): Promise<void> {
@@ -45,7 +51,7 @@ export class Backoff {
       this.#isAway = false
       return result
     } catch (error) {
-      if (!(error instanceof NamedLockConfigurationError || error instanceof NamedLockClosedError)) {
+      if (this.#isAwayBy(error)) {
         this.#isAway = true
         this.failed()
       }

@@ -1,23 +1,8 @@
 import type { DataSourceLike } from '../typeorm/data-source-like.js'
 import { NamedLockConfigurationError } from '../contract/errors.js'
-import type { TransactionOptions } from '../contract/options.js'
-import type { RawConnection } from '../typeorm/raw-connection.js'
+import type { WorkRunner } from '../typeorm/query-runner.js'
 import type { Session } from '../session/session.js'
 import { WorkConnection } from './work-connection.js'
-
-/** What the library uses of TypeORM's QueryRunner. */
-export interface WorkRunner {
-  readonly manager: unknown
-  readonly isTransactionActive: boolean
-  readonly isReleased: boolean
-  connect(): Promise<RawConnection>
-  release(): Promise<void>
-  startTransaction(isolation?: TransactionOptions['isolation']): Promise<void>
-  /** 1 in a transaction, more in its savepoints. TypeORM keeps it to itself. */
-  readonly transactionDepth?: number
-  commitTransaction(): Promise<void>
-  rollbackTransaction(): Promise<void>
-}
 
 /**
  * A QueryRunner of the application's DataSource that works on a session's connection for one call. A new one for every call,

@@ -1,5 +1,5 @@
 import type { DataSourceLike } from '../typeorm/data-source-like.js'
-import type { SessionSource } from '../queue/claim.js'
+import type { SessionSource } from '../session/session-source.js'
 import { BoundRunner } from './bound-runner.js'
 import type { Session } from '../session/session.js'
 import type { WorkSessions } from '../session/work-sessions.js'

@@ -1,7 +1,7 @@
 import { NamedLockConfigurationError } from '../../contract/errors.js'
-import type { Finding } from '../../contract/options.js'
+import type { Finding } from '../../contract/lock-info.js'
 import { singleRow } from '../../typeorm/raw-connection.js'
-import type { Ask } from '../dialect.js'
+import type { Ask } from '../../typeorm/raw-connection.js'
 
 /**
  * The rule: no answer is believed before the driver has shown that it can read the server's. Under a character_set_results of

@@ -1,13 +1,14 @@
 import { exactKeyFor, MARIADB_EXACT_NAMES } from '../../names/exact-names.js'
-import type { Ask, WaitFailure } from '../dialect.js'
+import type { WaitFailure } from '../dialect.js'
+import type { Ask } from '../../typeorm/raw-connection.js'
+import type { LockTable } from '../lock-table.js'
 import {
   hasMetadataLocks,
   readLockInfoPlugin,
   readMetadataLocks,
   readWaitingStatements,
   RUNNING_MARIADB,
-  type LockTable,
-} from '../lock-table.js'
+} from './metadata-locks.js'
 import { MySqlFamily } from './mysql-family.js'
 
 const ER_QUERY_INTERRUPTED = 1317

@@ -1,8 +1,7 @@
-import type { Finding } from '../../contract/options.js'
+import type { Finding } from '../../contract/lock-info.js'
 import { keyFor } from '../../names/lock-name.js'
 import { singleRow, singleValue, type RawConnection } from '../../typeorm/raw-connection.js'
 import type {
-  Ask,
   CounterStatements,
   Dialect,
   PreparedRequests,
@@ -11,7 +10,9 @@ import type {
   TransactionStatus,
   WaitFailure,
 } from '../dialect.js'
-import { readUserVariable, type LockTable } from '../lock-table.js'
+import type { Ask } from '../../typeorm/raw-connection.js'
+import type { LockTable } from '../lock-table.js'
+import { readUserVariable } from './metadata-locks.js'
 import { MARKS } from '../marks.js'
 import { checkLegible, PROBE, refuseIllegible } from './legible.js'
 import { MySqlWire } from './mysql-wire.js'

@@ -1,8 +1,10 @@
 import { exactKeyFor, foldForExclusion, MYSQL_EXACT_NAMES } from '../../names/exact-names.js'
 import { MySqlFamily } from './mysql-family.js'
-import type { Ask, PreparedRequests, WaitFailure } from '../dialect.js'
+import type { PreparedRequests, WaitFailure } from '../dialect.js'
+import type { Ask } from '../../typeorm/raw-connection.js'
 import { KEY_PARAMETER, keyParameter } from './sql-literal.js'
-import { hasMetadataLocks, readMetadataLocks, RUNNING_MYSQL, type LockTable } from '../lock-table.js'
+import type { LockTable } from '../lock-table.js'
+import { hasMetadataLocks, readMetadataLocks, RUNNING_MYSQL } from './metadata-locks.js'
 
 const ER_QUERY_INTERRUPTED = 1317
 const ER_QUERY_TIMEOUT = 3024

@@ -1,8 +1,9 @@
 import { NamedLockError } from '../../contract/errors.js'
-import type { Finding } from '../../contract/options.js'
+import type { Finding } from '../../contract/lock-info.js'
 import { singleRow, singleValue } from '../../typeorm/raw-connection.js'
-import type { Ask, Dialect } from '../dialect.js'
-import { accountOf } from '../lock-table.js'
+import type { Dialect } from '../dialect.js'
+import type { Ask } from '../../typeorm/raw-connection.js'
+import { accountOf } from './metadata-locks.js'
 
 /** The application's values of what a session for locks sets anew on its connection. */
 export interface ReplacedSettings {

@@ -3,7 +3,7 @@ import { singleValue } from '../../typeorm/raw-connection.js'
 import { monotonicNow, setImmediate, sleep } from '../../util/clock.js'
 import { within } from '../../util/within.js'
 import { AS_TEXT } from './pg-statement.js'
-import type { Ask } from '../dialect.js'
+import type { Ask } from '../../typeorm/raw-connection.js'
 import type { PgClient } from './pg-wire.js'
 
 /** A second client like the first, as long as it is needed. */

@@ -1,6 +1,6 @@
-import type { Finding } from '../../contract/options.js'
+import type { Finding } from '../../contract/lock-info.js'
 import { singleRow, singleValue } from '../../typeorm/raw-connection.js'
-import type { Ask } from '../dialect.js'
+import type { Ask } from '../../typeorm/raw-connection.js'
 import { poolingOf } from './pg-pooler.js'
 import type { PgClient } from './pg-wire.js'
 import { restoreSetting } from './postgres-settings.js'

@@ -1,4 +1,4 @@
-import type { Ask } from '../dialect.js'
+import type { Ask } from '../../typeorm/raw-connection.js'
 import type { LockRow, LockTable } from '../lock-table.js'
 
 /** The one-number advisory locks of this database, and who has them or waits for them. */

@@ -1,9 +1,9 @@
 import { UnsupportedDriverError } from '../../contract/errors.js'
 import { postgresKeyFor } from '../../names/lock-name.js'
-import type { Finding, LockName } from '../../contract/options.js'
+import type { LockName } from '../../contract/options.js'
+import type { Finding } from '../../contract/lock-info.js'
 import { singleRow, singleValue, type RawConnection } from '../../typeorm/raw-connection.js'
 import type {
-  Ask,
   CounterStatements,
   Dialect,
   ServerFacts,
@@ -12,6 +12,7 @@ import type {
   WaitFailure,
   WaitLimits,
 } from '../dialect.js'
+import type { Ask } from '../../typeorm/raw-connection.js'
 import { postgresExactKey } from '../../names/exact-names.js'
 import type { LockTable } from '../lock-table.js'
 import { MARKS } from '../marks.js'

@@ -1,0 +1,25 @@
+import type { Session } from './session.js'
+
+/** Where a claim that wants a connection of its own gets it from. */
+export interface SessionSource {
+  /** The work uses the connection already: waiting there costs nobody a connection, but keeps the work from its own. */
+  readonly isInUse: boolean
+  /** A transaction runs on the connection: the lock must not be given back before it has ended. */
+  readonly inTransaction: boolean
+  /** An EntityManager on the connection. */
+  readonly manager: unknown
+  /** Why there is no connection yet, where it is not another lock's holder; for error messages. */
+  readonly obstacle: string | undefined
+  /** The session, if it is there without waiting. */
+  openAtOnce(): Session | undefined
+  open(): Promise<Session>
+  /** The claim does not need the session any more. */
+  close(session: Session): Promise<void>
+  /** Whether the session of another claim can become this one's, with the lock that is held there. */
+  canTakeOver(from: SessionSource): boolean
+  takeOver(from: SessionSource): void
+  /** It begins a transaction of its own for the claim, with which the lock ends: nobody else can have it. Ends it, if it still runs. */
+  endTransaction?(): Promise<void>
+  /** The lock is about to be given back: nothing of the work may go on. */
+  endWork(): void
+}
