@@ -21,11 +21,11 @@ export async function compare(dataSource: DataSource, orders: number, options: R
 
   console.log(`\n${table([unlocked, locked])}\n${settlementLine(locked)}\n`)
   const wrong = [
-    ...failures(unlocked).map((failure) => `Without the lock, ${failure}.`),
-    ...faults(locked).map((fault) => `With the lock, ${fault}.`),
+    ...failures(unlocked).map((failure) => `Without locks, ${failure}.`),
+    ...faults(locked).map((fault) => `With locks, ${fault}.`),
   ]
   if (!showsTheProblem(unlocked)) {
-    wrong.push('Without the lock nothing went wrong, so the comparison shows nothing: try again with more --orders.')
+    wrong.push('Nothing went wrong without locks, so the comparison shows nothing. Try again with more --orders.')
   }
   if (wrong.length > 0) throw new UserError(wrong.join('\n'))
   console.log(summary(unlocked, locked))
@@ -33,10 +33,10 @@ export async function compare(dataSource: DataSource, orders: number, options: R
 
 async function unlockedRush(circumstances: Rush, atFirst: number): Promise<Run> {
   for (let orders = atFirst, attempt = 1; ; orders *= 2, attempt++) {
-    console.log(`${orders} orders for ${circumstances.replicas.length} replicas without a lock …`)
+    console.log(`${orders} orders for ${circumstances.replicas.length} replicas without locks …`)
     const run = await rush('without lock', circumstances, orders)
     if (showsTheProblem(run) || attempt === attempts) return run
-    console.log('By luck nothing went wrong; once more, with twice the orders.')
+    console.log('Nothing went wrong by chance. Trying again with twice the orders …')
   }
 }
 

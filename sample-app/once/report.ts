@@ -44,14 +44,19 @@ export function settlementLine(run: Run): string {
   return `With the lock the settlement ran ${sum('done')} times and was skipped ${sum('skipped')} times because one was under way.`
 }
 
-/** What was seen, in one sentence. */
+/** Both runs in two sentences. The second holds because `compare` rejects unless the run with locks was exact. */
 export function summary(unlocked: Run, locked: Run): string {
   return (
-    `Without the lock ${total(unlocked, 'orders')} tickets of ${unlocked.audit.capacity} were sold, ` +
-    `${total(unlocked, 'duplicateSeats')} customers got a seat that was taken, ${total(unlocked, 'settledTwice')} orders were settled twice, ` +
-    `and € ${unlocked.audit.missingMoney} of what they paid were in no till; ` +
-    `with @WithNamedLock, in ${locked.accounts.length} processes, it was ${total(locked, 'orders')} of ${locked.audit.capacity}, every seat once, every order settled once, every euro in its till.`
+    `Without locks, ${count(total(unlocked, 'orders'))} tickets were sold for ${count(unlocked.audit.capacity)} seats: ` +
+    `${count(total(unlocked, 'duplicateSeats'))} double bookings, ${count(total(unlocked, 'settledTwice'))} duplicate payouts, ` +
+    `€${count(unlocked.audit.missingMoney)} unaccounted for.\n` +
+    `With @WithNamedLock (${locked.accounts.length} processes): ${count(total(locked, 'orders'))} tickets for ${count(locked.audit.capacity)} seats, ` +
+    'no double bookings, no duplicate payouts, nothing missing.'
   )
+}
+
+function count(number: number): string {
+  return number.toLocaleString('en-US')
 }
 
 function linesOf(run: Run): Line[] {

@@ -76,9 +76,9 @@ describe('the sample with --once', function () {
     expect(withLock!.all.waited).to.be.above(0)
     expect(withLock!.replicas).to.have.length(2)
     for (const replica of withLock!.replicas) expect(replica.sold + replica.soldOut).to.equal(40)
-    expect(stdout.trimEnd().split('\n').at(-1)).to.match(
-      /^Without the lock \d+ tickets of 40 were sold, .* it was 40 of 40,/,
-    )
+    const [problem, solution] = stdout.trimEnd().split('\n').slice(-2)
+    expect(problem).to.match(/^Without locks, \d+ tickets were sold for 40 seats: \d+ double bookings, /)
+    expect(solution).to.match(/^With @WithNamedLock \(2 processes\): 40 tickets for 40 seats, /)
     expect(await tables()).to.deep.equal(['precious'])
   })
 
@@ -86,7 +86,7 @@ describe('the sample with --once', function () {
     const { code, stderr } = await run('--url', url, '--orders', '80', '--broken-lock')
 
     expect(code).to.equal(1)
-    expect(stderr).to.match(/^With the lock, \d+ tickets were oversold\.$/m)
+    expect(stderr).to.match(/^With locks, \d+ tickets were oversold\.$/m)
     expect(stderr).to.not.include('    at ')
     expect(await tables()).to.deep.equal(['precious'])
   })
@@ -95,7 +95,7 @@ describe('the sample with --once', function () {
     const { code, stdout, stderr } = await run('--url', url, '--orders', '1', '--replicas', '3')
 
     expect(code).to.equal(1)
-    expect(stderr).to.match(/^Without the lock nothing went wrong/m)
+    expect(stderr).to.match(/^Nothing went wrong without locks/m)
     expect(stdout.match(/twice the orders/g)).to.have.length(2)
     expect(rowsOf(stdout)[1]!.replicas).to.have.length(3)
   })
