@@ -1,11 +1,11 @@
-// What happened on the timeline: a lane for every lock, and in each of them who held it, who waited for it, and who was in its
-// place without it.
+// The history shown by the timeline: a lane for every lock, with the replicas that held it, waited for it, or ran
+// without it.
 
 const memoryMs = 40_000
 
 /**
- * @typedef {{ replica: number, start: number, end: number, waited: number, guarded: boolean, lost?: boolean }} Stay
- *   How long somebody was inside; `end` is Infinity while that lasts.
+ * @typedef {{ replica: number, start: number, end: number, waited: number, guarded: boolean, lost?: boolean }} Stay How
+ *   long a replica was in the critical section; `end` is Infinity while it is still there.
  * @typedef {{ replica: number, start: number, end: number }} Wait
  * @typedef {{ replica: number, at: number, kind: string }} Mark
  */
@@ -14,7 +14,8 @@ const memoryMs = 40_000
 export class Lane {
   /** @type {Stay[]} */ stays = []
   /** @type {Wait[]} */ waits = []
-  /** @type {Wait[]} Callers that wait now, the first come first, as they are served within a replica. */ queue = []
+  /** @type {Wait[]} Callers that wait now, in order of arrival, which is the order of grants within a replica. */ queue =
+    []
 
   /** @param {string} name */
   constructor(name) {
@@ -35,7 +36,7 @@ export class Lane {
     this.stays.push({ replica, start: at, end: Infinity, waited, guarded })
   }
 
-  /** The one that began `ms` ago; none when the page was opened in the middle of it. */
+  /** The stay that began `ms` ago; undefined if the page was opened in the middle of it. */
   end(replica, at, ms, guarded) {
     const start = at - ms
     const distance = (stay) => Math.abs(stay.start - start)
@@ -52,14 +53,14 @@ export class Lane {
     this.queue.push({ replica, start: at, end: Infinity })
   }
 
-  /** The first of a replica's callers waits no more. */
+  /** Ends the wait of a replica's first caller. */
   stopWaiting(replica, at, waited) {
     const index = this.queue.findIndex((wait) => wait.replica === replica)
     if (index !== -1) this.queue.splice(index, 1)
     if (waited >= 1) this.waits.push({ replica, start: at - waited, end: at })
   }
 
-  /** The replica's process is gone. */
+  /** Ends all stays and waits of a replica whose process is gone. */
   leave(replica, at) {
     for (const stay of this.stays) if (stay.replica === replica && stay.end === Infinity) stay.end = at
     for (const wait of this.queue) if (wait.replica === replica) this.waits.push({ ...wait, end: at })
@@ -73,7 +74,7 @@ export class Lane {
   }
 }
 
-/** All locks, in an order that does not change while one looks. */
+/** All locks, in a stable order. */
 export class Lanes {
   /** @type {Map<string, Lane>} */ #lanes = new Map()
   /** @type {Mark[]} */ marks = []
@@ -106,7 +107,7 @@ export class Lanes {
     }
   }
 
-  /** Drops what can not be seen any more: everything older than the memory, but not what a paused view shows. */
+  /** Drops entries that are no longer visible: everything older than the memory, except entries in a paused view. */
   forget(now, [shownFrom, shownTo]) {
     const isNeeded = ({ start, end }) => end > now - memoryMs || (end > shownFrom && start < shownTo)
     for (const lane of this.#lanes.values()) lane.forget(isNeeded)
@@ -135,7 +136,7 @@ export class Lanes {
   }
 }
 
-/** What belongs to one event stands together: event:1, seats:1, till:1, event:2 … and what belongs to none comes last. */
+/** Sorts locks by event: event:1, seats:1, till:1, event:2 …; locks without an event come last. */
 function compare(a, b) {
   const [kindA, numberA] = split(a)
   const [kindB, numberB] = split(b)
@@ -149,7 +150,7 @@ function split(name) {
 }
 
 /**
- * Where several were inside at once.
+ * The overlaps: intervals in which several replicas were in the critical section at once.
  * @param {readonly { start: number, end: number }[]} spans
  * @returns {[from: number, to: number][]}
  */

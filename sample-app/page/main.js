@@ -10,7 +10,7 @@ function connect() {
   const receive = (name, handle) => feed.addEventListener(name, ({ data }) => handle(JSON.parse(data)))
   feed.addEventListener('open', () => showConnection('live', 'Live'))
   feed.addEventListener('error', () => {
-    showConnection('lost', 'The sample does not answer. Trying again …')
+    showConnection('lost', 'Connection lost. Reconnecting …')
     if (feed.readyState !== EventSource.CLOSED) return
     setTimeout(connect, 2000)
   })
@@ -30,11 +30,11 @@ function showConnection(state, text) {
   connection.textContent = text
 }
 
-/** Rejects with what the sample has to say, or with that it says nothing. */
+/** Sends a request; rejects with the message of the sample, or if the sample does not respond. */
 async function ask(path, body) {
   const headers = { 'content-type': 'application/json' }
   const response = await fetch(path, { method: 'POST', headers, body: JSON.stringify(body) }).catch(() => undefined)
-  if (!response) throw new Error('The sample does not answer.')
+  if (!response) throw new Error('The sample does not respond.')
   const answer = await response.json()
   if (!response.ok) throw new Error(answer.message)
   return answer
@@ -71,7 +71,7 @@ find('#buy').addEventListener('submit', async (event) => {
     bought.textContent =
       outcome === 'sold'
         ? `Seat ${seat} at ${title}, from replica ${replica} in ${Math.round(ms)} ms.`
-        : `${title} is sold out. The next sale begins soon.`
+        : `${title} is sold out. A new sale starts soon.`
   } catch (error) {
     bought.className = 'failed'
     bought.textContent = `No ticket: ${error.message}`

@@ -1,4 +1,4 @@
-// Draws a lane: a row for every replica, one above the other, so that exclusion can be seen: never two bars at one moment.
+// Draws a lane: one row per replica, so that exclusion is visible: never two bars at one moment.
 
 import { overlaps } from './lanes.js'
 
@@ -7,7 +7,7 @@ const padding = 7
 const shortestBar = 1.5
 const shortestWait = 12
 
-/** The colours of the page, which change with the reader's scheme. */
+/** The colours of the page, which follow the user's colour scheme. */
 export class Palette {
   constructor(replicas) {
     const style = getComputedStyle(document.documentElement)
@@ -26,7 +26,7 @@ export function laneHeight(replicas) {
   return 2 * padding + replicas * row.height + (replicas - 1) * row.gap
 }
 
-/** A canvas whose unit is the CSS pixel, emptied. */
+/** Clears a canvas and sets its unit to the CSS pixel. */
 export function prepare(canvas, height) {
   const scale = window.devicePixelRatio || 1
   const width = canvas.clientWidth
@@ -82,7 +82,7 @@ export function drawLane(context, lane, view) {
   }
 }
 
-/** Where a replica's row is, for finding what is pointed at. */
+/** The position of a replica's row, for hit tests. */
 export function replicaAt(y, replicas) {
   return Math.min(replicas, Math.max(1, 1 + Math.floor((y - padding + row.gap / 2) / (row.height + row.gap))))
 }
@@ -109,7 +109,7 @@ function drawSeconds(context, from, to, x, height, palette) {
   for (let at = Math.ceil(from / 1000) * 1000; at < to; at += 1000) context.fillRect(Math.round(x(at)), 0, 1, height)
 }
 
-/** Waits of several callers lie over one another, and should not add up to something darker. */
+/** Draws waits without overlaps, because several waits at once must not look darker. */
 function clearThenFill(context, x, y, width, height) {
   context.clearRect(x, y, width, height)
   context.fillRect(x, y, width, height)
@@ -150,7 +150,7 @@ function drawCross(context, x, y, colour) {
   context.stroke()
 }
 
-/** The end of a replica, its start, and the switch. */
+/** Draws the marks: the end of a replica, its start, and the switch. */
 function drawMark(context, { replica, kind }, x, height, palette, cutShort) {
   const colour = replica === 0 ? (kind === 'locksOff' ? palette.bad : palette.ink) : palette.replicas[replica - 1]
   context.strokeStyle = colour

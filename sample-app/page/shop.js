@@ -1,13 +1,14 @@
-// Everything on the page but the timeline: what the sale has come to so far, the replicas, the seats, and all sales together.
+// Everything on the page but the timeline: the figures of this sale, the replicas, the seats, and the totals of all
+// sales.
 
 const words = ['No', 'One', 'Two', 'Three', 'Four', 'Five', 'Six', 'Seven', 'Eight']
 
-/** What can go wrong, and where it is told. */
+/** The faults that the page counts: figure, label, format. */
 const wrongs = [
   ['oversold', 'Oversold', count],
-  ['duplicateSeats', 'Seats sold again', count],
-  ['missingMoney', 'Missing in the tills', (euros) => `€ ${count(euros)}`],
-  ['settledTwice', 'Settled twice', count],
+  ['duplicateSeats', 'Double-booked seats', count],
+  ['missingMoney', 'Revenue missing', (euros) => `€${count(euros)}`],
+  ['settledTwice', 'Paid out twice', count],
 ]
 
 function count(number) {
@@ -89,12 +90,12 @@ export class ShopView {
     set(view.more, sentence([again > 0 && `${again} sold again`, beyond > 0 && `${beyond} more tickets than seats`]))
     view.grid.setAttribute(
       'aria-label',
-      `${title}: ${seats.length} tickets sold for ${capacity} seats, ${again} of them for a seat that was taken`,
+      `${title}: ${seats.length} tickets sold for ${capacity} seats, ${again} of them double bookings`,
     )
   }
 }
 
-/** What the reader has just chosen may be on its way to the sample still. */
+/** The user's latest choice may not have reached the sample yet. */
 let customersTouchedAt = -Infinity
 
 export function touchCustomers() {
@@ -114,8 +115,8 @@ function showProblem(problem) {
 
 const phases = {
   preparing: 'The first sale is being prepared.',
-  selling: 'When both events are sold out, the next sale begins.',
-  closing: 'The last orders are being settled; then the next sale begins.',
+  selling: 'A new sale starts when both events sell out.',
+  closing: 'The last orders are being settled; then a new sale starts.',
   over: 'The next sale is being prepared.',
 }
 

@@ -1,13 +1,13 @@
-// The timeline: it moves along with the clock until somebody wants to look closer.
+// The timeline: it follows the clock until the user pauses it.
 
 import { Lanes } from './lanes.js'
 import { drawAxis, drawLane, laneHeight, Palette, prepare, replicaAt } from './pen.js'
 
-/** What is shown lags behind a little: what has happened in between is still on its way here. */
+/** The view lags behind a little, because the latest events have not arrived yet. */
 const lagMs = 350
 const framesPerSecond = 30
 const nearEnoughMs = 60
-const hint = 'Point at a bar for details, or choose a lane and walk along it with the arrow keys.'
+const hint = 'Hover a bar for details, or focus a lane and use the arrow keys.'
 
 export class Timeline {
   #lanes = new Lanes()
@@ -19,9 +19,9 @@ export class Timeline {
   #rows = new Map()
   #replicas = 0
   #palette = new Palette(0)
-  /** What the clock of the sample is ahead of this one. */
+  /** How far the clock of the sample is ahead of this one, in milliseconds. */
   #ahead = 0
-  /** @type {number | undefined} The moment at which the picture stands still. */
+  /** @type {number | undefined} The moment at which the view is paused; undefined while it follows the clock. */
   #pausedAt
   #selected
   #tick = 0
@@ -43,7 +43,7 @@ export class Timeline {
     requestAnimationFrame(frame)
   }
 
-  /** The page is connected, for the first time or again. */
+  /** Called when the page connects or reconnects. */
   begin({ now, past }) {
     this.#lanes.clear()
     this.#selected = undefined
@@ -97,7 +97,7 @@ export class Timeline {
     if (this.#tick % 6 === 0) this.#tellNow(to)
   }
 
-  /** For those who can not see the picture, and for those who want to know exactly. */
+  /** Describes a lane in words and figures, for screen readers and for details. */
   #tellNow(at) {
     for (const lane of this.#lanes.all) {
       const { track, now, item } = this.#rows.get(lane.name)
@@ -144,7 +144,7 @@ export class Timeline {
     item.dataset.lock = name
     track.addEventListener('click', (event) => {
       this.#pause()
-      // The keyboard clicks too, without a place.
+      // A click by keyboard has no position.
       this.#select(name, event.detail === 0 ? this.#lanes.lane(name).stays.at(-1) : this.#stayUnder(name, event))
     })
     track.addEventListener('pointermove', (event) => this.#tellOf(name, this.#stayUnder(name, event)))
@@ -153,7 +153,7 @@ export class Timeline {
     return { item, track, canvas, now }
   }
 
-  /** One stop for the tab key; the arrow keys lead on from there. */
+  /** All lanes are one stop for the tab key; the arrow keys move within it. */
   #chooseTabStop(chosen = document.activeElement) {
     const tracks = [...this.#rows.values()].map(({ track }) => track)
     const stop =
@@ -210,7 +210,7 @@ export class Timeline {
   #pause() {
     if (this.#pausedAt !== undefined) return
     this.#pausedAt = this.#clock
-    this.#pauseButton.textContent = 'Go on'
+    this.#pauseButton.textContent = 'Resume'
     this.#pauseButton.setAttribute('aria-pressed', 'true')
   }
 

@@ -1,8 +1,8 @@
 import type { Command } from 'commander'
 
 /**
- * Puts `--` before the command of `run` where it was left out: from its first word on, everything is the command's own, as with
- * flock(1), nice(1) and sudo(8). Else `run job psql -d app` would take the `-d` for its own.
+ * Inserts a missing `--` before the command of `run`: everything from the command's first word on belongs to the
+ * command, as with flock(1), nice(1) and sudo(8). Otherwise `run job psql -d app` would parse `-d` as its own option.
  */
 export function argumentsOf(program: Command, words: readonly string[]): string[] {
   const run = program.commands.find((one) => one.name() === words[0])

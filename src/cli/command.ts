@@ -6,18 +6,21 @@ import { printable } from './format.js'
 import { clearTimeout, setTimeout } from '../util/clock.js'
 
 /**
- * Ends the command if this process is killed without a chance to do it: the shell reads from a pipe that is open for as
- * long as this process lives. Without it the command would go on while the next machine begins.
+ * A shell that ends the command if this process is killed. It reads from a pipe that stays open as long as this process
+ * lives. Without it the command would keep running after the next machine has acquired the lock.
  */
 const WATCH = 'read -r word || { kill -TERM "$1"; sleep 5; kill -KILL "$1"; } 2>/dev/null'
 
 /** A command that runs under the lock, on this process's own terminal and streams. */
 export class Command {
-  /** The exit code: the command's own, or what a shell would say. */
+  /** The exit code: the command's own, or the one that a shell would report. */
   readonly ended: Promise<number>
   readonly #child: ChildProcess
   readonly #watch: ChildProcess | undefined
-  /** On a terminal the command must stay in its foreground group; elsewhere it has one of its own, which is ended as a whole. */
+  /**
+   * On a terminal the command must stay in the foreground group; elsewhere it gets its own group, which is ended as a
+   * whole.
+   */
   readonly #isOnTerminal = [0, 1, 2].some((stream) => isatty(stream))
   #killing: NodeJS.Timeout | undefined
 
@@ -41,13 +44,13 @@ export class Command {
     if (child.pid !== undefined && process.platform !== 'win32') this.#watch = watch(this.#target)
   }
 
-  /** A terminal sends Ctrl-C and Ctrl-\ to the command by itself. */
+  /** A terminal sends Ctrl-C and Ctrl-\ to the command directly. */
   forward(signal: NodeJS.Signals): void {
     if (this.#isOnTerminal && (signal === 'SIGINT' || signal === 'SIGQUIT')) return
     this.#kill(signal)
   }
 
-  /** SIGTERM, and SIGKILL if that does not do it in time. */
+  /** Sends SIGTERM, and SIGKILL if the command has not ended in time. */
   end(killAfter: number): void {
     this.#kill('SIGTERM')
     this.#killing = setTimeout(() => this.#kill('SIGKILL'), Math.min(killAfter, 2_147_483_647))
@@ -67,7 +70,7 @@ export class Command {
     try {
       if (this.#child.pid !== undefined) process.kill(this.#target, signal)
     } catch {
-      // it has just ended
+      // the command has just ended
     }
   }
 }

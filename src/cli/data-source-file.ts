@@ -11,25 +11,25 @@ export interface ConnectionFlags {
   readonly url?: string
 }
 
-/** As TypeORM's own command line finds a file whose ending is left out. */
+/** Endings that may be omitted, in the order in which TypeORM's own command line tries them. */
 const ENDINGS = ['', '.js', '.cjs', '.mjs', '.ts', '.cts', '.mts', '/index.js', '/index.ts']
 
-/** What the flags lead to. */
+/** The DataSource that the flags select, and the services exported with it. */
 export interface Found {
   /** Initialised or not. */
   readonly dataSource: DataSource
-  /** Those of the NamedLockServices that the file exports; none where it exports a DataSource only. */
+  /** The NamedLockServices that the file exports; empty if it exports only a DataSource. */
   readonly services: readonly ExportedService[]
 }
 
-/** A NamedLockService of whichever copy of this library: its options are what counts. */
+/** A NamedLockService of any copy of this library. Only its options are used. */
 export interface ExportedService {
   readonly dataSource: DataSource
   readonly options: NamedLockServiceOptions
   close(): Promise<void>
 }
 
-/** The DataSource that the flags name, and the services that come with it. */
+/** Loads the DataSource that the flags name, and the services exported with it. */
 export async function findDataSource({ dataSource, url }: ConnectionFlags): Promise<Found> {
   const address = url ?? (dataSource === undefined ? process.env.NAMED_LOCK_URL : undefined)
   if (dataSource !== undefined && url !== undefined) {
@@ -43,7 +43,7 @@ export async function findDataSource({ dataSource, url }: ConnectionFlags): Prom
   )
 }
 
-/** The driver for what a URL begins with. */
+/** The driver for each URL scheme. */
 const DRIVERS = { mysql: 'mysql', mariadb: 'mariadb', postgres: 'postgres', postgresql: 'postgres' } as const
 
 async function fromUrl(text: string): Promise<DataSource> {
@@ -70,7 +70,7 @@ async function exportedBy(given: string): Promise<Found> {
   try {
     const exported = await exportsOf(await loadModule(file))
     for (const [name, value] of exported) add(value, name)
-    // Last, as calling it may do anything: what a module exports by default is meant to be used.
+    // Last, because calling a function may have side effects. Only a default export is called: it is meant to be used.
     const make = sources.size === 0 && exported.find(([name, value]) => name === 'default' && isMaker(value))
     if (make) add(await (make[1] as () => unknown)(), 'default()')
   } catch (error) {
@@ -88,7 +88,7 @@ async function exportedBy(given: string): Promise<Found> {
   )
 }
 
-/** What a module exports, promises fulfilled; of a CommonJS module also what stands in its `module.exports`. */
+/** All exports of a module, with promises resolved; for a CommonJS module also the properties of `module.exports`. */
 async function exportsOf(module: object): Promise<[name: string, value: unknown][]> {
   const all: [string, unknown][] = []
   for (const [name, exported] of Object.entries(module)) {
@@ -100,20 +100,20 @@ async function exportsOf(module: object): Promise<[name: string, value: unknown]
   return all
 }
 
-/** A function that can be called without arguments; a class is none. */
+/** Whether the value is a function without parameters; a class does not count. */
 function isMaker(value: unknown): boolean {
   if (typeof value !== 'function' || value.length > 0) return false
   return !/^class\b/.test(Function.prototype.toString.call(value))
 }
 
-/** Of whichever copy of this library. */
+/** Recognises services of any copy of this library. */
 function isService(value: unknown): value is ExportedService {
   const { dataSource, options, withLock, close } = (value ?? {}) as Partial<NamedLockService>
   const isOne = typeof withLock === 'function' && typeof close === 'function' && typeof options === 'object'
   return isOne && isDataSource(dataSource)
 }
 
-/** Of whichever copy and major of TypeORM. */
+/** Recognises DataSources of any copy and major version of TypeORM. */
 function isDataSource(value: unknown): value is DataSource {
   const { createQueryRunner, setOptions } = (value ?? {}) as Partial<DataSource>
   return typeof createQueryRunner === 'function' && typeof setOptions === 'function'

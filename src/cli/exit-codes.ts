@@ -1,10 +1,10 @@
-/** What the command ends with, after sysexits.h where it has a word for it. */
+/** The exit codes of the command, taken from sysexits.h where it defines one. */
 export const ExitCode = {
   ok: 0,
   failed: 1,
   usage: 64,
   unavailable: 69,
-  /** Somebody else has the lock (EX_TEMPFAIL: try again later). */
+  /** Another holder has the lock (EX_TEMPFAIL: try again later). */
   busy: 75,
   configuration: 78,
   /** The lock was lost while the command ran: it may not have been alone. */
@@ -13,12 +13,12 @@ export const ExitCode = {
   notFound: 127,
 } as const
 
-/** As a shell reports a command that a signal has ended. */
+/** The exit code that a shell reports for a command ended by a signal. */
 export function ofSignal(signal: NodeJS.Signals, numbers: Readonly<Record<string, number>>): number {
   return 128 + (numbers[signal] ?? 0)
 }
 
-/** A mistake of the user's: the message is all that is to be said. */
+/** A mistake in the call: the message says everything, so no stack trace is printed. */
 export class UserError extends Error {
   constructor(
     message: string,

@@ -25,7 +25,7 @@ export function age(since: Date | undefined, now = wallNow()): string {
     .join(' ')
 }
 
-/** Names come from anybody: what a terminal would obey is shown instead. */
+/** Escapes control and format characters: a lock's name may come from any process, and a terminal would obey them. */
 export function printable(text: string): string {
   return text.replace(/[\p{Cc}\p{Cf}\u2028\u2029]/gu, (char) => `\\u{${(char.codePointAt(0) as number).toString(16)}}`)
 }
@@ -41,7 +41,7 @@ export function describeHolder({ connectionId, process, user, host }: LockHolder
   return printable(process === undefined ? details : `${process} (${details})`)
 }
 
-/** How many columns of a terminal the text takes: signs of East Asia and emoji take two, combining marks none. */
+/** How many columns of a terminal the text takes: East Asian characters and emoji take two, combining marks none. */
 export function widthOf(text: string): number {
   let width = 0
   for (const char of text) width += /\p{Mark}/u.test(char) ? 0 : WIDE.test(char) ? 2 : 1
@@ -51,7 +51,7 @@ export function widthOf(text: string): number {
 const WIDE =
   /\p{Script=Han}|\p{Script=Hiragana}|\p{Script=Katakana}|\p{Script=Hangul}|\p{Emoji_Presentation}|[\u3000-\u303f\uff01-\uff60\uffe0-\uffe6]/u
 
-/** Its beginning, if it does not fit. */
+/** The text, cut off with an ellipsis if it does not fit. */
 export function fitted(text: string, width: number): string {
   if (widthOf(text) <= width) return text
   let beginning = ''
@@ -64,12 +64,15 @@ export function fitted(text: string, width: number): string {
   return `${beginning}…`
 }
 
-/** What a name may take of a line, at least: the rest of the line says who has it. */
+/** The width that a name always gets, even if the holder no longer fits the line. */
 const LEAST_NAME = 16
-/** How far one long name may push the others' lines. */
+/** The greatest width that one long name may give the first column. */
 const MOST_NAME = 64
 
-/** Where it is too wide the first column gives way, then the end of the lines. Without a width everything is shown. */
+/**
+ * Formats rows as columns. If the table is too wide, the first column is shortened, then the ends of the lines. Without
+ * a width nothing is shortened.
+ */
 export function table(rows: readonly (readonly string[])[], width = Infinity): string {
   const widths = (rows[0] ?? []).map((_, column) => Math.max(...rows.map((row) => widthOf(row[column] ?? ''))))
   const [first = 0, ...others] = widths

@@ -2,7 +2,7 @@ import type { LockList } from '../contract/lock-info.js'
 import { lockTable } from './format.js'
 import { labelOf, type Namespaces } from './namespaces.js'
 
-/** The table, and what is held in other namespaces. */
+/** The table of locks, and the number of locks in other namespaces. */
 export function listText(list: LockList, namespaces: Namespaces, width?: number): string {
   const where = labelOf(namespaces.own)
   const others = namespaces.othersBeside(list)
@@ -13,7 +13,7 @@ export function listText(list: LockList, namespaces: Namespaces, width?: number)
   return [lockTable(list, width), '', `Shown: ${where}.${others === '' ? '' : ` ${others}`}`].join('\n')
 }
 
-/** An object, as an empty list would not say where it was looked. */
+/** The JSON of `list`. An object rather than an array, so that an empty result still names its namespace. */
 export function listJson(list: LockList, namespaces: Namespaces): object {
   return {
     namespace: namespaces.own,

@@ -4,7 +4,7 @@ import path from 'node:path'
 import { pathToFileURL } from 'node:url'
 import { ExitCode, UserError } from './exit-codes.js'
 
-/** What teaches Node.js TypeScript, in the order of preference: those that emit decorator metadata come first. */
+/** The loaders for TypeScript, in order of preference: those that emit decorator metadata come first. */
 const TOOLS = ['ts-node', '@swc-node/register', 'tsx'] as const
 
 type Tool = (typeof TOOLS)[number]
@@ -15,7 +15,7 @@ const FOR_COMMONJS: Readonly<Record<Tool, string>> = {
   tsx: 'tsx/cjs',
 }
 
-/** Those that have hooks to register, and those that do it themselves when they are imported. */
+/** Some loaders have hooks to register; others register themselves when they are imported. */
 const FOR_ESM: Readonly<Record<Tool, { readonly hooks?: string; readonly imported?: string }>> = {
   'ts-node': { hooks: 'ts-node/esm/transpile-only' },
   '@swc-node/register': { hooks: '@swc-node/register/esm' },
@@ -23,13 +23,13 @@ const FOR_ESM: Readonly<Record<Tool, { readonly hooks?: string; readonly importe
 }
 
 /**
- * A module of the application, of any kind. TypeScript is read with what the project has installed for it; only where that is
- * nothing, by Node.js itself, which knows neither decorators nor imports without an ending.
+ * Loads a module of the application, of any kind. TypeScript is loaded by the tool that the project has installed.
+ * Node.js itself is the last resort, because it supports neither decorators nor imports without a file ending.
  */
 export async function loadModule(file: string): Promise<object> {
   if (!/\.[cm]?ts$/.test(file)) return importFile(file)
   const isEsm = isEsModule(file)
-  // What was taught by `node --require` knows only that.
+  // A loader from `node --require` handles only `require`.
   if (isTaught()) return isEsm ? importFile(file) : (createRequire(file)(file) as object)
   const tool = TOOLS.find((one) => isInstalled(one, file))
   if (tool && isEsm) await teachEsm(tool, file)
@@ -40,7 +40,7 @@ export async function loadModule(file: string): Promise<object> {
     const isStrange = (error as { code?: string }).code === 'ERR_UNKNOWN_FILE_EXTENSION' || error instanceof SyntaxError
     if (tool || !isStrange) throw error
     throw new UserError(
-      `--dataSource: this Node.js does not read ${path.basename(file)} (${(error as Error).message}), and none of ${TOOLS.join(', ')} is installed beside it. Install one, or give the compiled file.`,
+      `--dataSource: this Node.js does not read ${path.basename(file)} (${(error as Error).message}), and none of ${TOOLS.join(', ')} is installed beside it. Install one, or pass the compiled file.`,
       ExitCode.usage,
       { cause: error },
     )
@@ -51,7 +51,10 @@ async function importFile(file: string): Promise<object> {
   return (await import(pathToFileURL(file).href)) as object
 }
 
-/** This process was started with such a tool (`NODE_OPTIONS`, `node --import`). Node.js may know the ending by itself, too. */
+/**
+ * Whether this process was started with such a tool (`NODE_OPTIONS`, `node --import`). A Node.js that handles .ts
+ * itself does not count.
+ */
 function isTaught(): boolean {
   const isNative = Boolean((process.features as { typescript?: unknown }).typescript)
   return createRequire(__filename).extensions['.ts'] !== undefined && !isNative
@@ -72,7 +75,7 @@ async function teachEsm(tool: Tool, file: string): Promise<void> {
   if (imported !== undefined) await import(pathToFileURL(createRequire(file).resolve(imported)).href)
 }
 
-/** By its ending, else by what the nearest package.json says. */
+/** Decides by the file ending, otherwise by `type` in the nearest package.json. */
 function isEsModule(file: string): boolean {
   if (!file.endsWith('.ts') || file.endsWith('.d.ts')) return file.endsWith('.mts')
   for (let folder = path.dirname(file); ; folder = path.dirname(folder)) {

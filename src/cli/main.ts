@@ -19,5 +19,5 @@ program
     console.error(`named-lock: ${reasonOf(error)}`)
     if (process.env.NAMED_LOCK_DEBUG) console.error(error)
   })
-  // Whatever an application's DataSource file leaves running.
+  // The application's DataSource file may leave timers or servers running, so the process exits explicitly.
   .finally(() => setImmediate(() => void exit()))

@@ -11,10 +11,11 @@ export interface MigrateFlags {
 }
 
 /**
- * Runs the pending migrations, and prints which. What TypeORM and the migrations print goes to stderr: stdout is for the result.
+ * Runs the pending migrations and prints their names. Output of TypeORM and of the migrations goes to stderr: stdout is
+ * for the result.
  *
- * A DataSource that knows no migrations at all is refused: a pattern that matches no file (sources that are not compiled yet, a
- * wrong working directory) looks just like that, and "nothing is pending" would let a start script go on with an old schema.
+ * A DataSource without any migrations is refused. A pattern that matches no file (sources not compiled yet, a wrong
+ * working directory) looks the same, and "nothing is pending" would let a start script continue with an old schema.
  */
 export async function migrate(
   locks: NamedLockService,

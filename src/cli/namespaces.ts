@@ -4,15 +4,18 @@ import type { LockHolder, LockInfo } from '../contract/lock-info.js'
 import { describeHolder, printable } from './format.js'
 
 /*
- * A lock that is looked for in the wrong namespace looks free. So every answer of the command line says in which namespace it looked,
- * and what is held in others, as far as the server shows it.
+ * In the wrong namespace, every lock looks free. Each answer of the command line therefore names its namespace, and the
+ * locks held in other namespaces as far as the server shows them.
  */
 
-/** What is held beside the namespace that was looked in. */
+/** The locks held outside the namespace of the answer. */
 export interface OtherNamespaces {
-  /** How many locks are held in each other namespace; '' stands for keys without one. Undefined where keys do not show it. */
+  /**
+   * The number of locks held in each other namespace; '' stands for keys without one. Undefined if keys do not contain
+   * it.
+   */
   readonly counts?: Readonly<Record<string, number>>
-  /** PostgreSQL: how many advisory locks are held in the database, whose keys are hashes. */
+  /** PostgreSQL, where keys are hashes: the number of advisory locks held in the database. */
   readonly unknown?: number
 }
 
@@ -22,7 +25,10 @@ export interface Elsewhere {
   readonly holder: LockHolder
 }
 
-/** Locks of all namespaces as seen once. Nothing where the server does not show them: that is no reason for an answer to fail. */
+/**
+ * A snapshot of the locks of all namespaces. It is empty if the server does not show them, because the command's own
+ * answer must not fail for that.
+ */
 export class Namespaces {
   readonly #own: string | false
   readonly #database: string | undefined
@@ -51,7 +57,7 @@ export class Namespaces {
   others(): OtherNamespaces {
     if (!this.#isReadable) return { unknown: this.#all.length }
     const counts: Record<string, number> = {}
-    if (this.#own === false) return { counts } // without a namespace all keys are listed
+    if (this.#own === false) return { counts } // without a namespace, the command's own list has all keys
     for (const { key } of this.#all) {
       if (this.#isOwn(key)) continue
       const namespace = namespaceOf(key)
@@ -60,17 +66,17 @@ export class Namespaces {
     return { counts }
   }
 
-  /** The others as a sentence, when these locks are shown already. */
+  /** The sentence about other namespaces, below a list that shows these locks. */
   othersBeside(shown: readonly LockInfo[]): string {
     const others = this.others()
     return othersText(others, shown.length) || (this.#isReadable ? '' : shown.length > 0 ? HASHED : '')
   }
 
-  /** Where else that name is held. */
+  /** The other namespaces in which the name is held. */
   elsewhere(name: string): Elsewhere[] {
     const found: Elsewhere[] = []
     if (!this.#isReadable) {
-      // A hash shows no namespace, but those that a mistake is likely to be about can be tried.
+      // A hash contains no namespace, so only the two likely mistakes are tried.
       for (const namespace of [this.#database, false] as const) {
         if (namespace === undefined || namespace === this.#own) continue
         const key = String(postgresKeyFor(namespace, name))
@@ -101,7 +107,7 @@ export class Namespaces {
 
 const HASHED = "PostgreSQL's keys are hashes: these are the locks of all namespaces of this database."
 
-/** That a lock is free, and where its name is held instead. */
+/** States that a lock is free, and in which other namespaces its name is held. */
 export function freeText(name: string, namespaces: Namespaces, exactName = false): string {
   const free = `'${printable(name)}' is free`
   if (exactName) return `${free} (exact name, no namespace).`
@@ -140,7 +146,7 @@ export function elsewhereText(name: string, elsewhere: readonly Elsewhere[]): st
     .join('\n')
 }
 
-/** What stands before the first dot, as it stands in keys; '' for a key without one. */
+/** The part of a key before the first dot; '' for a key without a namespace. */
 function namespaceOf(key: string): string {
   const dot = key.indexOf('.')
   return dot < 0 ? '' : key.slice(0, dot)

@@ -36,13 +36,13 @@ export function createProgram(): Command {
     .argument('<command...>', 'the command and its arguments, after --')
     .addOption(time('--timeout', 'how long to wait for the lock: 500ms, 10s, 2m, 1h, 0, Infinity', '10s'))
     .addOption(
-      new Option('--on-busy <what>', `when the lock is not free in time: fail (exit code ${ExitCode.busy}) or skip (0)`)
+      new Option('--on-busy <what>', `when the lock times out: fail (exit code ${ExitCode.busy}) or skip (0)`)
         .choices(['fail', 'skip'])
         .default('fail'),
     )
     .addOption(finite('--hold-at-least', 'hold the lock at least that long, even if the command ends earlier', '0'))
     .addOption(finite('--kill-after', 'when the lock is lost: time from SIGTERM to SIGKILL for the command', '10s'))
-    .option('--exact-name', 'the name is the key, as other programs use it', false)
+    .option('--exact-name', 'use the name as the key, as other programs do', false)
     .addHelpText('after', RUN_HELP)
     .action(async (lock: string, words: string[], flags: RunFlags & ServiceFlags) => {
       process.exitCode = await withService(flags, (locks) => run(locks, lock, words, flags))
@@ -70,9 +70,9 @@ export function createProgram(): Command {
       })
     })
 
-  command(program, 'who', 'show who holds the lock; exit code 1 if it is free')
+  command(program, 'who', 'show the holder of the lock; exit code 1 if it is free')
     .addArgument(name())
-    .option('--exact-name', 'the name is the key, as other programs use it', false)
+    .option('--exact-name', 'use the name as the key, as other programs do', false)
     .addOption(json())
     .action(async (lock: string, { exactName, json: asJson, ...flags }: WhoFlags) => {
       await withService(flags, async (locks) => {
@@ -90,7 +90,7 @@ export function createProgram(): Command {
       })
     })
 
-  command(program, 'check', 'find what makes named locks unsafe on this server; exit code 2 for errors, 1 for warnings')
+  command(program, 'check', 'find problems that make named locks unsafe; exit code 2 for errors, 1 for warnings')
     .addOption(json())
     .action(async ({ json: asJson, ...flags }: ServiceFlags & { json: boolean }) => {
       await withService(
@@ -102,10 +102,7 @@ export function createProgram(): Command {
           console.log(
             asJson
               ? JSON.stringify({ namespace, findings, others: namespaces.others() }, undefined, 2)
-              : [
-                  `${findingsText(findings)}\nLocks are looked for in ${labelOf(namespace)}.`,
-                  othersText(namespaces.others()),
-                ]
+              : [`${findingsText(findings)}\nLocks are in ${labelOf(namespace)}.`, othersText(namespaces.others())]
                   .filter(Boolean)
                   .join('\n'),
           )
@@ -116,24 +113,23 @@ export function createProgram(): Command {
     })
 
   command(program, 'migrate', "run TypeORM's pending migrations, by one process at a time")
-    .addOption(time('--timeout', 'how long to wait for another process that migrates', '60s'))
+    .addOption(time('--timeout', 'how long to wait for another migrating process', '60s'))
     .addOption(new Option('--transaction <what>', "same as TypeORM's --transaction").choices(['all', 'none', 'each']))
     .option('--fake', 'record them as run without running them')
     .action(async (flags: MigrateFlags & ServiceFlags) => {
       if (flags.dataSource === undefined) {
-        // A URL knows no migrations: with it nothing would ever be pending, and a start script would go on with an old schema.
-        throw new UserError(
-          'migrate needs --dataSource <file>: a database URL does not say which migrations there are.',
-        )
+        // A URL contains no migrations: none would ever be pending, and a start script would continue with an old
+        // schema.
+        throw new UserError('migrate needs --dataSource <file>: a database URL does not contain the migrations.')
       }
       await withService(flags, (locks, dataSource) => migrate(locks, dataSource, flags), 'migrations')
     })
 
-  command(program, 'release', "take the lock from its holder by ending the holder's connection")
+  command(program, 'release', 'kill the connection that holds the lock')
     .addArgument(name())
-    .option('--kill-holder', 'end the connection that holds it', false)
+    .option('--kill-holder', 'confirm that the connection is to be killed', false)
     .option('-y, --yes', 'do not ask for confirmation', false)
-    .option('--exact-name', 'the name is the key, as other programs use it', false)
+    .option('--exact-name', 'use the name as the key, as other programs do', false)
     .action(async (lock: string, flags: ReleaseFlags & ServiceFlags) => {
       process.exitCode = await withService(flags, (locks, dataSource) => release(locks, dataSource, lock, flags))
     })
@@ -161,7 +157,7 @@ function command(program: Command, called: string, description: string): Command
 }
 
 function duration(text: string): number {
-  // Seconds to flock(1) and sleep(1), milliseconds to JavaScript: neither is guessed, and no advice names a number without a unit.
+  // A number means seconds to flock(1) and sleep(1), milliseconds to JavaScript. A unit is required instead of a guess.
   if (/^\s*(\d+\.?\d*|\.\d+)\s*$/.test(text) && Number(text) > 0) {
     throw new InvalidArgumentError(`It needs a unit: ${text.trim()}s or ${text.trim()}ms.`)
   }
@@ -190,7 +186,7 @@ function worst(findings: readonly Finding[]): number {
   return findings.some(({ severity }) => severity === 'warning') ? 1 : 0
 }
 
-/** What commander says itself was written already. */
+/** Whether commander has already printed the error. */
 export function isSaid(error: unknown): error is { exitCode: number } {
   return (error as { code?: string } | undefined)?.code?.startsWith('commander.') === true
 }
@@ -206,11 +202,11 @@ Examples:
 const RUN_HELP = `
 Exit codes: the command's own; ${ExitCode.busy} if the lock is busy; ${ExitCode.lost} if the lock was lost
 while the command ran (the command gets SIGTERM then); 128 + n if signal n ended
-it. The command finds NAMED_LOCK_NAME, NAMED_LOCK_KEY and
-NAMED_LOCK_FENCING_TOKEN in its environment.
+it. The command's environment has NAMED_LOCK_NAME, NAMED_LOCK_KEY
+and NAMED_LOCK_FENCING_TOKEN.
 
 Examples:
-  A cron job of a fleet, run by one machine each night even if clocks differ:
+  A cron job that one machine of a fleet runs each night, even with skewed clocks:
   $ named-lock run nightly --timeout 0 --on-busy skip --hold-at-least 30s \\
       -d data-source.js -- ./nightly.sh
   One after the other:

@@ -17,7 +17,7 @@ export interface ReleaseFlags extends InspectOptions {
   readonly yes: boolean
 }
 
-/** Ends the connection that holds the lock: the only way to take a named lock from somebody. */
+/** Kills the connection that holds the lock: the only way to take a named lock from its holder. */
 export async function release(
   locks: NamedLockService,
   dataSource: DataSource,
@@ -40,7 +40,7 @@ export async function release(
     console.error('Aborted.')
     return ExitCode.failed
   }
-  // Meanwhile it may have been given back, and taken by somebody whom nobody has asked about.
+  // The holder may have released the lock during the question, and the confirmation does not cover the next holder.
   const now = await locks.holder(name, { exactName })
   if (now?.connectionId !== holder.connectionId) {
     throw new UserError('Another connection holds the lock now. Aborted.', ExitCode.failed)

@@ -19,9 +19,9 @@ export interface RunFlags {
   readonly exactName: boolean
 }
 
-/** How often the terminal is told who has the lock. */
+/** How often the terminal's status line is updated with the holder. */
 const ASK_EVERY = 1_000
-/** How long a command waits to be warned of the same name in another namespace. */
+/** How long the start of a command waits for the warning about the same name in another namespace. */
 const MOST_LOOKING = 1_000
 
 /** Runs a command while the lock is held. Resolves to the exit code. */
@@ -34,7 +34,7 @@ export async function run(
   if (command[0] === '') throw new UserError('The command is empty.')
   let lock: NamedLock
   try {
-    // Beside the wait, and known before the command begins: with a wrong namespace it is not alone.
+    // In parallel with the wait, and printed before the command begins: with a wrong namespace it is not alone.
     const warned = flags.exactName ? undefined : warnOfOthers(locks, name)
     lock = await acquire(locks, name, flags)
     await warned
@@ -52,7 +52,7 @@ export async function run(
   }
 }
 
-/** The same name under another namespace is another lock: what runs under it runs beside this. */
+/** The same name in another namespace is another lock, so its commands run at the same time as this one. */
 async function warnOfOthers(locks: NamedLockService, name: string): Promise<void> {
   const looking = Namespaces.look(locks)
   const namespaces = await Promise.race([looking, sleep(MOST_LOOKING, undefined, { ref: false })])
@@ -80,7 +80,7 @@ async function acquire(locks: NamedLockService, name: LockName, flags: RunFlags)
   }
 }
 
-/** Who holds the lock, on the terminal, for as long as it is waited for. */
+/** Shows the holder of the lock on the terminal during the wait. */
 async function tell(
   locks: NamedLockService,
   name: LockName,
@@ -104,7 +104,7 @@ async function tell(
 async function runUnder(lock: NamedLock, words: readonly string[], flags: RunFlags): Promise<number> {
   const endOfHold = monotonicNow() + flags.holdAtLeast
   const token = await lock.fencingToken()
-  // Before there is a command: it may have been started before this process hears of it.
+  // Signals that arrive before the command's constructor returns; its process may already be running.
   const early: NodeJS.Signals[] = []
   let forward = (signal: NodeJS.Signals): unknown => early.push(signal)
   let isToldToEnd = false
@@ -134,13 +134,16 @@ async function runUnder(lock: NamedLock, words: readonly string[], flags: RunFla
     forget()
     lock.signal.removeEventListener('abort', onLost)
   }
-  // A clock that was set is no loss: the server knows.
+  // A changed date makes `isHeld` false without a loss, so the server decides.
   if (!lock.isHeld && !(await lock.verify())) return ExitCode.lost
   if (!isToldToEnd) await holdUntil(endOfHold, lock.signal)
   return code
 }
 
-/** So that machines whose clocks differ do not run a job one after the other. Who is told to end does so at once. */
+/**
+ * Waits until the end of `--hold-at-least`, so that machines with skewed clocks do not run a job one after the other. A
+ * signal ends the wait at once.
+ */
 async function holdUntil(end: number, lost: AbortSignal): Promise<void> {
   const ending = new AbortController()
   const forget = onSignals(ENDING, () => ending.abort())

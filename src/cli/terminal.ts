@@ -4,12 +4,12 @@ import { fitted } from './format.js'
 const HIDE = '\x1b[?25l'
 const SHOW = '\x1b[?25h'
 
-/** Columns of the terminal; undefined where there is none, or none that tells. */
+/** Columns of the terminal; undefined without a terminal, or if it does not report them. */
 export function widthOfOutput(): number | undefined {
   return process.stdout.columns || undefined
 }
 
-/** One line of a terminal that is written again and again. Elsewhere nothing is written at all. */
+/** One line of a terminal that is rewritten in place. Without a terminal nothing is written. */
 export class StatusLine {
   readonly #stream: WriteStream
   #isShown = false
@@ -34,7 +34,7 @@ export class StatusLine {
   }
 }
 
-/** A screen that is drawn again in place, and gone when it is closed. */
+/** A full-screen view that is redrawn in place and disappears when it is closed. */
 export class Screen {
   readonly #stream: WriteStream
 

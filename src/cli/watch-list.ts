@@ -7,10 +7,10 @@ import { ENDING, onSignals } from './signals.js'
 import { Screen, widthOfOutput } from './terminal.js'
 import { sleep, wallNow } from '../util/clock.js'
 
-/** The shortest `--interval`, in milliseconds: 0 would keep the server busy with nothing else. */
+/** The shortest `--interval`, in milliseconds: 0 would query the server without a pause. */
 export const SHORTEST_INTERVAL = 100
 
-/** The list, again and again, until the program is told to end: in place on a terminal, else one after the other. */
+/** Prints the list repeatedly until a signal arrives: in place on a terminal, otherwise one below the other. */
 export async function watchList(
   locks: NamedLockService,
   filter: ListOptions,

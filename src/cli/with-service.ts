@@ -16,7 +16,7 @@ export interface ServiceFlags extends ConnectionFlags {
 /** Few connections: a fleet of commands shares the server with the application. */
 const POOL_SIZE = 4
 
-/** Connects, calls `work`, and gives everything back. */
+/** Connects, calls `work`, and closes everything. */
 export async function withService<T>(
   flags: ServiceFlags,
   work: (locks: NamedLockService, dataSource: DataSource) => Promise<T>,
@@ -24,18 +24,18 @@ export async function withService<T>(
 ): Promise<T> {
   const { dataSource, services } = await withOutputOnStderr(() => findDataSource(flags))
   const options = serviceOptions(flags, services)
-  // They are here for their options. Nothing of theirs is to go on beside the service that does the work.
+  // Only their options are needed. They are closed, so that nothing of theirs runs beside the command's own service.
   await Promise.all(services.map((one) => one.close()))
   refuseOtherScheme(dataSource)
   if (!dataSource.isInitialized) {
-    // As TypeORM's own command line does: asking about locks must not change a schema.
+    // As TypeORM's own command line does: a query about locks must not change a schema.
     dataSource.setOptions({
       synchronize: false,
       migrationsRun: false,
       dropSchema: false,
-      // `false` would leave the logger that it has.
+      // `false` would keep the DataSource's own logger.
       ...(purpose === 'migrations' ? migrationLogging(dataSource) : { logging: [], logger: 'simple-console' }),
-      // What is checked is the application's pool.
+      // `check` examines the application's own pool, so it must keep its size.
       ...{ subscribers: [], ...(purpose !== 'check' && { poolSize: POOL_SIZE }) },
     })
     await connect(dataSource)
@@ -58,8 +58,9 @@ async function connect(dataSource: DataSource): Promise<void> {
 }
 
 /**
- * The options of the service that looks after the locks. A mistake here is silent, since a name in another namespace is another
- * lock: so those of the application's own service count, and the environment only where there is none.
+ * The options of the command's service. A wrong namespace would be silent, because the same name in another namespace
+ * is another lock. The options of the application's own service therefore win, and the environment counts only without
+ * one.
  */
 function serviceOptions(
   { namespace: flag }: ServiceFlags,
@@ -83,7 +84,7 @@ function serviceOptions(
   return { ...first, ...(given !== undefined && { namespace: given }) }
 }
 
-/** TypeORM's own messages only where the application wants them: the command says itself what has been run. */
+/** TypeORM's own messages appear only if the application enables them: the command prints the result itself. */
 function migrationLogging({ options }: DataSource): object {
   const { logging } = options
   if (logging === undefined || logging === false) return { logging: [], logger: SILENT }
@@ -105,7 +106,7 @@ export function reasonOf(error: unknown): string {
   return error instanceof Error ? error.message || error.name : String(error)
 }
 
-/** What the command ends with, for an error that nobody dealt with. */
+/** The exit code for an unhandled error. */
 export function exitCodeOf(error: unknown): number {
   if (error instanceof UserError) return error.exitCode
   if (!(error instanceof NamedLockError)) return ExitCode.failed

@@ -3,18 +3,18 @@ import type { DataSource } from 'typeorm'
 import { NamedLockConfigurationError } from '../contract/errors.js'
 import { clearTimeout, setTimeout } from '../util/clock.js'
 
-/** A server that is well greets, or answers, much sooner. */
+/** How long to wait for the driver, in milliseconds. A healthy server greets, or answers, much sooner. */
 const PATIENCE = 1_500
-/** PostgreSQL's SSLRequest: it answers S or N before anything else has been said. */
+/** PostgreSQL's SSLRequest: the server answers S or N before anything else is sent. */
 const SSL_REQUEST = Buffer.from([0, 0, 0, 8, 4, 210, 22, 47])
 
 /**
- * Connects; when that takes long, finds out whether the server is one of the other family.
+ * Runs `work`, which connects. If that takes long, checks whether the server belongs to the other family.
  *
- * MySQL's server speaks first and PostgreSQL's client does, so with one of each both may wait, for 10 s or forever. A second
- * connection of this command, without any driver, shows in milliseconds who is there.
+ * MySQL's server speaks first, PostgreSQL's client does. With one of each both may wait, for 10 s or forever. A second
+ * connection of this command, without a driver, identifies the server in milliseconds.
  *
- * @throws NamedLockConfigurationError if it is the other one.
+ * @throws NamedLockConfigurationError if the server belongs to the other family.
  */
 export async function withoutWrongServer<T>(dataSource: DataSource, work: () => Promise<T>): Promise<T> {
   const { host = 'localhost', port } = addressOf(dataSource)
@@ -50,7 +50,7 @@ function addressOf({ options }: DataSource): { host?: string; port?: number } {
   return { host: parsed.hostname, port: Number(parsed.port) || usual }
 }
 
-/** Which family answers there; undefined when that cannot be told. */
+/** The family of the server at that address; undefined if it cannot be determined. */
 function serverAt(host: string, port: number): Promise<'MySQL' | 'PostgreSQL' | undefined> {
   return new Promise((resolve) => {
     const socket = connect({ host: host.replace(/^\[|\]$/g, ''), port })

@@ -5,10 +5,10 @@ import { callWithLock } from './locked-call.js'
 type Method = (this: unknown, ...args: unknown[]) => unknown
 
 /**
- * Applies the decorator, called by either protocol: standard decorators come with a context object, legacy ones with
- * a key and a descriptor.
+ * Applies the decorator under either protocol: standard decorators get a context object, legacy ones a key and a
+ * descriptor.
  *
- * @throws NamedLockConfigurationError for everything that is no asynchronous method.
+ * @throws NamedLockConfigurationError if the decorated member is not an asynchronous method.
  */
 export function decorate(settings: DecoratorSettings, target: unknown, context: unknown, descriptor: unknown): unknown {
   return isStandardContext(context)
@@ -44,18 +44,18 @@ function decorateLegacy(
   if (descriptor?.get) throw noMethod(label, 'a getter')
   if (descriptor?.set) throw noMethod(label, 'a setter')
   if (typeof descriptor?.value !== 'function') throw noMethod(label, 'a field')
-  // Changed in place: whoever applies several decorators by hand (Nest's applyDecorators) does not look at the result.
+  // Changed in place, because Nest's applyDecorators ignores the result.
   descriptor.value = withLock(settings, descriptor.value as Method, key, label)
   return descriptor
 }
 
-/** The method that takes the lock first, and looks like the one it stands for. */
+/** The replacement of a method: it acquires the lock first, and has the method's name, arity and metadata. */
 function withLock(settings: DecoratorSettings, method: Method, key: PropertyKey, label: string): Method {
   const kind = Object.prototype.toString.call(method)
   if (/GeneratorFunction/.test(kind)) {
     throw noMethod(label, kind.includes('Async') ? 'an async generator' : 'a generator')
   }
-  // Asynchronous like the method: without a prototype, and an AsyncFunction to whoever looks.
+  // Asynchronous like the method: an AsyncFunction without a prototype, for frameworks that check this.
   const replacement = async function (this: unknown, ...args: unknown[]): Promise<unknown> {
     return callWithLock(settings, method, key, this, args)
   }
@@ -64,7 +64,7 @@ function withLock(settings: DecoratorSettings, method: Method, key: PropertyKey,
   return replacement
 }
 
-/** Name and arity, and what other decorators have left on the function. */
+/** Copies name and arity, and the properties that other decorators have set on the function. */
 function copyProperties(from: Method, to: Method): void {
   for (const key of Reflect.ownKeys(from)) {
     if (key === 'prototype' || key === 'arguments' || key === 'caller') continue
@@ -78,7 +78,7 @@ interface ReflectMetadata {
   defineMetadata(key: unknown, value: unknown, target: object): void
 }
 
-/** What `reflect-metadata` knows about the function, if somebody has loaded it. */
+/** Copies the function's metadata, if `reflect-metadata` is loaded. */
 function copyMetadata(from: Method, to: Method): void {
   const reflect = Reflect as unknown as ReflectMetadata
   for (const key of reflect.getMetadataKeys?.(from) ?? []) {

@@ -6,7 +6,7 @@ import type { NamedLockService } from '../service/named-lock-service.js'
 /** A method that returns a promise. */
 export type AsyncMethod = (this: any, ...args: any) => Promise<any>
 
-/** Only ever seen in compiler messages. */
+/** Appears only in compiler messages. */
 export interface NamedLockTypeError<Message extends string> {
   readonly error: Message
 }
@@ -15,17 +15,17 @@ type Result<M extends AsyncMethod> = Awaited<ReturnType<M>>
 
 export interface WithNamedLockOptions<M extends AsyncMethod = AsyncMethod, This = any> {
   /**
-   * The service to take the lock from, or a function of the instance that gives it. Default: the first property of the
-   * instance that is a NamedLockService, else the service of `this.dataSource` or of `this.manager`'s DataSource, else
-   * `NamedLockService.getDefault()`. Needed for services in `#private` fields, which nobody else can see, and where an
-   * instance has several.
+   * The service that holds the lock, or a function of the instance that returns it. Default: the first property of the
+   * instance that is a NamedLockService, otherwise the service of `this.dataSource` or of `this.manager`'s DataSource,
+   * otherwise `NamedLockService.getDefault()`. Needed for a service in a `#private` field, which the decorator cannot
+   * see, and if an instance has several services.
    */
   locks?: NamedLockService<any> | ((self: This) => NamedLockService<any>) | undefined
   /**
-   * What a call does that does not get the lock in time. `'throw'` (default): it rejects with the NamedLockTimeoutError.
-   * `'skip'`: it resolves to undefined. A function answers in the method's place, with the same `this` and arguments and
-   * without the lock. With `'skip'` or a function an omitted timeout means 0: the lock is had at once or not at all.
-   * Timeouts that come out of the method itself always go through.
+   * What a call does if the lock times out. `'throw'` (default): it rejects with the NamedLockTimeoutError. `'skip'`:
+   * it resolves to undefined. A function is called instead of the method, with the same `this` and arguments and
+   * without the lock. With `'skip'` or a function an omitted timeout means 0: the call does not wait. Timeout errors
+   * thrown inside the method are always rethrown.
    */
   onBusy?:
     | 'throw'
@@ -34,23 +34,26 @@ export interface WithNamedLockOptions<M extends AsyncMethod = AsyncMethod, This 
         : NamedLockTypeError<"onBusy: 'skip' needs a method that may return undefined">)
     | ((this: This, ...args: Parameters<M>) => Result<M> | PromiseLike<Result<M>>)
     | undefined
-  /** A call from inside a scope that holds the lock already is counted instead of being a NamedLockReentrancyError. Default false. */
+  /** Nested calls are allowed and reference-counted, instead of throwing a NamedLockReentrancyError. Default false. */
   reentrant?: boolean | undefined
-  /** A reader lock, where the server has them (PostgreSQL): calls with it run together, those without it alone. Default false. */
+  /**
+   * A reader lock, on servers that have them (PostgreSQL): shared with other readers, never with a writer. Default
+   * false.
+   */
   shared?: boolean | undefined
   /**
-   * Runs the method in a transaction on the lock's own connection: the lock ends after the COMMIT. The transaction's
-   * EntityManager is `NamedLock.current()!.manager` while the method runs; `this.manager` of a repository is not part of it.
-   * Default false.
+   * Runs the method in a transaction on the lock's own connection: the lock is released after the COMMIT. The
+   * transaction's EntityManager is `NamedLock.current()!.manager` while the method runs; `this.manager` of a repository
+   * is not part of it. Default false.
    */
   transaction?: boolean | undefined
   /**
-   * The shortest time the lock is held, counted from when it was got, even if the method is quicker or fails; the call
-   * settles when the lock has been released. For jobs that several instances start at about the same time. With
+   * The minimum time that the lock is held, counted from its acquisition, even if the method is faster or fails. The
+   * call settles when the lock has been released. For jobs that several instances start at about the same time. With
    * `transaction: true` the transaction stays open as long. `close()` ends the hold. Default 0.
    */
   holdAtLeast?: Duration | undefined
-  /** Ends the wait for the lock when aborted, or a function of the instance's call that gives such a signal. */
+  /** Cancels the wait for the lock when aborted. A function of the call may return the signal. */
   signal?: AbortSignal | ((this: This, ...args: Parameters<M>) => AbortSignal | undefined) | undefined
 }
 

@@ -15,7 +15,7 @@ export interface DecoratorSettings {
   readonly onBusy: 'throw' | 'skip' | OfCall<unknown>
   readonly transaction: boolean
   readonly holdAtLeast: number
-  /** What every call hands to the service. */
+  /** The options that every call passes to the service. */
   readonly callOptions: {
     readonly timeout: number | undefined
     readonly reentrant: boolean
@@ -35,7 +35,7 @@ const OPTIONS: readonly (keyof WithNamedLockOptions)[] = [
   'signal',
 ]
 
-/** Checks what can be checked when the class is defined, so that no mistake waits for the first call. */
+/** Checks the arguments when the class is defined, so that no mistake stays hidden until the first call. */
 export function readDecoratorOptions(name: unknown, timeout: unknown, given: unknown = {}): DecoratorSettings {
   const options = readKnown(given)
   const onBusy = readOnBusy(options.onBusy)
@@ -53,7 +53,7 @@ export function readDecoratorOptions(name: unknown, timeout: unknown, given: unk
     transaction,
     holdAtLeast: readHoldAtLeast(options.holdAtLeast),
     callOptions: {
-      // Whoever has another answer for a busy lock does not want to wait for it, unless told how long.
+      // With 'skip' or a function a busy lock has another answer, so the call waits only if it passes a timeout.
       timeout: timeout === undefined && onBusy === 'throw' ? undefined : call.timeout,
       reentrant: call.reentrant,
       ...(call.shared && { shared: true }),
@@ -92,7 +92,7 @@ function readLocks(locks: unknown): DecoratorSettings['locks'] {
     locks === NamedLockService || (locks as { prototype?: unknown })?.prototype instanceof NamedLockService
   if (typeof locks === 'function' && !isClass) return locks as (self: unknown) => unknown
   throw wrong(
-    `locks: ${isClass ? 'the class itself' : show(locks)} is neither a NamedLockService nor a function of the instance that gives one.`,
+    `locks: ${isClass ? 'the class itself' : show(locks)} is neither a NamedLockService nor a function of the instance that returns one.`,
   )
 }
 
@@ -111,7 +111,7 @@ function readFlag(value: unknown, what: string): boolean {
 
 function readHoldAtLeast(value: unknown): number {
   const time = value === undefined ? 0 : milliseconds(value as number, '@WithNamedLock: holdAtLeast')
-  if (time === Infinity) throw wrong('holdAtLeast: Infinity would never give the lock back.')
+  if (time === Infinity) throw wrong('holdAtLeast: Infinity would never release the lock.')
   return time
 }
 

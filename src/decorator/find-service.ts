@@ -5,10 +5,10 @@ import { show } from '../contract/settings.js'
 import type { DecoratorSettings } from './decorator-settings.js'
 
 /**
- * The service whose lock a decorated method runs under. Looked for at every call: it takes a fifth of a microsecond, and a
- * property may be replaced at any time.
+ * Finds the service for a call of a decorated method. The search runs at every call: it takes a fifth of a microsecond,
+ * and a property may be replaced at any time.
  *
- * @param label Names class and method in the error.
+ * @param label Returns class and method for the error.
  */
 export function findService(
   self: unknown,
@@ -19,8 +19,8 @@ export function findService(
   const found = ownService(self) ?? serviceOfDataSource(self) ?? NamedLockService.getDefault()
   if (found) return found
   throw new NamedLockConfigurationError(
-    `${label()}: @WithNamedLock finds no NamedLockService. Any one of these helps: ` +
-      `the option locks: (self) => … (the only way to one in a #private field); ` +
+    `${label()}: @WithNamedLock found no NamedLockService. Provide one of: ` +
+      `the option locks: (self) => … (required for a #private field); ` +
       `a property of the instance that is a NamedLockService; ` +
       `a DataSource as this.dataSource, or an EntityManager as this.manager; ` +
       `NamedLockService.setDefault(service).`,
@@ -30,11 +30,11 @@ export function findService(
 function given(service: unknown, label: () => string): NamedLockService<any> {
   if (service instanceof NamedLockService) return service
   throw new NamedLockConfigurationError(
-    `${label()}: the locks option of @WithNamedLock gave ${show(service)} instead of a NamedLockService.`,
+    `${label()}: the locks option of @WithNamedLock returned ${show(service)} instead of a NamedLockService.`,
   )
 }
 
-/** The first own property that is a service. Getters are left alone: nobody expects a lock to run them. */
+/** The first own property that is a service. Getters are skipped: a lock must not have their side effects. */
 function ownService(self: unknown): NamedLockService<any> | undefined {
   if (!isObject(self)) return undefined
   for (const key of Reflect.ownKeys(self)) {

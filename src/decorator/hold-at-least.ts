@@ -7,11 +7,11 @@ import { clearTimeout, monotonicNow, setTimeout } from '../util/clock.js'
 const LONGEST_TIMER = 2 ** 31 - 1
 
 /**
- * Resolves at `time` (of monotonicNow()), or as soon as there is no reason to hold on: the lock is lost, or its service
- * closes.
+ * Resolves at `time` (of monotonicNow()), or earlier if the lock is lost or its service closes.
  *
- * `close()` waits for work, and a hold is none: the method has ended, only its result is held back. A hold that went on would use
- * up the closeTimeout, and then the lock would be taken away and the method's result be replaced by a NamedLockLostError.
+ * `close()` waits for running work, but a hold is not work: the method has ended and only its result is delayed. If the
+ * hold continued, it would use up the closeTimeout. Then the lock would be lost, and a NamedLockLostError would replace
+ * the method's result.
  */
 export function heldLongEnough(lock: NamedLock<unknown>, time: number): Promise<void> {
   if (monotonicNow() >= time) return Promise.resolve()
@@ -33,13 +33,13 @@ export function heldLongEnough(lock: NamedLock<unknown>, time: number): Promise<
       else timer = setTimeout(wait, Math.min(Math.ceil(left), LONGEST_TIMER))
     }
     signal.addEventListener('abort', finish)
-    // A subclass of the service may bring handles of its own.
+    // A subclass of the service may have its own handles, without an owner.
     forget = (lock as Partial<HeldLock>).owner?.whenClosing(finish) ?? forget
     if (!isOver) wait()
   })
 }
 
-/** The same for so many milliseconds from now, by another clock. */
+/** Like `heldLongEnough`, for that many milliseconds from now by another clock. */
 export function heldByLimits(lock: NamedLock<unknown>, milliseconds: number, limits: TimeLimits): Promise<void> {
   const { signal } = lock
   return new Promise((resolve) => {

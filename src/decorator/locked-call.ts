@@ -10,7 +10,7 @@ import { monotonicNow } from '../util/clock.js'
 
 type Method = (this: unknown, ...args: unknown[]) => unknown
 
-/** One call of a decorated method: the lock, the method, the release. All that goes wrong is a rejection. */
+/** One call of a decorated method: acquire, run, release. Every error is a rejection. */
 export async function callWithLock(
   settings: DecoratorSettings,
   method: Method,
@@ -44,7 +44,7 @@ export async function callWithLock(
       ? await service.transaction(name, options, (_manager: unknown, lock: NamedLock<unknown>) => work(lock))
       : await service.withLock(name, options, work)
   } catch (error) {
-    // Once the method has begun, a timeout is one of its own.
+    // A timeout error after the method has begun was thrown by the method itself.
     if (entered || settings.onBusy === 'throw' || !(error instanceof NamedLockTimeoutError)) throw error
     return settings.onBusy === 'skip' ? undefined : settings.onBusy.apply(self, args)
   }
@@ -53,7 +53,7 @@ export async function callWithLock(
 function promiseOf(result: unknown, label: () => string): unknown {
   if (typeof (result as PromiseLike<unknown> | null | undefined)?.then === 'function') return result
   throw new NamedLockConfigurationError(
-    `${label()} returned ${show(result)} instead of a promise: @WithNamedLock is for asynchronous methods, since the lock is released when the promise settles.`,
+    `${label()} returned ${show(result)} instead of a promise: @WithNamedLock needs an asynchronous method, because the lock is released when its promise settles.`,
   )
 }
 

@@ -19,9 +19,10 @@ import type { LockNames } from '../contract/options.js'
  * Works as a legacy decorator (`experimentalDecorators`) and as a standard one, on instance, static and (standard only)
  * `#private` methods. The method keeps its name, its arity and its Reflect metadata, so it stacks with other decorators.
  *
- * @param name One name, several (all or none), or a function of the method's `this` and arguments that gives them.
+ * @param name One name, several (all or none), or a function of the method's `this` and arguments that returns them.
  * @param timeout How long a call waits for the lock. Default: the service's `timeout`, or 0 with `onBusy`.
- * @throws NamedLockConfigurationError, InvalidLockNameError at once for wrong arguments, and for what is no method.
+ * @throws NamedLockConfigurationError, InvalidLockNameError at once for invalid arguments, and if the decorated member
+ * is not a method.
  */
 export function WithNamedLock<M extends AsyncMethod, This>(
   name: LockNames | ((this: This, ...args: Parameters<M>) => LockNames),
@@ -29,6 +30,6 @@ export function WithNamedLock<M extends AsyncMethod, This>(
   options?: WithNamedLockOptions<M, This>,
 ): NamedLockDecorator<M, This> {
   const settings = readDecoratorOptions(name, timeout, options)
-  // M and This come from the decorated method: TypeScript gives a decorator call its method as contextual type.
+  // TypeScript infers M and This from the decorated method, the contextual type of a decorator call.
   return decorate.bind(undefined, settings) as NamedLockDecorator<M, This>
 }

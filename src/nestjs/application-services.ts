@@ -6,16 +6,17 @@ import type { NamedLockServiceOptions } from '../contract/options.js'
 import { appointService } from '../service/service-registry.js'
 
 /**
- * The services of each application (known by an object that every application has one of). From Nest 11 on a module that is
- * imported twice is two modules: they share a service, so that the application does not pay for two.
+ * The services of each application, by an object of which every application has one. Since Nest 11, a module that is
+ * imported twice is two modules: they share one service.
  */
 const services = new WeakMap<object, WeakMap<DataSource, NamedLockService>>()
 
 /**
- * The service of a DataSource in an application. It also becomes what `NamedLockService.for(dataSource)` gives, so that
- * repositories and others that only know their DataSource have the options that the application was given.
+ * Returns the service of a DataSource in an application, and creates it at the first call.
+ * `NamedLockService.for(dataSource)` then returns it too, so that repositories, which only know their DataSource, use
+ * the options of the application.
  *
- * @throws NamedLockConfigurationError for wrong options, and for others than the service was made with.
+ * @throws NamedLockConfigurationError for wrong options, and if the options differ from those of the existing service.
  */
 export function serviceOfApplication(
   application: object,

@@ -4,9 +4,9 @@ import type { NamedLockServiceOptions } from '../contract/options.js'
 
 type Options = NamedLockServiceOptions | Promise<NamedLockServiceOptions>
 
-/** A class that has the options of the services: for `useClass` and `useExisting`. */
+/** A class that provides the options of a service, for `useClass` and `useExisting`. */
 export interface NamedLockOptionsFactory {
-  /** @param dataSource The name that was given to `forRootAsync`. */
+  /** @param dataSource The name passed to `forRootAsync`. */
   createNamedLockOptions(dataSource?: string): Options
 }
 
@@ -16,7 +16,7 @@ interface ForDataSource extends Pick<ModuleMetadata, 'imports'> {
 }
 
 interface ByFactory {
-  /** Gives the options; gets what `inject` names. */
+  /** Returns the options. Its arguments are the providers listed in `inject`. */
   useFactory: (...args: any[]) => Options
   inject?: (InjectionToken | OptionalFactoryDependency)[] | undefined
   useClass?: never
@@ -24,7 +24,7 @@ interface ByFactory {
 }
 
 interface ByClass {
-  /** Is instantiated by the module, and asked for the options. */
+  /** The module instantiates it and calls it for the options. */
   useClass: Type<NamedLockOptionsFactory>
   useFactory?: never
   useExisting?: never
@@ -32,24 +32,24 @@ interface ByClass {
 }
 
 interface ByExisting {
-  /** A provider of the `imports`, or a global one, that is asked for the options. */
+  /** A provider of the `imports`, or a global one, which the module calls for the options. */
   useExisting: InjectionToken<NamedLockOptionsFactory>
   useFactory?: never
   useClass?: never
   inject?: never
 }
 
-/** Where the options of a service come from: exactly one of `useFactory`, `useClass` and `useExisting`. */
+/** The source of a service's options: exactly one of `useFactory`, `useClass` and `useExisting`. */
 export type NamedLockModuleAsyncOptions = ForDataSource & (ByFactory | ByClass | ByExisting)
 
-/** The providers that give the options, under `token`. */
+/** The providers of the options, under `token`. */
 export function optionsProviders(token: InjectionToken, options: NamedLockModuleAsyncOptions): Provider[] {
   const { useFactory, inject = [], useClass, useExisting, dataSource } = options
   if (useFactory) return [{ provide: token, useFactory, inject }]
   const factory = useClass ?? useExisting
   if (!factory) {
     throw new NamedLockConfigurationError(
-      'NamedLockModule.forRootAsync needs one of useFactory, useClass and useExisting to have its options from.',
+      'NamedLockModule.forRootAsync needs exactly one of useFactory, useClass and useExisting.',
     )
   }
   return [

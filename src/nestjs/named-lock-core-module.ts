@@ -20,13 +20,13 @@ import { getNamedLockServiceToken } from './tokens.js'
 const OPTIONS = 'NAMED_LOCK_OPTIONS'
 const SERVICE = 'NAMED_LOCK_SERVICE'
 
-/** Has the service of one DataSource, for the whole application, from its start to its shutdown. */
+/** Owns the service of one DataSource, for the whole application, from startup to shutdown. */
 @Global()
 @Module({})
 export class NamedLockCoreModule implements BeforeApplicationShutdown, OnApplicationShutdown {
   readonly #service: unknown
 
-  /** @param service What everybody else gets by the service's token: in a test it may have been overridden. */
+  /** @param service The provider under the service's token, which a test may have overridden. */
   constructor(@Inject(SERVICE) service: unknown) {
     this.#service = service
   }
@@ -43,12 +43,12 @@ export class NamedLockCoreModule implements BeforeApplicationShutdown, OnApplica
     }
   }
 
-  /** Not later: TypeOrmModule destroys its DataSource in `onApplicationShutdown`. */
+  /** The last hook in which the DataSource is usable: TypeOrmModule destroys it in `onApplicationShutdown`. */
   async beforeApplicationShutdown(): Promise<void> {
     if (this.#service instanceof NamedLockService) await this.#service.close()
   }
 
-  /** Until here latecomers get the closed service, which refuses them. */
+  /** Until this hook, late callers get the closed service, which refuses them. */
   onApplicationShutdown(): void {
     if (this.#service instanceof NamedLockService) dismissService(this.#service.dataSource, this.#service)
   }

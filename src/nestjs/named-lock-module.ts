@@ -4,9 +4,9 @@ import type { NamedLockModuleAsyncOptions } from './module-options.js'
 import { NamedLockCoreModule } from './named-lock-core-module.js'
 
 /**
- * Makes the NamedLockService of a TypeOrmModule's DataSource injectable in the whole application, and closes it when the
- * application shuts down: callers that wait are rejected, running work gets `closeTimeout`, and all locks are given back before
- * TypeOrmModule destroys the DataSource.
+ * Makes the NamedLockService of a TypeOrmModule's DataSource injectable in the whole application, and closes it when
+ * the application shuts down: waiting callers reject, running work gets `closeTimeout`, and all locks are released
+ * before TypeOrmModule destroys the DataSource.
  *
  * Import it once for each DataSource, in the root module.
  *
@@ -17,14 +17,14 @@ import { NamedLockCoreModule } from './named-lock-core-module.js'
 @Module({})
 export class NamedLockModule {
   /**
-   * @param options Of the NamedLockService.
+   * @param options The options of the NamedLockService.
    * @param dataSource The DataSource's name, as given to TypeOrmModule. Default: the DataSource without a name.
    */
   static forRoot(options: NamedLockServiceOptions = {}, dataSource?: string): DynamicModule {
     return { module: NamedLockModule, imports: [NamedLockCoreModule.forRoot(options, dataSource)] }
   }
 
-  /** The same with options that come from elsewhere: configuration, a secret store. */
+  /** Like `forRoot`, with options resolved asynchronously: from configuration, a secret store. */
   static forRootAsync(options: NamedLockModuleAsyncOptions): DynamicModule {
     return { module: NamedLockModule, imports: [NamedLockCoreModule.forRootAsync(options)] }
   }

@@ -2,8 +2,8 @@ import { Inject, type InjectionToken } from '@nestjs/common'
 import { NamedLockService } from '../service/named-lock-service.js'
 
 /**
- * What a DataSource's service is injected by: the class itself for the default DataSource, so that
- * `constructor(private readonly locks: NamedLockService)` needs nothing more; a text for a named one.
+ * The injection token of a DataSource's service: the class itself for the default DataSource, so that
+ * `constructor(private readonly locks: NamedLockService)` works without a decorator; a string for a named one.
  *
  * @param dataSource The DataSource's name, as given to TypeOrmModule. Default: the DataSource without a name.
  */

@@ -8,7 +8,7 @@ interface Options {
   readonly url?: string
 }
 
-/** The attributes of the semantic conventions for databases, as far as the DataSource's options tell. */
+/** The attributes of the semantic conventions for databases, as far as the DataSource's options contain them. */
 export function attributesOf(dataSource: { options?: unknown }): Attributes {
   const { type, database, host, port, url } = (dataSource.options ?? {}) as Options
   const address = url !== undefined && URL.canParse(url) ? new URL(url) : undefined

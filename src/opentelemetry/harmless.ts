@@ -2,8 +2,8 @@ type Stage = 'start' | 'end' | 'asyncStart' | 'asyncEnd' | 'error'
 type Subscribers<T> = Record<Stage, (message: T) => void>
 
 /**
- * Subscribers of a tracing channel whose errors become process warnings: Node.js makes an uncaught exception of what a subscriber
- * throws, and no telemetry is worth the process.
+ * Wraps the subscribers of a tracing channel so that their errors become process warnings. Without it, Node.js would
+ * turn an error of a subscriber into an uncaught exception and end the process.
  */
 export function harmless<T>(subscribers: Partial<Subscribers<T>>): Subscribers<T> {
   const guarded = (stage: Stage) => (message: T) => {

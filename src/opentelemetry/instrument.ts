@@ -12,16 +12,17 @@ export interface NamedLockTelemetryOptions {
   /** Default: the global one. */
   readonly meterProvider?: MeterProvider | undefined
   /**
-   * What the metrics call a lock, as the attribute `named_lock.name`: names with ids in them would make a time series each.
-   * `(name) => name.split(':')[0]` is a good one. Default: they do not call it anything. Spans always have the name.
+   * Maps a lock's name to the attribute `named_lock.name` of metrics. Each name with an id in it would create a time
+   * series; `(name) => name.split(':')[0]` is a good choice. Default: metrics have no name. Spans always have the full
+   * name.
    */
   readonly metricName?: ((name: string) => string | undefined) | undefined
 }
 
 /**
- * Spans around waiting for locks and holding them, and metrics of both.
+ * Creates spans for the wait and the hold of each lock, and metrics of both.
  *
- * @returns How to stop.
+ * @returns A function that stops the instrumentation.
  *
  * @example
  * const stop = instrumentNamedLocks(locks, { metricName: (name) => name.split(':')[0] })

@@ -13,23 +13,23 @@ import type { NamedLockService } from '../service/named-lock-service.js'
 import { acquireChannel, type AcquireTrace } from '../observe/tracing.js'
 import { harmless } from './harmless.js'
 
-/** The span of held locks that were taken by one call. */
+/** The span of the locks that one call acquired. */
 interface Hold {
   readonly span: Span
-  /** Those that are still held. */
+  /** The keys that are still held; the span ends when this set is empty. */
   readonly keys: Set<string>
 }
 
 /**
- * One span from the call to the lock, and one from the lock to its release: siblings below the caller's. The second is the active
- * one in the work of a scoped call, so that whatever the work does is below it.
+ * One span from the call to the acquisition, and one from the acquisition to the release: siblings below the caller's
+ * span. The second is active during the work of a scoped call, so spans of the work become its children.
  */
 export class LockSpans {
   readonly #locks: NamedLockService<any>
   readonly #tracer: Tracer
   readonly #attributes: Attributes
   readonly #waits = new WeakMap<AcquireTrace, { span: Span; parent: Context }>()
-  /** By key: a process holds it once at a time, however often the scope is re-entered. */
+  /** By key: a process holds a key once at a time, however often the scope is re-entered. */
   readonly #holds = new Map<string, Hold>()
 
   constructor(locks: NamedLockService<any>, tracer: Tracer, attributes: Attributes) {

@@ -4,7 +4,7 @@ import type { NamedLockService } from '../service/named-lock-service.js'
 import { acquireChannel, type AcquireTrace } from '../observe/tracing.js'
 import { harmless } from './harmless.js'
 
-/** Metrics of one service; the result stops them. */
+/** Records the metrics of one service; the returned function stops it. */
 export function measure(
   locks: NamedLockService<any>,
   meter: Meter,
@@ -14,19 +14,19 @@ export function measure(
   const seconds = { unit: 's' }
   const waits = meter.createHistogram('named_lock.wait.duration', {
     ...seconds,
-    description: 'From the call to the lock, or to giving up.',
+    description: 'From the call to the acquisition or the failure.',
   })
   const holds = meter.createHistogram('named_lock.hold.duration', {
     ...seconds,
-    description: 'From the lock to its release.',
+    description: 'From the acquisition to the release.',
   })
-  const timeouts = meter.createCounter('named_lock.timeouts', { description: 'Waits whose time ran out.' })
-  const losses = meter.createCounter('named_lock.losses', { description: 'Locks lost while they were held.' })
+  const timeouts = meter.createCounter('named_lock.timeouts', { description: 'Waits that timed out.' })
+  const losses = meter.createCounter('named_lock.losses', { description: 'Locks lost while held.' })
   const handOvers = meter.createCounter('named_lock.hand_overs', {
-    description: 'Locks that were passed on inside the process, without the server.',
+    description: 'Locks passed on within the process, without the server.',
   })
-  const held = meter.createUpDownCounter('named_lock.held', { description: 'Locks that are held.' })
-  const pending = meter.createUpDownCounter('named_lock.pending', { description: 'Calls that wait for their lock.' })
+  const held = meter.createUpDownCounter('named_lock.held', { description: 'Locks held now.' })
+  const pending = meter.createUpDownCounter('named_lock.pending', { description: 'Calls waiting for their lock now.' })
 
   const of = (name: string): Attributes => {
     const called = metricName?.(name)
@@ -64,7 +64,7 @@ export function measure(
       change(trace, 1)
       counted.add(trace)
     },
-    // A call that fails before it waits has no asyncEnd, one that fails later has both.
+    // A call that fails before its wait has no asyncEnd; a call that fails later has both.
     error: (trace) => void (counted.delete(trace) && change(trace, -1)),
     asyncEnd: (trace) => void (counted.delete(trace) && change(trace, -1)),
   })

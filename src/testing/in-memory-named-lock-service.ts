@@ -12,19 +12,22 @@ import { adoptRunner } from './memory-runner.js'
 import { MemoryServer } from './memory-server.js'
 
 export interface InMemoryOptions extends NamedLockServiceOptions {
-  /** Where the locks are. Services with the same one exclude each other, as processes with one server do. Default: one of its own. */
+  /**
+   * Stores the locks. Services with the same server exclude each other, like processes with one database server.
+   * Default: a new one.
+   */
   server?: MemoryServer | undefined
 }
 
-/** A lock that somebody else holds, as far as the code under test can tell. */
+/** A lock held by a simulated process outside of the code under test. */
 export interface LockElsewhere {
   release(): void
   [Symbol.dispose](): void
 }
 
 /**
- * A NamedLockService without a server, for unit tests: the same code on locks in memory, so that queues, time limits, re-entrance,
- * events and errors are the real ones. It excludes callers within this process, and nobody else.
+ * A NamedLockService without a database server, for unit tests: the real service on in-memory locks, with real queues,
+ * timeouts, reentrancy, events and errors. It excludes only callers within this process.
  *
  * @example
  * const locks = new InMemoryNamedLockService()
@@ -38,8 +41,8 @@ export class InMemoryNamedLockService<DS extends DataSourceLike = DataSource> ex
   readonly #memory: MemoryDataSource
 
   /**
-   * @param dataSource The application's, of any kind (sqlite, …): `transaction` runs on it, and decorated methods that find their
-   * service by it find this one. Left out: there are locks, and no EntityManager.
+   * @param dataSource The application's DataSource, of any kind (sqlite, …): `transaction` runs on it, and decorated
+   * methods that look up their service by it find this one. Without it there are locks, but no EntityManager.
    */
   constructor(dataSource?: DS | InMemoryOptions, options: InMemoryOptions = {}) {
     const application = isDataSource<DS>(dataSource) ? dataSource : undefined
@@ -59,30 +62,30 @@ export class InMemoryNamedLockService<DS extends DataSourceLike = DataSource> ex
   }
 
   /**
-   * Ends the connection that holds the lock, as a failing network would: the lock is lost, its signal aborts, and the next in
-   * the queue gets it.
+   * Ends the connection that holds the lock, as a failing network would: the lock is lost, its signal aborts, and the
+   * next waiter gets it.
    *
-   * @throws NamedLockConfigurationError when nobody holds it.
+   * @throws NamedLockConfigurationError if the lock is free.
    */
   simulateLoss(name: LockName): void {
     const holders = this.#server.holdersOf(this.#key(name))
     if (holders.length === 0)
-      throw new NamedLockConfigurationError(`simulateLoss: nobody holds the lock '${String(name)}'.`)
+      throw new NamedLockConfigurationError(`simulateLoss: the lock '${String(name)}' is not held.`)
     for (const { connection } of holders) connection.die()
   }
 
   /**
-   * Takes the lock, or several, as another process would, until it is released there.
+   * Acquires one or several locks as another process would, until `release()` of the result is called.
    *
-   * @param options `shared`: as a reader, beside others.
-   * @throws NamedLockConfigurationError when somebody holds it already.
+   * @param options `shared`: as a reader.
+   * @throws NamedLockConfigurationError if the lock is already held.
    */
   holdElsewhere(names: LockNames, { shared = false }: Pick<AcquireOptions, 'shared'> = {}): LockElsewhere {
     const connection = this.#server.connect()
     for (const name of isSeveral(names) ? names : [names]) {
       if (this.#server.take(connection, this.#key(name), shared)) continue
       connection.destroy()
-      throw new NamedLockConfigurationError(`holdElsewhere: somebody holds the lock '${String(name)}' already.`)
+      throw new NamedLockConfigurationError(`holdElsewhere: the lock '${String(name)}' is already held.`)
     }
     return { release: () => connection.destroy(), [Symbol.dispose]: () => connection.destroy() }
   }

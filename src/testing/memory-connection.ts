@@ -2,10 +2,10 @@ import { EventEmitter } from 'node:events'
 import type { RawCallback, RawConnection } from '../typeorm/raw-connection.js'
 import { queueMicrotask } from '../util/clock.js'
 
-/** An error that the server sent: a sign of life, unlike those of the connection. */
+/** An error sent by the server. Unlike errors of the connection, it proves that the server is alive. */
 export class ServerError extends Error {}
 
-/** What the literals of locks for readers begin with. */
+/** The prefix of the literals of reader locks. */
 export const SHARED = '@'
 
 /** One connection's share in a lock. */
@@ -16,7 +16,7 @@ export interface Holder {
   count: number
 }
 
-/** The locks of a server in memory, as one of its connections uses them. */
+/** The in-memory server as its connections see it. */
 export interface MemoryLocks {
   holdersOf(key: string): readonly Holder[]
   owns(connection: MemoryConnection, key: string, isShared: boolean): boolean
@@ -33,9 +33,9 @@ export interface MemoryLocks {
   notes(): string[]
 }
 
-/** A connection to locks in memory: one statement at a time, in order, each answered in a later microtask. */
+/** A connection to an in-memory server: one statement at a time, in order, each answered in a later microtask. */
 export class MemoryConnection implements RawConnection {
-  /** What it blocks for. */
+  /** The key of the lock that this connection is blocked for; set by the server during a wait. */
   waitsFor: string | undefined
   cancelWait: ((error: Error) => void) | undefined
   note = ''
@@ -69,12 +69,12 @@ export class MemoryConnection implements RawConnection {
     this.#emitter.removeListener(event, listener)
   }
 
-  /** Whoever's work ends with the connection hears of it, from whichever side it is ended. */
+  /** Calls `listener` when the connection ends, from either side, so that work on it can end too. */
   whenClosed(listener: () => void): void {
     this.#onClosed.push(listener)
   }
 
-  /** From this side: nobody hears of it. */
+  /** Closes the connection from the client's side: no `end` event is emitted. */
   destroy(): void {
     if (!this.#isOpen) return
     this.#isOpen = false
@@ -82,7 +82,7 @@ export class MemoryConnection implements RawConnection {
     for (const listener of this.#onClosed) listener()
   }
 
-  /** From the other side. */
+  /** Closes the connection from the server's side. */
   die(): void {
     if (!this.#isOpen) return
     this.destroy()
@@ -98,7 +98,7 @@ export class MemoryConnection implements RawConnection {
     } catch (error) {
       failure = error as Error
     }
-    // What a callback throws is not the connection's to catch.
+    // In a microtask of its own: the connection must not catch an error thrown by the callback.
     queueMicrotask(() => callback(failure, rows))
   }
 
@@ -134,7 +134,7 @@ export class MemoryConnection implements RawConnection {
       case 'notes':
         return this.#server.notes()
       default:
-        throw new ServerError(`Locks in memory do not know the statement '${sql}'.`)
+        throw new ServerError(`The in-memory server does not support the statement '${sql}'.`)
     }
   }
 
@@ -166,7 +166,7 @@ export class MemoryConnection implements RawConnection {
       case 'fencingToken':
         return server.owns(this, key, isShared) ? String(server.token()) : ''
       default:
-        throw new ServerError(`Locks in memory do not know the request '${request}'.`)
+        throw new ServerError(`The in-memory server does not support the request '${request}'.`)
     }
   }
 

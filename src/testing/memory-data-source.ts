@@ -8,8 +8,8 @@ import { MemoryRunner } from './memory-runner.js'
 import type { MemoryServer } from './memory-server.js'
 
 /**
- * Connections to the locks in memory, in the shape in which the service knows connections: as QueryRunners of a DataSource.
- * What is not about locks (entity managers, transactions) is the application's own DataSource's, where there is one.
+ * Connections to the in-memory server, in the form that the service uses: QueryRunners of a DataSource. Everything but
+ * locks (entity managers, transactions) comes from the application's own DataSource, if there is one.
  */
 export class MemoryDataSource implements DataSourceLike {
   readonly options: { readonly type: string; readonly database: string; readonly poolSize: number }
@@ -36,15 +36,16 @@ export class MemoryDataSource implements DataSourceLike {
   }
 }
 
-/** Says what is missing as soon as it is used. */
+/** A placeholder that throws an explanation as soon as it is used. */
 function noManager(): EntityManagerLike {
   const absent = (): never => {
     throw new NamedLockConfigurationError(
-      'There is no EntityManager: this InMemoryNamedLockService was made without a DataSource. Give it one: new InMemoryNamedLockService(dataSource).',
+      'There is no EntityManager: this InMemoryNamedLockService was created without a DataSource. Pass one: new InMemoryNamedLockService(dataSource).',
     )
   }
   return new Proxy({} as EntityManagerLike, {
-    // A promise that resolves to it looks for `then`, a guard of the service for a running transaction.
+    // A promise that resolves to it reads `then`; a guard of the service reads the others to detect an open
+    // transaction.
     get: (_target, property) =>
       typeof property === 'symbol' || ['then', 'queryRunner', 'transaction'].includes(property) ? undefined : absent,
   })

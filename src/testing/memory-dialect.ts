@@ -10,7 +10,7 @@ import type { MemoryServer } from './memory-server.js'
 import { TestClock } from './test-clock.js'
 import { wallNow } from '../util/clock.js'
 
-/** How the service talks to locks in memory: the same requests, in words of their own instead of SQL. */
+/** The dialect of the in-memory server: the requests of the other dialects, as short commands instead of SQL. */
 export class MemoryDialect implements Dialect {
   readonly server = 'The locks in memory'
   readonly isCertain = true
@@ -28,7 +28,7 @@ export class MemoryDialect implements Dialect {
     this.#server = server
   }
 
-  /** Without spaces and commas, which part requests. */
+  /** Encoded, because spaces and commas separate requests. */
   literal(key: string): string {
     return encodeURIComponent(key)
   }
@@ -49,7 +49,7 @@ export class MemoryDialect implements Dialect {
     return this.literal(keyFor(MARKS, exclusionKey))
   }
 
-  /** Nothing else begins with it. */
+  /** No other statement begins with it. */
   sharedLiteral = (literal: string): string => `${SHARED}${literal}`
   take = (literal: string): string => `take ${literal}`
   takeShared = (literal: string): string => `takeShared ${literal} ${this.#writersMarkOf(literal)}`
@@ -130,7 +130,7 @@ export class MemoryDialect implements Dialect {
     return false
   }
 
-  // The work's transaction is on a connection of the application's.
+  // The work's transaction runs on another connection, of the application's DataSource.
   leavesCommitOpen(): boolean {
     return false
   }
@@ -150,7 +150,7 @@ export class MemoryDialect implements Dialect {
   }
 }
 
-/** There is no pool: every connection is there at once, and gone when it is given back. */
+/** There is no pool: a connection opens at once and closes when it is released. */
 const MEMORY_POOL: PoolDriver = {
   size: () => 1_000,
   watch: () => ({ isClosing: false, hasWaiters: false, stop: () => {} }),

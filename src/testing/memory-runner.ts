@@ -4,7 +4,10 @@ import type { WorkRunner } from '../typeorm/query-runner.js'
 import type { MemoryConnection } from './memory-connection.js'
 import type { MemoryServer } from './memory-server.js'
 
-/** A QueryRunner of two halves: the lock's connection is one to the memory, the work's is the application's. */
+/**
+ * A QueryRunner of two halves: the lock's connection leads to the in-memory server, the work's to the application's
+ * database.
+ */
 export class MemoryRunner implements WorkRunner {
   readonly #server: MemoryServer
   readonly #application: DataSourceLike | undefined
@@ -38,7 +41,7 @@ export class MemoryRunner implements WorkRunner {
 
   async release(): Promise<void> {
     this.#isReleased = true
-    // There is no pool to go back to; a connection that nobody has is one that nobody holds locks on.
+    // There is no pool to return to: a released connection is closed, and its locks are free.
     this.#connection?.destroy()
     await this.#rollback
     await this.#runner?.release()
@@ -48,7 +51,7 @@ export class MemoryRunner implements WorkRunner {
   async startTransaction(isolation?: Parameters<WorkRunner['startTransaction']>[0]): Promise<void> {
     if (!this.#application) return
     await this.#work.startTransaction(isolation)
-    // The service has put the connection that holds the lock there: with a server the transaction would die with it.
+    // The lock's connection: on a database server, the transaction would end with it.
     const connection = (await this.connect()) as MemoryConnection
     connection.whenClosed(() => {
       this.#rollback = rollBack(this.#work)
@@ -72,8 +75,8 @@ export class MemoryRunner implements WorkRunner {
 const adopted = new WeakSet<object>()
 
 /**
- * Gives the runner of a transaction that the application runs itself a second half: what the service sends is answered by the
- * memory, everything else goes to the database.
+ * Adds a second half to the runner of the application's own transaction: the in-memory server answers the statements of
+ * the service, everything else goes to the database.
  */
 export function adoptRunner(runner: WorkRunner, server: MemoryServer): void {
   if (adopted.has(runner)) return

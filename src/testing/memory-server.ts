@@ -5,15 +5,16 @@ interface Waiter {
   readonly connection: MemoryConnection
   readonly isShared: boolean
   readonly since: number
-  /** Settles the wait: the lock was granted, or not, or the wait was ended with an error. */
+  /** Settles the wait: the lock was granted, the time expired, or the wait was ended with an error. */
   readonly settle: (granted: boolean, error?: Error) => void
 }
 
 let servers = 0
 
 /**
- * The named locks of one server, in memory: locks belong to connections, alone or together with other readers, are counted,
- * granted in the order of the waits, and end with their connection. What the service does with them is the same as with a real server; only this is another.
+ * The named locks of one server, in memory. Locks belong to connections, exclusively or shared among readers; they are
+ * counted, granted in the order of the waits, and end with their connection. The service treats them like those of a
+ * database server.
  */
 export class MemoryServer {
   readonly id = `in memory ${++servers}`
@@ -38,7 +39,7 @@ export class MemoryServer {
     return this.#shareOf(connection, key, isShared) !== undefined
   }
 
-  /** Whether somebody waits for it who wants it alone: readers that come now queue behind. */
+  /** Whether a writer waits for the lock: readers that arrive now queue behind it. */
   isWantedAlone(key: string): boolean {
     return this.#waiters.get(key)?.some(({ isShared }) => !isShared) ?? false
   }
@@ -52,7 +53,7 @@ export class MemoryServer {
     return true
   }
 
-  /** False when it was not that connection's. */
+  /** Releases one acquisition; false if the connection does not hold the lock. */
   give(connection: MemoryConnection, key: string, isShared: boolean): boolean {
     const own = this.#shareOf(connection, key, isShared)
     if (!own) return false
@@ -60,7 +61,7 @@ export class MemoryServer {
     return true
   }
 
-  /** Blocks the connection until the lock is its own, the time is up, or the wait is cancelled. */
+  /** Blocks the connection until the lock is granted, the time expires, or the wait is cancelled. */
   wait(connection: MemoryConnection, key: string, isShared: boolean, milliseconds: number): Promise<boolean> {
     if (this.take(connection, key, isShared)) return Promise.resolve(true)
     if (this.#closesCycle(connection, key)) return Promise.reject(new ServerError('deadlock'))
@@ -76,7 +77,7 @@ export class MemoryServer {
           const queue = this.#waiters.get(key) ?? []
           if (queue.includes(waiter)) queue.splice(queue.indexOf(waiter), 1)
           if (queue.length === 0) this.#waiters.delete(key)
-          if (!granted) this.#grantNext(key) // others may have waited behind this one only
+          if (!granted) this.#grantNext(key) // other waiters may have been behind this one only
           if (error) reject(error)
           else resolve(granted)
         },
@@ -94,32 +95,32 @@ export class MemoryServer {
     this.#connections.get(id)?.cancelWait?.(new ServerError('cancelled'))
   }
 
-  /** A connection that holds nothing, and may not be used again. */
+  /** Removes a connection that holds no lock; it may not be used again. */
   forget(connection: MemoryConnection): void {
     this.#connections.delete(connection.id)
   }
 
-  /** Ends a connection as a server does that is told to: its locks are free at once. */
+  /** Kills a connection, as `KILL` on a database server does: its locks are free at once. */
   kill(id: string): void {
     const connection = this.#connections.get(id)
     if (connection) connection.die()
   }
 
-  /** The connection is gone, whoever ended it. */
+  /** Called when a connection is closed, from either side. */
   disconnected(connection: MemoryConnection): void {
     this.#connections.delete(connection.id)
     connection.cancelWait?.(new Error('the connection was closed'))
     this.giveAll(connection)
   }
 
-  /** Gives back everything that connection holds. */
+  /** Releases all locks of the connection. */
   giveAll(connection: MemoryConnection): void {
     for (const [key, holders] of [...this.#locks]) {
       for (const own of holders.filter((holder) => holder.connection === connection)) this.#free(key, own)
     }
   }
 
-  /** The ids of those that are open. */
+  /** The ids of all open connections. */
   get connections(): readonly string[] {
     return [...this.#connections.keys()]
   }
@@ -128,7 +129,7 @@ export class MemoryServer {
     return ++this.#lastToken
   }
 
-  /** Holders, and waiters in their order. */
+  /** One row for each holder and each waiter, the waiters in order. */
   rows(): { key: string; isGranted: boolean; connectionId: string; since: number }[] {
     const rows = [...this.#locks].flatMap(([key, holders]) =>
       holders.map(({ connection, since }) => ({ key, isGranted: true, connectionId: connection.id, since })),
@@ -149,7 +150,7 @@ export class MemoryServer {
     return this.#locks.get(key)?.find((holder) => holder.connection === connection && holder.isShared === isShared)
   }
 
-  /** Whether those who hold it leave room for that. What one connection holds does not keep it from more. */
+  /** Whether the current holders allow another acquisition. Locks of the same connection never block it. */
   #isOpenTo(connection: MemoryConnection, key: string, isShared: boolean): boolean {
     return this.holdersOf(key).every((holder) => holder.connection === connection || (isShared && holder.isShared))
   }
@@ -168,7 +169,7 @@ export class MemoryServer {
     this.#grantNext(key)
   }
 
-  /** In the order they came, as many as can have it together. */
+  /** Grants the lock to the next waiter, and to the readers behind it if it is a reader. */
   #grantNext(key: string): void {
     const [next] = this.#waiters.get(key) ?? []
     if (!next || !this.#isOpenTo(next.connection, key, next.isShared)) return

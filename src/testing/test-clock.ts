@@ -1,18 +1,19 @@
 import type { TimeLimits } from '../util/time-limits.js'
 import { monotonicNow, setTimeout as realSetTimeout } from '../util/clock.js'
 
-/* eslint no-restricted-globals: off -- the one place in src/ that wants the test's timers, faked or not */
+/* eslint no-restricted-globals: off -- the one place in src/ that uses the test's timers, faked or not */
 
-/** setTimeout's longest delay; anything longer fires at once. */
+/** setTimeout's longest delay; a longer one fires at once. */
 const LONGEST_TIMER = 2_147_483_647
 
 /**
- * The clock of the test: whatever `setTimeout` is at the time of the call. A test that fakes it and advances it by ten seconds
- * expects a caller with a timeout of ten seconds to time out. A test that does not advance it expects that no caller times out,
- * however slow the machine is: so the real time that a caller has spent counts only where the timers are real. (The names of
- * one call share its timeout by real time; by a faked clock each of them has the whole of it.)
+ * The clock of the test: the global `setTimeout` at the time of the call. If a test fakes it and advances it by ten
+ * seconds, a caller with a timeout of ten seconds must time out. If the test does not advance it, no caller may time
+ * out, however slow the machine is. Time already spent therefore counts only with real timers. (The names of one call
+ * share its timeout by real time; with a faked clock each of them has the whole timeout.)
  *
- * A timer is all that the fakes of every runner have in common, so no clock is read here: the time is up when the timer fires.
+ * The fakes of all runners have only timers in common, so this class reads no clock: the time is over when the timer
+ * fires.
  */
 export class TestClock implements TimeLimits {
   readonly #ends = new Map<object, () => void>()
@@ -36,7 +37,7 @@ export class TestClock implements TimeLimits {
     // A browser's timers (jsdom) are numbers.
     ;(timer as Partial<NodeJS.Timeout>).unref?.()
     this.#ends.set(of, () => {
-      // A timer of fakes that were removed since never fires, and clearing it confuses those of node:test.
+      // A timer of fakes that are uninstalled by now never fires, and clearing it confuses the fakes of node:test.
       if (isReal || clearTimeout === globalThis.clearTimeout) clearTimeout(timer)
     })
   }

@@ -1,6 +1,11 @@
-/* The seam to TypeORM is structural: 0.3, 1.x and two copies of one version are nominally incompatible, and all fit here. */
+/*
+ * These types are structural: TypeORM 0.3, 1.x and two copies of one version are nominally incompatible, and all of
+ * them fit.
+ */
 
-/** What the library needs of a DataSource: TypeORM 0.3 and 1.x both fit, and so does a second copy of either. */
+/**
+ * The members of a DataSource that the library uses. TypeORM 0.3 and 1.x both fit, and so does a second copy of either.
+ */
 export interface DataSourceLike {
   readonly options: { readonly type: string }
   readonly isInitialized: boolean
@@ -9,7 +14,7 @@ export interface DataSourceLike {
   runMigrations(options?: any): Promise<unknown[]>
 }
 
-/** What the library needs of an EntityManager. */
+/** The members of an EntityManager that the library uses. */
 export interface EntityManagerLike {
   readonly queryRunner?: { readonly isTransactionActive: boolean } | undefined
   query(sql: string, parameters?: any[]): Promise<any>
@@ -18,5 +23,5 @@ export interface EntityManagerLike {
 /** The EntityManager of the user's own TypeORM. */
 export type ManagerOf<DS extends DataSourceLike> = DS['manager']
 
-/** What `runMigrations` of the user's own TypeORM resolves to. */
+/** The result of `runMigrations` of the user's own TypeORM. */
 export type MigrationsOf<DS extends DataSourceLike> = Awaited<ReturnType<DS['runMigrations']>>

@@ -1,7 +1,7 @@
 import type { DataSourceLike } from './data-source-like.js'
 import { NamedLockConfigurationError } from '../contract/errors.js'
 
-/** Which family of servers a URL or a driver is about. */
+/** The family of servers for each URL scheme and driver type. */
 const FAMILIES: Readonly<Record<string, string>> = {
   mysql: 'MySQL',
   mysql2: 'MySQL',
@@ -11,9 +11,8 @@ const FAMILIES: Readonly<Record<string, string>> = {
 }
 
 /**
- * TypeORM takes the driver by `type` and never looks at what the URL begins with. A driver that speaks to a server of the other
- * family gets no answer that it knows: both sides wait for the other to begin, and after 10 s the driver reports a timeout that
- * names no reason.
+ * TypeORM selects the driver by `type` and ignores the scheme of the URL. A driver and a server of different families
+ * wait for each other to begin, and after 10 s the driver reports a timeout without a reason.
  *
  * @throws NamedLockConfigurationError when type and URL of the DataSource contradict each other.
  */
@@ -35,10 +34,10 @@ interface Replication {
   readonly master?: { readonly url?: unknown }
 }
 
-/** The database that the DataSource works on, as configured or, once it is initialised, as the server says. */
+/** The name of the DataSource's database, as configured or, once it is initialised, as the server reports it. */
 export function databaseOf(dataSource: DataSourceLike): string | undefined {
   const configured = (dataSource.options as { database?: unknown }).database
-  // TypeORM does not promise the driver's.
+  // `driver.database` is not part of TypeORM's interface, so it may be missing.
   const { driver } = dataSource as { driver?: { database?: string } }
   const name = driver?.database ?? (typeof configured === 'string' ? configured : undefined)
   return name === '' ? undefined : name

@@ -1,7 +1,7 @@
 import type { TransactionOptions } from '../contract/options.js'
 import type { RawConnection } from './raw-connection.js'
 
-/** What the library uses of TypeORM's QueryRunner. */
+/** The members of TypeORM's QueryRunner that the library uses. */
 export interface WorkRunner {
   readonly manager: unknown
   readonly isTransactionActive: boolean
@@ -9,7 +9,7 @@ export interface WorkRunner {
   connect(): Promise<RawConnection>
   release(): Promise<void>
   startTransaction(isolation?: TransactionOptions['isolation']): Promise<void>
-  /** 1 in a transaction, more in its savepoints. TypeORM keeps it to itself. */
+  /** 1 in a transaction, more in its savepoints. Internal to TypeORM, so it may be missing. */
   readonly transactionDepth?: number
   commitTransaction(): Promise<void>
   rollbackTransaction(): Promise<void>

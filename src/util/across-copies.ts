@@ -1,6 +1,6 @@
 /**
- * Makes `instanceof` true for objects of other copies of the package, too. Only for that class itself: those derived from it keep the
- * ordinary meaning.
+ * Makes `instanceof` true for objects of other copies of the package, too. This applies only to the class itself:
+ * classes derived from it keep the ordinary meaning.
  */
 export function recognisedAcrossCopies(constructor: abstract new (...args: never[]) => object, name: string): void {
   const brand = Symbol.for(`typeorm-named-lock:${name}`)

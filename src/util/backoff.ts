@@ -4,11 +4,11 @@ const FIRST = 50
 const LONGEST = 500
 
 /**
- * The time between tries to connect to a database that lets nobody in: longer after each failure, and never the same for two
- * processes, so that a server that comes back is not met by all of them at once.
+ * The time between attempts to connect to a database that refuses connections. It grows with each failure and is
+ * random, so that the processes do not all reach a returning server at once.
  */
 export class Backoff {
-  /** False for errors that are no news of the database, such as a wrong option. */
+  /** False for errors that do not concern the database, such as a wrong option. */
   readonly #isAwayBy: (error: unknown) => boolean
   #step = 0
   #dueAt = 0
@@ -19,7 +19,7 @@ export class Backoff {
     this.#isAwayBy = isAwayBy
   }
 
-  /** Resolves when the next try is due: at once while all is well. */
+  /** Resolves when the next attempt is due: at once unless the last one failed. */
   async due(): Promise<void> {
     for (let left = this.#left; left > 0; left = this.#left) {
       await new Promise((resolve) => setTimeout(resolve, Math.ceil(left)))
@@ -27,8 +27,9 @@ export class Backoff {
   }
 
   /**
-   * Runs `connect`, at once while all is well. After a failure there is one try at a time, when it is due: whoever comes meanwhile
-   * goes on when it succeeds, and fails with it. A server that is away hears of every process as seldom as of one call.
+   * Runs `connect`, at once unless the last attempt failed. After a failure, one attempt runs at a time, when it is
+   * due. Callers that arrive meanwhile continue when it succeeds, and fail with it. An unreachable server thus gets no
+   * more attempts from a process with many callers than from one with a single caller.
    */
   async alone<T>(connect: () => Promise<T>): Promise<T> {
     if (this.#isAway) {
@@ -60,7 +61,7 @@ export class Backoff {
   }
 
   failed(): void {
-    if (this.#left > 0) return // tries that began together fail together
+    if (this.#left > 0) return // attempts that began together fail together, and count once
     this.#step = Math.min(Math.max(FIRST, this.#step * 2), LONGEST)
     this.#dueAt = monotonicNow() + this.#step * (0.5 + Math.random() / 2)
   }

@@ -5,7 +5,7 @@ import * as promised from 'node:timers/promises'
 import { runInNewContext } from 'node:vm'
 
 /*
- * The clocks, timers and microtasks of the library. Everything in src/ takes them from here, and eslint checks it.
+ * The clocks, timers and microtasks of the library. All code in src/ imports them from here, and eslint checks it.
  *
  * The references are captured when this module loads, because a user's test may fake the globals afterwards: a faked clock
  * would end leases that the server still keeps, and a timer that never fires would leave a lock without its keepalive.
@@ -15,33 +15,39 @@ import { runInNewContext } from 'node:vm'
 
 export const { setTimeout, clearTimeout, setInterval, clearInterval, setImmediate } = timers
 
-/** Resolves after so many milliseconds. */
+/** Resolves after that many milliseconds. */
 export const sleep = promised.setTimeout
 
 const now = performance.now.bind(performance)
 
-/** Milliseconds that only ever go forward. Where the system suspends, this clock may stand still (Linux). */
+/** Monotonic milliseconds. While the system is suspended, this clock may stand still (Linux). */
 export function monotonicNow(): number {
   return now()
 }
 
-/** What `wallNow` reads. It stands in an object for the tests of the library, which step it. */
+/** The source of `wallNow`. It is an object so that the tests of the library can step it. */
 export const wallClock = { now: realWallClock() }
 
-/** The time of day in milliseconds. It jumps when it is set, and when the machine wakes up. */
+/** The time of day in milliseconds. It jumps when the clock is set, and when the machine wakes up. */
 export function wallNow(): number {
   return wallClock.now()
 }
 
-/** Milliseconds since the system was started, time in which it was suspended included. Setting the date does not change it. */
+/**
+ * Milliseconds since the system was started, including time in which it was suspended. Setting the date does not change
+ * it.
+ */
 export const bootClock = { now: (): number => uptime() * 1_000 }
 
-/** How long the system was suspended so far, by the two clocks of which one stood still. Reads a file on Linux: not for every lock. */
+/**
+ * How long the system was suspended so far: the difference of two clocks, one of which stood still. It reads a file on
+ * Linux, so it must not run for every lock.
+ */
 export function suspendedSoFar(): number {
   try {
     return bootClock.now() - monotonicNow()
   } catch {
-    return 0 // not every sandbox shows it
+    return 0 // some sandboxes hide it
   }
 }
 
@@ -50,12 +56,12 @@ export const { timeOrigin } = performance
 
 const settled = Promise.resolve()
 
-/** `queueMicrotask` has no module to be read from, and is often faked. */
+/** `queueMicrotask` is in no module, and the global one is often faked. */
 export function queueMicrotask(callback: () => void): void {
   void settled.then(callback)
 }
 
-/** No module has `Date`. A fake one is written in JavaScript, and another realm has a real one. */
+/** `Date` is in no module. A fake one is written in JavaScript; another realm has the real one. */
 function realWallClock(): () => number {
   const isNative = Function.prototype.toString.call(Date.now).includes('[native code]')
   return isNative ? Date.now : (runInNewContext('Date.now') as () => number)

@@ -2,26 +2,29 @@ import { readFileSync } from 'node:fs'
 import path from 'node:path'
 
 /*
- * There may be several copies of the package in one process: linked packages, conflicting peer dependencies, a test runner that
- * loads modules anew (jest.resetModules). What excludes callers of one process from each other must not exist once per copy, so
- * it stands on globalThis, under a registered symbol.
+ * One process may load several copies of the package: linked packages, conflicting peer dependencies, a test runner
+ * that reloads modules (jest.resetModules). State that excludes callers of one process from each other must exist once
+ * per process, not once per copy. It is therefore stored on globalThis, under a registered symbol.
  */
 
-/** Raise it when copies of the same version number could not use each other's objects: while a version is being developed. */
+/**
+ * Increase it when copies of the same version number can no longer use each other's objects, during the development of
+ * a version.
+ */
 const PROTOCOL = 1
 
 /** One copy of the package. */
 export interface Copy {
-  /** Copies with the same one use each other's objects. */
+  /** Copies with the same protocol use each other's objects. */
   readonly protocol: string
   readonly path: string
 }
 
-/** Read by copies of every version: its shape must stay as it is. */
+/** Copies of every version read it: its shape must never change. */
 interface Process {
-  /** By protocol, then by name. */
+  /** Shared objects, by protocol, then by name. */
   readonly parts: Map<string, Map<string, unknown>>
-  /** Which copy has services on a DataSource. */
+  /** The copy that has services on a DataSource. */
   readonly users: WeakMap<object, Copy>
 }
 
@@ -31,7 +34,7 @@ const process = ((globalThis as { [KEY]?: Process })[KEY] ??= { parts: new Map()
 
 export const thisCopy: Copy = { protocol: `${versionOfPackage()}/${PROTOCOL}`, path: path.join(__dirname, '..') }
 
-/** The one of that name in this process, for all copies that understand each other. */
+/** Returns the shared object of that name in this process, for all copies with the same protocol. */
 export function processWide<T>(name: string, make: () => T): T {
   let parts = process.parts.get(thisCopy.protocol)
   if (!parts) process.parts.set(thisCopy.protocol, (parts = new Map<string, unknown>()))
@@ -39,7 +42,7 @@ export function processWide<T>(name: string, make: () => T): T {
   return parts.get(name) as T
 }
 
-/** The copy that has services on that DataSource: from now on this one, if none had. */
+/** Returns the copy that has services on the DataSource. If there is none, this copy claims it. */
 export function copyOf(dataSource: object): Copy {
   let copy = process.users.get(dataSource)
   if (!copy) process.users.set(dataSource, (copy = thisCopy))

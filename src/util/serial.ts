@@ -1,4 +1,4 @@
-/** One after the other, in the order of the calls. */
+/** Runs work one after the other, in the order of the calls. */
 export class Turns {
   #last: Promise<unknown> = Promise.resolve()
 

@@ -1,5 +1,5 @@
 import { clearTimeout, setTimeout } from './clock.js'
-/** The result of `work`, or the error when it takes longer than `milliseconds`, or the signal's reason. */
+/** Settles like `work`, or rejects with the error of `late` after `milliseconds`, or with the signal's reason. */
 export function within<T>(
   work: Promise<T>,
   milliseconds: number,

@@ -95,7 +95,7 @@ describe('named-lock', function () {
       const fine = await cli('check', '--url', url())
       expect([fine.code, fine.stderr]).to.deep.equal([0, ''])
       expect(fine.stdout).to.match(
-        new RegExp(`^No problems found.\nLocks are looked for in namespace '${ctx.database}'.\n`),
+        new RegExp(`^No problems found.\nLocks are in namespace '${ctx.database}'.\n`),
       )
     })
 

@@ -60,7 +60,7 @@ describe('named-lock and namespaces', function () {
         if (ctx.isPostgres) expect(list.stdout).to.match(/the locks of all namespaces of this database/)
         else expect(list.stdout).to.equal(`No locks in ${where}. ${counted()}\n`)
         const check = await cli('check', '--url', url())
-        expect(check.stdout).to.equal(`No problems found.\nLocks are looked for in ${where}.\n${counted()}\n`)
+        expect(check.stdout).to.equal(`No problems found.\nLocks are in ${where}.\n${counted()}\n`)
       })
 
       it('names it in JSON, too', async () => {

@@ -364,11 +364,11 @@ function wrongDecorators(locks: any): Wrong[] {
     ['a wrong timeout', () => decorate('a', 'soon'), wrongSetting(/timeout: 'soon' is not a duration/)],
     ['an unknown option', () => decorate('a', 1, { onbusy: 'skip' }), wrongSetting(/no option 'onbusy'.*onBusy/)],
     ['an unknown onBusy', () => decorate('a', 1, { onBusy: 'wait' }), wrongSetting(/onBusy: 'wait' is neither/)],
-    ['no service to be found', () => call({}), wrongSetting(/Wanting.run: .* finds no NamedLockService. .*setDefault/)],
+    ['no service to be found', () => call({}), wrongSetting(/Wanting.run: .* found no NamedLockService. .*setDefault/)],
     [
       'a locks function without a service',
       () => call({ locks: () => ({}) }),
-      wrongSetting(/gave .* instead of a NamedLockService/),
+      wrongSetting(/returned .* instead of a NamedLockService/),
     ],
     [
       'a method without a promise',

@@ -113,7 +113,7 @@ describe('the page of the sample', function () {
       },
       { within: 60_000, every: 500 },
     )
-    expect(await text('#pause')).to.equal('Go on')
+    expect(await text('#pause')).to.equal('Resume')
     await page.keyboard.press('Escape')
     expect(await text('#pause')).to.equal('Pause')
   })

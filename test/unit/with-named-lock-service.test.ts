@@ -81,7 +81,7 @@ describe('the service of a method @WithNamedLock', () => {
     for (const wrong of [undefined, null, {}, 'locks', { withLock: () => 1 }]) {
       const Class = classWith('x', 0, { locks: () => wrong })
       const error = await rejection(new Class(service()).pay(), NamedLockConfigurationError)
-      expect(error.message).to.match(/^Orders\.pay: the locks option of @WithNamedLock gave .* instead/)
+      expect(error.message).to.match(/^Orders\.pay: the locks option of @WithNamedLock returned .* instead/)
     }
   })
 
