@@ -94,9 +94,7 @@ describe('named-lock', function () {
     it('checks the server, by exit code too', async () => {
       const fine = await cli('check', '--url', url())
       expect([fine.code, fine.stderr]).to.deep.equal([0, ''])
-      expect(fine.stdout).to.match(
-        new RegExp(`^No problems found.\nLocks are in namespace '${ctx.database}'.\n`),
-      )
+      expect(fine.stdout).to.match(new RegExp(`^No problems found.\nLocks are in namespace '${ctx.database}'.\n`))
     })
 
     it('ends the connection that holds a lock, when it is told twice', async () => {
