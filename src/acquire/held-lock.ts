@@ -6,35 +6,29 @@ import type { Claim, Handle } from '../queue/claim.js'
 import { databaseError } from '../contract/database-error.js'
 import type { Request } from '../session/place.js'
 import type { AcquireTrace } from '../observe/tracing.js'
-
-/** The service that a handle belongs to. */
-export interface LockOwner {
-  /** Called once for each claim that the handle has released. */
-  readonly released: (claim: Claim) => void
-  /** Calls `listener` when the service begins to close, at once if it has begun to; the result forgets the listener. */
-  readonly whenClosing: (listener: () => void) => () => void
-}
+import { endClaim } from './claim-end.js'
+import type { OwningService } from './owning-service.js'
 
 /** The handle: one claim for each name. Handles of a re-entrant scope share their claims. */
 export class HeldLock extends NamedLock<any> implements Handle {
   readonly names: readonly string[]
-  /** In the order they were taken; given back in reverse. */
+  /** In the order in which they were granted; they are released in reverse. */
   readonly claims: readonly Claim[]
   /** The scoped call it belongs to; undefined for a handle. */
   readonly scope: LockScope | undefined
-  /** It can not be given back before its transaction has ended. */
+  /** True while its transaction runs: it cannot be released before that has ended. Written by the transaction. */
   lasts = false
-  /** How it was got, where somebody traces that. */
+  /** How it was acquired; undefined where no subscriber traces that. Written by the acquirer. */
   trace: AcquireTrace | undefined
-  readonly owner: LockOwner
-  /** The server's answer to the release was that the lock had not been held any more: nobody knows since when. */
+  readonly owner: OwningService
+  /** The server's answer to the release was that the lock had not been held any more, since an unknown time. */
   foundLost: Error | undefined
   #isReleased = false
   #releasing: Promise<void> | undefined
   #lost: Error | undefined
   #controller: AbortController | undefined
 
-  constructor(names: readonly string[], claims: readonly Claim[], scope: LockScope | undefined, owner: LockOwner) {
+  constructor(names: readonly string[], claims: readonly Claim[], scope: LockScope | undefined, owner: OwningService) {
     super()
     this.names = names
     this.claims = claims
@@ -58,7 +52,7 @@ export class HeldLock extends NamedLock<any> implements Handle {
 
   /** Why the lock was lost; undefined while it is held and after an orderly release. */
   get lostError(): Error | undefined {
-    if (!this.#isReleased && !this.#lost) void this.isHeld // looks at the clock
+    if (!this.#isReleased && !this.#lost) void this.isHeld // a lease that is over ends the session, and the lock with it
     return this.#lost
   }
 
@@ -67,8 +61,8 @@ export class HeldLock extends NamedLock<any> implements Handle {
   }
 
   /**
-   * Undefined unless the server is being asked whether it has kept the lock; resolves when the answer is here. Nothing is judged
-   * before: a clock that was set must not fail work that was alone all the time.
+   * Undefined unless the server is being asked whether it has kept the lock; resolves with the answer. Until then the lock is not lost: a
+   * clock that was set must not fail work that was alone all the time.
    */
   whenCertain(): Promise<unknown> | undefined {
     if (this.#isReleased || this.#lost) return undefined
@@ -76,14 +70,14 @@ export class HeldLock extends NamedLock<any> implements Handle {
     return inquiries.length > 0 ? Promise.all(inquiries) : undefined
   }
 
-  /** Made when first read: a lock whose work does not look at it does not pay for it. */
+  /** Made when first read: a lock whose work does not use it does not pay for it. */
   override get signal(): AbortSignal {
     this.#controller ??= new AbortController()
     if (this.#lost && !this.#controller.signal.aborted) this.#controller.abort(this.#lost)
     return this.#controller.signal
   }
 
-  /** The lock is gone, whoever took it. */
+  /** The lock is gone: its session was lost, or the service has closed. */
   lose(error: Error): void {
     if (this.#isReleased || this.#lost) return
     this.#lost = error
@@ -97,15 +91,15 @@ export class HeldLock extends NamedLock<any> implements Handle {
   }
 
   override async fencingToken(): Promise<bigint> {
-    if (!this.whenCertain()) this.#assertHeld() // the questions below settle a doubt
+    if (!this.whenCertain()) this.#assertHeld() // in doubt, the answers to the requests below decide
     try {
       const raised = await this.#tokenFromBeside()
-      // Asked after the counter has risen: then the lock was held while it did.
+      // Requested after the counter has risen: a lock that is held now was held then.
       const answers = await Promise.all(this.claims.map((claim) => ask(claim, raised ? 'owns' : tokenOf(claim))))
       const gone = answers.findIndex((answer) => !answer || (raised !== undefined && answer !== '1'))
       if (gone >= 0) {
         throw new NamedLockLostError(
-          `The lock '${this.claims[gone]?.name}' was lost: the server says it is not held any more.`,
+          `The lock '${this.claims[gone]?.name}' was lost: the server reports that it is not held any more.`,
         )
       }
       this.#assertHeld()
@@ -116,7 +110,7 @@ export class HeldLock extends NamedLock<any> implements Handle {
     }
   }
 
-  /** From a table, or where the lock's own connection cannot give one that outlives a crash of the server. */
+  /** A token from a table, or from another connection where one of the lock's own would not outlive a crash of the server. */
   #tokenFromBeside(): Promise<bigint> | undefined {
     const { slot, owner } = this.claims[0] as Claim
     if (owner.fencing) return owner.fencing.next(this.claims.map(({ target }) => target.exclusionKey))
@@ -128,7 +122,7 @@ export class HeldLock extends NamedLock<any> implements Handle {
     if (this.lasts) {
       return Promise.reject(
         new NamedLockInsideTransactionError(
-          `The lock '${this.name}' ends with its transaction: to give it back before the COMMIT would let others read what is not there yet.`,
+          `The lock '${this.name}' ends with its transaction: released before the COMMIT, it would let other callers read data that is not committed yet.`,
         ),
       )
     }
@@ -145,14 +139,9 @@ export class HeldLock extends NamedLock<any> implements Handle {
     const answers: Promise<void>[] = []
     for (let i = this.claims.length - 1; i >= 0; i--) {
       const claim = this.claims[i] as Claim
-      if (--claim.shares > 0) {
-        claim.otherHandles?.splice(claim.otherHandles.indexOf(this) >>> 0, 1)
-        continue
-      }
-      const wasHeld = claim.state === 'held'
-      const answer = claim.slot.release(claim)
+      if (claim.shares > 1) claim.otherHandles?.splice(claim.otherHandles.indexOf(this) >>> 0, 1)
+      const answer = endClaim(claim, 'released')
       if (answer) answers.push(answer)
-      if (wasHeld) this.owner.released(claim)
     }
     return answers.length === 0
       ? DONE
@@ -167,14 +156,14 @@ export class HeldLock extends NamedLock<any> implements Handle {
   }
 }
 
-/** What measures the times that a holder of that lock asks for; undefined for the library's own clock. */
+/** The clock of the times that the holder of a lock sets; undefined: the library's own. */
 export function timeLimitsOf(lock: NamedLock<unknown>): TimeLimits | undefined {
   return lock instanceof HeldLock ? lock.claims[0]?.session?.dialect.timeLimits : undefined
 }
 
 const DONE = Promise.resolve()
 
-/** Work runs on a connection that has a source: it may have begun a transaction there. */
+/** Work runs on a connection that has a source, and may have begun a transaction there. */
 function tokenOf({ source }: Claim): Request {
   return source ? 'fencingTokenInWork' : 'fencingToken'
 }

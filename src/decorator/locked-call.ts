@@ -2,7 +2,7 @@ import { NamedLockConfigurationError, NamedLockTimeoutError } from '../contract/
 import type { NamedLock } from '../scope/named-lock.js'
 import { readDecoratorSignal, show } from '../contract/settings.js'
 import type { DecoratorSettings } from './decorator-settings.js'
-import { refuseInTransactionOf } from '../transaction/checks.js'
+import { refuseInTransactionOf } from '../acquire/refusals.js'
 import { findService } from './find-service.js'
 import { timeLimitsOf } from '../acquire/held-lock.js'
 import { heldByLimits, heldLongEnough } from './hold-at-least.js'

@@ -1,10 +1,10 @@
 import type { Emitter } from './emitter.js'
-import { NamedLockDeadlockError, NamedLockLostError } from '../contract/errors.js'
+import { NamedLockLostError } from '../contract/errors.js'
 import type { NamedLockEvent } from '../contract/events.js'
 import type { Claim, ClaimListener, Handle } from '../queue/claim.js'
 import { monotonicNow } from '../util/clock.js'
 
-/** Turns what happens to claims into events and errors. */
+/** Turns what happens to the claims of a service into its events, and notifies the handles of a loss. */
 export class Reporter implements ClaimListener {
   readonly #events: Emitter
 
@@ -39,13 +39,6 @@ export class Reporter implements ClaimListener {
   releaseFailed(claim: Claim, error: Error): void {
     if (error instanceof NamedLockLostError && claim.handle) claim.handle.foundLost = error
     if (this.#events.hears('releaseFailed')) this.#events.emit('releaseFailed', { ...describe(claim), error })
-  }
-
-  deadlock(claim: Claim, cycle: readonly string[]): Error {
-    return new NamedLockDeadlockError(
-      `Waiting for the lock '${claim.name}' would never end: ${cycle.map((name) => `'${name}'`).join(' → ')} wait for each other in this process. ` +
-        'Take the locks in one order everywhere, or all of them in one call: withLock([...names], …).',
-    )
   }
 }
 

@@ -5,26 +5,32 @@ import type { Session } from '../session/session.js'
 import type { Settings } from '../contract/settings.js'
 import type { Target } from '../names/targets.js'
 import type { SessionSource } from '../session/session-source.js'
+import type { Acquisition } from './acquisition.js'
 
-/** What happens to the claims of a service, for its events and its handles. */
+/** Notified of what happens to the claims of a service, for its events and its handles. */
 export interface ClaimListener {
   waiting(claim: Claim): void
   lost(claim: Claim, error: Error): void
   releaseFailed(claim: Claim, error: Error): void
-  deadlock(claim: Claim, cycle: readonly string[]): Error
 }
 
 /**
  * The service that a claim belongs to. The services of a DataSource share slots and sessions, so what is a service's own (its events,
- * its bounds, its end) goes with the claim.
+ * its bounds, its end, the errors of its callers) goes with the claim.
  */
 export interface ClaimOwner {
   readonly settings: Settings
   readonly listener: ClaimListener
-  /** Where fencing tokens come from, if not from the server's own numbers. */
+  /** The table that fencing tokens come from; undefined: the server's own numbers. */
   readonly fencing: FencingTable | undefined
   /** `close()` of the service has begun. */
   readonly isClosing: boolean
+  /** The last handle of the claim has released it. Not called for a lock that was lost. */
+  released(claim: Claim): void
+  /** The error of a claim whose wait would close this cycle of names. */
+  deadlock(claim: Claim, cycle: readonly string[]): Error
+  /** The error of a claim that did not want to wait, and whose request got no answer; `obstacle`: why, if known. */
+  unanswered(claim: Claim, obstacle: string | undefined): Error
 }
 
 /** A handle of a lock, as far as its claims notify it. */
@@ -55,6 +61,9 @@ export interface ClaimSlot {
 /** Why a claim ended without the lock. */
 export type Failure = 'timeout' | Error
 
+/** How long a caller that does not wait for the lock waits for the database, in milliseconds. */
+export const TRY_PATIENCE = 3_000
+
 /**
  * One caller's claim to one lock, through its whole life: queued, then held, then over. It is its own entry in the slot's
  * queue, so that leaving the queue costs nothing.
@@ -63,7 +72,7 @@ export class Claim {
   state: 'queued' | 'held' | 'over' = 'queued'
   /** How the lock came: granted by the server, or passed on by another caller of this process. */
   by: 'server' | 'handover' = 'server'
-  /** Where it is held. */
+  /** Where it is held. Written by the slot with the grant. */
   place: Place | undefined
   session: Session | undefined
   grantedAt = 0
@@ -72,9 +81,12 @@ export class Claim {
   /** The handles that have it: one, or more when a scope is re-entered. */
   handle: Handle | undefined
   otherHandles: Handle[] | undefined
-  /** It could not have the lock at once. */
+  /** The lock was not free when the claim was queued. Written by the slot. */
   hasWaited = false
+  /** The end of the wait, in monotonic time; Infinity: no end. */
+  readonly deadline: number
 
+  /** Its neighbours in the slot's queue; empty when it is not queued. */
   next: Claim | undefined
   previous: Claim | undefined
 
@@ -82,20 +94,13 @@ export class Claim {
     readonly owner: ClaimOwner,
     readonly slot: ClaimSlot,
     readonly target: Target,
-    readonly startedAt: number,
-    /** Monotonic time; Infinity for ever. */
-    readonly deadline: number,
-    /** Ask once, do not wait. */
-    readonly isTry: boolean,
-    /** A connection of its own; undefined for the shared session. */
-    readonly source: SessionSource | undefined,
-    /** The scoped call it is for; undefined for a handle, which belongs to whoever has it. */
-    readonly scope: LockScope | undefined,
-    /** The innermost scope that can not end before this wait. */
-    readonly waitsIn: LockScope | undefined,
-    readonly signal: AbortSignal | undefined,
+    readonly acquisition: Acquisition,
+    /** Called once, with the grant (undefined) or the failure. */
     readonly settle: (failure: Failure | undefined) => void,
-  ) {}
+  ) {
+    const { startedAt, call } = acquisition
+    this.deadline = startedAt + (call.timeout === 0 ? TRY_PATIENCE : call.timeout)
+  }
 
   get name(): string {
     return this.target.name
@@ -105,12 +110,38 @@ export class Claim {
     return this.target.literal
   }
 
+  get startedAt(): number {
+    return this.acquisition.startedAt
+  }
+
+  /** The caller does not wait for the lock: one answer decides. */
+  get isTry(): boolean {
+    return this.acquisition.call.timeout === 0
+  }
+
+  get signal(): AbortSignal | undefined {
+    return this.acquisition.call.signal
+  }
+
+  /** Opens a connection of its own; undefined: the lock is held on the shared session. */
+  get source(): SessionSource | undefined {
+    return this.acquisition.source
+  }
+
+  get scope(): LockScope | undefined {
+    return this.acquisition.scope
+  }
+
+  get waitsIn(): LockScope | undefined {
+    return this.acquisition.waitsIn
+  }
+
   /** Held for certain: false as well while the server is being asked whether it has kept the session. */
   get isCertain(): boolean {
     return this.state === 'held' && (this.session?.isCertain ?? false)
   }
 
-  /** Held or in doubt, by the clocks of this machine: asks nobody. */
+  /** Held or in doubt, by the clocks of this machine, without a question to the server. */
   get isHeld(): boolean {
     return this.state === 'held' && (this.session?.isAlive ?? false)
   }

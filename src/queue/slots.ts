@@ -1,9 +1,4 @@
-import {
-  NamedLockConfigurationError,
-  NamedLockError,
-  NamedLockLostError,
-  NamedLockTimeoutError,
-} from '../contract/errors.js'
+import { NamedLockConfigurationError, NamedLockError, NamedLockLostError } from '../contract/errors.js'
 import type { TimeLimits } from '../util/time-limits.js'
 import { outside } from '../util/outside.js'
 import type { Lease, Session } from '../session/session.js'
@@ -210,9 +205,9 @@ export class Slots implements SlotContext {
 
   waits(claim: Claim): void {
     const cycle = startWaiting(claim)
-    const { listener } = claim.owner
-    if (cycle) claim.slot.leave(claim, listener.deadlock(claim, cycle))
-    else listener.waiting(claim)
+    const { owner } = claim
+    if (cycle) claim.slot.leave(claim, owner.deadlock(claim, cycle))
+    else owner.listener.waiting(claim)
   }
 
   holdersOf(exclusionKey: string): readonly Claim[] {
@@ -231,9 +226,7 @@ export class Slots implements SlotContext {
   }
 
   unanswered(claim: Claim): Error {
-    const why = this.sessions.obstacle ?? 'the database did not answer'
-    const time = Math.round(claim.deadline - claim.startedAt)
-    return new NamedLockTimeoutError(`Could not ask for the lock '${claim.name}' within ${time} ms: ${why}.`)
+    return claim.owner.unanswered(claim, this.sessions.obstacle)
   }
 
   releaseFailed(claim: Claim, error: Error | undefined): void {

@@ -1,4 +1,4 @@
-import type { SharedCore } from '../acquire/closing.js'
+import type { SharedCore } from '../acquire/shared-core.js'
 import type { DataSourceLike } from '../typeorm/data-source-like.js'
 import type { Dialect } from '../dialect/dialect.js'
 import type { NamedLockLostError } from '../contract/errors.js'

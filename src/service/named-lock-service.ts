@@ -144,7 +144,7 @@ export class NamedLockService<DS extends DataSourceLike = DataSource> {
     // Not async: another promise around the engine's would cost more than all that is done here.
     try {
       const [options, work] = optionsAndWork('withLock', optionsOrWork, maybeWork)
-      return this.#engine.withLock(name, this.#engine.readOptions(options, 'withLock'), work)
+      return this.#engine.withLock(name, options, work)
     } catch (error) {
       return Promise.reject(error)
     }
@@ -161,7 +161,7 @@ export class NamedLockService<DS extends DataSourceLike = DataSource> {
   ): Promise<TryResult<T>>
   async tryWithLock(name: LockNames, optionsOrWork: unknown, maybeWork?: unknown): Promise<TryResult<unknown>> {
     const [options, work] = optionsAndWork('tryWithLock', optionsOrWork, maybeWork)
-    return this.#engine.tryWithLock(name, this.#engine.readTryOptions(options, 'tryWithLock'), work)
+    return this.#engine.tryWithLock(name, options, work)
   }
 
   /**
@@ -175,7 +175,7 @@ export class NamedLockService<DS extends DataSourceLike = DataSource> {
   transaction<T>(name: LockNames, options: TransactionOptions | undefined, work: TransactionWork<DS, T>): Promise<T>
   async transaction(name: LockNames, optionsOrWork: unknown, maybeWork?: unknown): Promise<unknown> {
     const [options, work] = optionsAndWork('transaction', optionsOrWork, maybeWork)
-    return this.#engine.transaction(name, this.#engine.readTransactionOptions(options), work)
+    return this.#engine.transaction(name, options, work)
   }
 
   /**
@@ -195,7 +195,7 @@ export class NamedLockService<DS extends DataSourceLike = DataSource> {
     name: LockNames,
     options?: Omit<AcquireOptions, 'session'>,
   ): Promise<void> {
-    return this.#engine.lockTransaction(manager, name, this.#engine.readLockTransactionOptions(options))
+    return this.#engine.lockTransaction(manager, name, options)
   }
 
   /**
@@ -207,10 +207,7 @@ export class NamedLockService<DS extends DataSourceLike = DataSource> {
     name: LockNames,
     options?: AcquireOptions<S>,
   ): Promise<NamedLockOf<DS, S>> {
-    return (await this.#engine.acquire(
-      name,
-      this.#engine.readOptions(options, 'acquire'),
-    )) as NamedLock<any> as NamedLockOf<DS, S>
+    return (await this.#engine.acquire(name, options)) as NamedLock<any> as NamedLockOf<DS, S>
   }
 
   /** Like `acquire`, but resolves to null when somebody else has the lock. Does not wait unless `timeout` is given. */
@@ -218,10 +215,7 @@ export class NamedLockService<DS extends DataSourceLike = DataSource> {
     name: LockNames,
     options?: AcquireOptions<S>,
   ): Promise<NamedLockOf<DS, S> | null> {
-    return (await this.#engine.tryAcquire(
-      name,
-      this.#engine.readTryOptions(options, 'tryAcquire'),
-    )) as NamedLock<any> | null as NamedLockOf<DS, S> | null
+    return (await this.#engine.tryAcquire(name, options)) as NamedLock<any> | null as NamedLockOf<DS, S> | null
   }
 
   /**

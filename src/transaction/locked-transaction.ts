@@ -1,10 +1,6 @@
-import {
-  NamedLockConfigurationError,
-  NamedLockError,
-  NamedLockLostError,
-  NamedLockTimeoutError,
-} from '../contract/errors.js'
+import { NamedLockConfigurationError, NamedLockError, NamedLockLostError } from '../contract/errors.js'
 import type { HeldLock } from '../acquire/held-lock.js'
+import { beginTimeoutError } from '../acquire/timeout-error.js'
 import type { TransactionOptions } from '../contract/options.js'
 import { within } from '../util/within.js'
 import type { TransactionLocks } from './transaction-locks.js'
@@ -89,10 +85,7 @@ export class LockedTransaction {
     try {
       await within(this.#begin(), time, signal, () => {
         isLate = true
-        return new NamedLockTimeoutError(
-          `Timed out waiting for the transaction of lock '${lock.name}' to begin: the lock was acquired, but the database has not ` +
-            `answered the BEGIN for ${Math.round(time)} ms. The connection was closed; nothing was written.`,
-        )
+        return beginTimeoutError(lock.name, time)
       })
     } catch (error) {
       // The BEGIN may still be under way.

@@ -1,3 +1,4 @@
+import { endClaim } from '../acquire/claim-end.js'
 import type { NamedLockLostError } from '../contract/errors.js'
 import type { LockScope } from '../scope/lock-scope.js'
 import type { Claim } from '../queue/claim.js'
@@ -5,13 +6,6 @@ import type { Session } from '../session/session.js'
 import type { WorkConnection } from '../work/work-connection.js'
 import type { WorkRunner } from '../typeorm/query-runner.js'
 import { Turns } from '../util/serial.js'
-
-/** A lock that lasts as long as a transaction. */
-export interface Lasting {
-  readonly claim: Claim
-  /** Told when the lock is given back. */
-  readonly released: (claim: Claim) => void
-}
 
 /**
  * The locks of one transaction that last until it has ended: which they are, and on which session. There is one for each
@@ -25,7 +19,7 @@ export class TransactionLocks {
   readonly scope: LockScope
   /** The claims that the transaction was begun with; given back by whoever began it. */
   readonly #first: readonly Claim[]
-  readonly #added: Lasting[] = []
+  readonly #added: Claim[] = []
   #turns: Turns | undefined
   #watchers: Set<Watcher> | undefined
 
@@ -54,12 +48,12 @@ export class TransactionLocks {
 
   claimOf(key: string): Claim | undefined {
     for (const claim of this.#first) if (claim.target.exclusionKey === key) return claim
-    return this.#added.find(({ claim }) => claim.target.exclusionKey === key)?.claim
+    return this.#added.find((claim) => claim.target.exclusionKey === key)
   }
 
-  add(lasting: Lasting): void {
+  add(claim: Claim): void {
     this.scope.hasLocks = true
-    this.#added.push(lasting)
+    this.#added.push(claim)
   }
 
   /** Tells another service of the DataSource, too, when the session dies. */
@@ -80,11 +74,8 @@ export class TransactionLocks {
   giveBack(): Promise<void> | undefined {
     if (this.#added.length === 0) return undefined
     const answers: Promise<void>[] = []
-    for (const { claim, released } of this.#added.splice(0).reverse()) {
-      if (--claim.shares > 0) continue
-      const wasHeld = claim.state === 'held'
-      const answer = claim.slot.release(claim)
-      if (wasHeld) released(claim)
+    for (const claim of this.#added.splice(0).reverse()) {
+      const answer = endClaim(claim, 'released')
       if (answer) answers.push(answer)
     }
     return Promise.all(answers).then(() => {})

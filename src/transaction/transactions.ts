@@ -1,61 +1,33 @@
 import type { DataSourceLike } from '../typeorm/data-source-like.js'
 import { NamedLockLostError, NamedLockReentrancyError } from '../contract/errors.js'
-import { HeldLock, type LockOwner } from '../acquire/held-lock.js'
+import type { Acquirer } from '../acquire/acquirer.js'
+import type { CallTargets } from '../acquire/call-targets.js'
+import { endUnused } from '../acquire/claim-end.js'
+import { claimAround } from '../acquire/held-around.js'
+import { HeldLock } from '../acquire/held-lock.js'
+import type { OwningService } from '../acquire/owning-service.js'
+import { reentrancyRefused, refuseUpgrade } from '../acquire/refusals.js'
+import type { SharedCore } from '../acquire/shared-core.js'
+import type { Acquisition } from '../queue/acquisition.js'
 import { currentScope, isWithin, LockScope, runInScope, scopeAround, transactionScope } from '../scope/lock-scope.js'
 import type { LockNames } from '../contract/options.js'
 import type { Claim } from '../queue/claim.js'
 import type { SessionSource } from '../session/session-source.js'
 import { DedicatedSource } from '../work/dedicated-source.js'
 import type { Session } from '../session/session.js'
-import type { Sessions } from '../session/sessions.js'
 import type { CallSettings } from '../contract/settings.js'
 import { namesOf, type Target } from '../names/targets.js'
 import { callUnder } from '../observe/tracing.js'
 import { processWide } from '../util/process-wide.js'
 import { adoptTransaction } from './adopted-transaction.js'
 import type { WorkRunner } from '../typeorm/query-runner.js'
-import {
-  nestedIsolation,
-  noLongerActive,
-  reentrancyRefused,
-  refuseInSavepoint,
-  refuseOldSnapshot,
-  refuseUpgrade,
-  runnerOf,
-} from './checks.js'
+import { nestedIsolation, noLongerActive, refuseInSavepoint, refuseOldSnapshot, runnerOf } from './checks.js'
 import { LastingSource } from './running-transaction-source.js'
 import { ForeignTransaction, Level } from './transaction-level.js'
 import { LockedTransaction } from './locked-transaction.js'
 import { TransactionLocks } from './transaction-locks.js'
 import { TransactionSource } from './begun-transaction-source.js'
 import { clearTimeout, monotonicNow, setTimeout } from '../util/clock.js'
-
-/** What transactions need of the service's engine. */
-export interface TransactionsHost {
-  readonly dataSource: DataSourceLike
-  readonly sessions: Sessions
-  /** @param runner Whose connection the server is asked on what has to be known first; without it, one of the service's own. */
-  targets(names: LockNames, call: CallSettings, runner?: () => WorkRunner): Promise<readonly Target[]>
-  /** Locks live and end with a transaction. */
-  readonly isPooled: boolean
-  readonly lease: number
-  /** The lock on a connection of its own, for a scope; or the claim whose time has run out. */
-  obtain(names: LockNames, call: CallSettings, source: () => SessionSource): Promise<HeldLock | Claim>
-  /** The lock as a running scope holds it already. */
-  claimAround(target: Target): Claim | undefined
-  claim(
-    target: Target,
-    call: CallSettings,
-    startedAt: number,
-    source: SessionSource,
-    scope: LockScope,
-    waitsIn: LockScope,
-  ): Promise<Claim>
-  timeout(claim: Claim, call: CallSettings): Promise<Error>
-  giveBack(claims: readonly Claim[]): Promise<void>
-  sessionLost(session: Session, error: NamedLockLostError): void
-  readonly owner: LockOwner
-}
 
 export type TransactionWork = (manager: any, lock: any) => unknown
 
@@ -65,10 +37,24 @@ const adopting = processWide('adopting', () => new WeakMap<object, Promise<Level
 
 /** `transaction` and `lockTransaction`: locks that end with a transaction, on its own connection. */
 export class Transactions {
-  readonly #host: TransactionsHost
+  readonly #dataSource: DataSourceLike
+  readonly #core: SharedCore
+  readonly #owner: OwningService
+  readonly #targets: CallTargets
+  readonly #acquirer: Acquirer
 
-  constructor(host: TransactionsHost) {
-    this.#host = host
+  constructor(
+    dataSource: DataSourceLike,
+    core: SharedCore,
+    owner: OwningService,
+    targets: CallTargets,
+    acquirer: Acquirer,
+  ) {
+    this.#dataSource = dataSource
+    this.#core = core
+    this.#owner = owner
+    this.#targets = targets
+    this.#acquirer = acquirer
   }
 
   /** `transaction`: a transaction of its own, or a savepoint where the names are held and a transaction runs already. */
@@ -85,31 +71,37 @@ export class Transactions {
   /** `lockTransaction`; resolves to the keys. */
   async lock(manager: unknown, names: LockNames, call: CallSettings): Promise<readonly string[]> {
     const startedAt = monotonicNow()
-    const its = (): WorkRunner => runnerOf(manager, this.#host.dataSource)
-    const targets = await this.#host.targets(names, call, its)
+    const its = (): WorkRunner => runnerOf(manager, this.#dataSource)
+    const targets = await this.#targets.ofCall(names, call, its)
     const runner = its()
-    if (this.#host.isPooled) refuseInSavepoint(runner, targets)
+    if (this.#owner.isPooled) refuseInSavepoint(runner, targets)
     const { locks } = (await this.#levelOf(runner)).transaction
-    if (this.#host.isPooled) refuseOldSnapshot(locks.session.facts.isolation, targets)
-    locks.watchFor((session, error) => this.#host.sessionLost(session, error))
+    if (this.#owner.isPooled) refuseOldSnapshot(locks.session.facts.isolation, targets)
+    locks.watchFor((session, error) => this.#core.slots.sessionLost(session, error))
     await locks.turns.take(() => this.#lockAll(locks, targets, call, startedAt))
     return targets.map(({ key }) => key)
   }
 
   async #runOutermost(names: LockNames, call: CallSettings, work: TransactionWork): Promise<unknown> {
-    const { dataSource, sessions, isPooled, lease } = this.#host
+    const dataSource = this.#dataSource
+    const { sessions } = this.#core
+    const { isPooled, settings } = this.#owner
     const startedAt = monotonicNow()
     let first: DedicatedSource | TransactionSource | undefined
-    const obtaining = this.#host.obtain(names, call, () => {
-      const own = isPooled
-        ? new TransactionSource(dataSource, sessions, call.isolation)
-        : new DedicatedSource(dataSource, sessions.work)
-      first ??= own
-      return own
-    })
+    const obtaining = this.#acquirer.obtainOn(
+      () => {
+        const own = isPooled
+          ? new TransactionSource(dataSource, sessions, call.isolation)
+          : new DedicatedSource(dataSource, sessions.work)
+        first ??= own
+        return own
+      },
+      names,
+      call,
+    )
     prepare(first)
     const lock = await obtaining.catch(nothingWritten)
-    if (!(lock instanceof HeldLock)) throw await this.#host.timeout(lock, call)
+    if (!(lock instanceof HeldLock)) throw await this.#acquirer.timeoutError(lock)
     const scope = lock.scope as LockScope
     const source = lock.claims[0]?.source
     if (!isOwnConnection(source) || lock.claims.some((claim) => claim.source !== source)) {
@@ -120,7 +112,9 @@ export class Transactions {
     const locks = new TransactionLocks(runner, lock.claims[0]?.session as Session, connection, scope, lock.claims)
     const literals = lock.claims.map(({ literal }) => literal)
     const begin =
-      source instanceof TransactionSource ? (): Promise<void> => source.renewSnapshot(literals, lease) : undefined
+      source instanceof TransactionSource
+        ? (): Promise<void> => source.renewSnapshot(literals, settings.lease)
+        : undefined
     const transaction = new LockedTransaction(locks, call.isolation, begin)
     const level = new Level(transaction, true)
     levels.set(runner, level)
@@ -154,9 +148,9 @@ export class Transactions {
     return level.savepoints.take(async () => {
       if (!level.isActive) throw noLongerActive(transaction.locks)
       const keys = claims.map((claim) => claim.target.exclusionKey)
-      const scope = new LockScope(currentScope(), this.#host.dataSource, keys)
+      const scope = new LockScope(currentScope(), this.#dataSource, keys)
       for (const claim of claims) claim.shares++
-      const lock = new HeldLock(namesOf(names), claims, scope, this.#host.owner)
+      const lock = new HeldLock(namesOf(names), claims, scope, this.#owner)
       scope.lock = lock
       scope.transaction = new Level(transaction, true)
       lock.lasts = true
@@ -177,7 +171,9 @@ export class Transactions {
     startedAt: number,
   ): Promise<void> {
     call.signal?.throwIfAborted()
-    const held = targets.map((target) => locks.claimOf(target.exclusionKey) ?? this.#host.claimAround(target))
+    const held = targets.map(
+      (target) => locks.claimOf(target.exclusionKey) ?? claimAround(this.#dataSource, target.exclusionKey),
+    )
     const again = held.findIndex((claim) => claim !== undefined)
     if (again >= 0 && !call.reentrant) throw reentrancyRefused(targets[again]?.name as string)
     const around = currentScope()
@@ -189,24 +185,29 @@ export class Transactions {
         if (held[i] && !call.shared) refuseUpgrade(held[i].target)
         if (locks.claimOf(target.exclusionKey)) continue
         source = new LastingSource(locks)
-        const claim = held[i] ?? (await this.#host.claim(target, call, startedAt, source, locks.scope, waitsIn))
+        const claim = held[i] ?? (await this.#claim(target, { call, startedAt, source, scope: locks.scope, waitsIn }))
         // It may have been granted, and lost with its connection at once: that is no timeout.
-        if (claim.state !== 'held') throw locks.session.lostError ?? (await this.#host.timeout(claim, call))
+        if (claim.state !== 'held') throw locks.session.lostError ?? (await this.#acquirer.timeoutError(claim))
         if (held[i]) claim.shares++
         taken.push(claim)
       }
       if (!locks.isActive) throw noLongerActive(locks)
     } catch (error) {
-      await this.#host.giveBack(taken)
+      await endUnused(taken)
       if (source) await connectionIsBack(source, locks.session)
       throw error
     }
-    for (const claim of taken) locks.add({ claim, released: this.#host.owner.released })
+    for (const claim of taken) locks.add(claim)
+  }
+
+  #claim(target: Target, acquisition: Acquisition): Promise<Claim> {
+    this.#owner.checkOpen()
+    return this.#acquirer.claim(target, acquisition, (claim) => claim)
   }
 
   /** The transaction around the running code, where it is one whose locks are known. */
   #currentLevel(): Level | undefined {
-    const { dataSource } = this.#host
+    const dataSource = this.#dataSource
     const scoped = transactionScope(dataSource)?.transaction
     if (scoped instanceof Level) return scoped
     if (scoped instanceof ForeignTransaction && scoped.level) return scoped.level
@@ -216,8 +217,10 @@ export class Transactions {
   }
 
   async #heldIn(level: Level, names: LockNames, call: CallSettings): Promise<Claim[] | undefined> {
-    const targets = await this.#host.targets(names, call)
-    const claims = targets.map((target) => level.claimOf(target.exclusionKey) ?? this.#host.claimAround(target))
+    const targets = await this.#targets.ofCall(names, call)
+    const claims = targets.map(
+      (target) => level.claimOf(target.exclusionKey) ?? claimAround(this.#dataSource, target.exclusionKey),
+    )
     if (!claims.every((claim) => claim !== undefined)) return undefined
     if (!call.shared) for (const claim of claims) refuseUpgrade(claim.target)
     return claims
@@ -235,7 +238,8 @@ export class Transactions {
   }
 
   async #adopt(runner: WorkRunner): Promise<Level> {
-    const { dataSource, sessions } = this.#host
+    const dataSource = this.#dataSource
+    const { sessions } = this.#core
     const around = transactionScope(dataSource)
     const foreign = around?.transaction instanceof ForeignTransaction ? around.transaction : undefined
     const isKnown = foreign?.runner === runner

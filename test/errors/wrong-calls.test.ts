@@ -389,7 +389,7 @@ function nameless(decorate: any, locks: any): unknown {
 async function wrongTimes(ctx: Conformance, locks: any): Promise<Wrong[]> {
   const closed: any = await ctx.service()
   await closed.close()
-  const isClosed = is('NamedLockClosedError', /service is closed: it takes no more locks/)
+  const isClosed = is('NamedLockClosedError', /service is closed: it acquires no more locks/)
   const released = await locks.acquire('released')
   await released.release()
   const reentrancy = is('NamedLockReentrancyError', /'in' is already held by the running scope.*reentrant: true/)

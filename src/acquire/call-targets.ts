@@ -1,0 +1,77 @@
+import type { LockName, LockNames } from '../contract/options.js'
+import type { CallSettings } from '../contract/settings.js'
+import type { Inspector } from '../inspect/inspector.js'
+import type { Target, Targets } from '../names/targets.js'
+import { TRY_PATIENCE } from '../queue/claim.js'
+import type { Sessions } from '../session/sessions.js'
+import type { RunnerLike } from '../typeorm/raw-connection.js'
+import { within } from '../util/within.js'
+import type { OwningService } from './owning-service.js'
+import type { Settling } from './settling.js'
+import { unsettledError } from './timeout-error.js'
+
+/**
+ * From the names of a call to its targets, also where the server has to be asked something first: for the name of the database, or
+ * with `exactName` for its kind.
+ */
+export class CallTargets {
+  readonly #targets: Targets
+  readonly #settling: Settling
+  readonly #sessions: Sessions
+  readonly #inspector: Inspector
+  readonly #owner: OwningService
+
+  constructor(targets: Targets, settling: Settling, sessions: Sessions, inspector: Inspector, owner: OwningService) {
+    this.#targets = targets
+    this.#settling = settling
+    this.#sessions = sessions
+    this.#inspector = inspector
+    this.#owner = owner
+  }
+
+  /** Nothing has to be asked any more: `of` knows the keys of all names but exact ones. */
+  get isSettled(): boolean {
+    return this.#targets.isSettled
+  }
+
+  of(name: LockName, isShared: boolean): Target {
+    return this.#targets.of(name, false, isShared)
+  }
+
+  /**
+   * The targets of a call, in the order in which all callers take them.
+   *
+   * @param runner The transaction whose connection has to answer the questions: it must not wait for another one of the pool.
+   * @throws NamedLockTimeoutError when the server does not answer within the call's timeout.
+   */
+  async ofCall(
+    names: LockNames,
+    call: CallSettings,
+    runner?: () => Pick<RunnerLike, 'connect'>,
+  ): Promise<readonly Target[]> {
+    if (call.exactName && !this.#sessions.isDialectSure)
+      await this.#inspector.inTime(this.#sessions.sureDialect(), call.timeout, call.signal)
+    // Also where the server has to be asked: wrong names are refused before anything is sent.
+    const targets = this.#targets.ofAll(names, call.exactName, call.shared)
+    call.signal?.throwIfAborted()
+    if (call.exactName || this.#targets.isSettled) return targets
+    await this.#settle(names, call, runner)
+    call.signal?.throwIfAborted()
+    this.#owner.checkOpen()
+    return this.#targets.ofAll(names, false, call.shared)
+  }
+
+  async #settle(names: LockNames, call: CallSettings, runner?: () => Pick<RunnerLike, 'connect'>): Promise<void> {
+    const isOnWork = !runner && !this.#owner.isPooled && call.session === 'dedicated'
+    const settled = runner
+      ? this.#settling.onRunner(runner())
+      : isOnWork
+        ? this.#settling.onWork(call.signal)
+        : this.#settling.onShared(call.signal)
+    const patience = call.timeout || TRY_PATIENCE
+    await within(settled, patience, undefined, () => {
+      const { obstacle } = isOnWork ? this.#sessions.work : this.#sessions
+      return unsettledError(names, patience, obstacle)
+    })
+  }
+}
