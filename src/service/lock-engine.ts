@@ -17,6 +17,8 @@ import { Claim } from '../queue/claim.js'
 import { runInScope, transactionScope, type LockScope } from '../scope/lock-scope.js'
 import { FencingTable } from '../session/fencing-table.js'
 import { watchTransactions } from '../transaction/foreign-transactions.js'
+import { RunningTransactions } from '../transaction/running-transactions.js'
+import { TransactionLocker } from '../transaction/transaction-locker.js'
 import { Transactions, type TransactionWork } from '../transaction/transactions.js'
 import type { DataSourceLike } from '../typeorm/data-source-like.js'
 import { refuseOtherScheme } from '../typeorm/database-of.js'
@@ -36,6 +38,7 @@ export class LockEngine {
   readonly #inspector: Inspector
   readonly #acquirer: Acquirer
   readonly #transactions: Transactions
+  readonly #locker: TransactionLocker
   readonly #closing: Closing
   readonly #stopWatching: () => void
   readonly #defaultCall: CallSettings
@@ -65,13 +68,15 @@ export class LockEngine {
     )
     const callTargets = new CallTargets(targets, settling, sessions, inspector, owner)
     const acquirer = new Acquirer(dataSource, core, owner, callTargets, inspector.lookup)
+    const running = new RunningTransactions(dataSource, sessions)
     this.isNamespaceGiven = settings.namespace !== undefined
     this.#dataSource = dataSource
     this.#owner = owner
     this.#targets = targets
     this.#inspector = inspector
     this.#acquirer = acquirer
-    this.#transactions = new Transactions(dataSource, core, owner, callTargets, acquirer)
+    this.#transactions = new Transactions(dataSource, core, owner, callTargets, acquirer, running)
+    this.#locker = new TransactionLocker(dataSource, core, owner, callTargets, acquirer, running)
     this.#closing = new Closing(core, owner)
     this.#defaultCall = defaultCall(timeout)
     this.#defaultTry = defaultCall(0)
@@ -130,7 +135,7 @@ export class LockEngine {
   async lockTransaction(manager: unknown, names: LockNames, options: unknown): Promise<void> {
     const call = readCallOptions(options, this.#defaultCall, 'lockTransaction')
     this.#owner.checkOpen()
-    const lock = (): Promise<readonly string[]> => this.#transactions.lock(manager, names, call)
+    const lock = (): Promise<readonly string[]> => this.#locker.lock(manager, names, call)
     await (isTraced()
       ? traced(this.#owner.service, names, call.timeout, lock, (keys, trace) => (trace.keys = keys))
       : lock())

@@ -34,7 +34,7 @@ export async function adoptTransaction(
     for (const restore of restorers) restore()
     // Whatever else the work sends is committed by itself, until the application has its connection back.
     work.close()
-    const released = locks.giveBack()
+    const released = locks.release()
     // Right behind the releases, without waiting for their answers: it stands in the way of whoever ends the transaction.
     await Promise.all([released, sessions.giveBack(session)])
     restoreConnect()

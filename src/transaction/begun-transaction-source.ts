@@ -14,7 +14,7 @@ const NEW_FOR_EACH_STATEMENT: ReadonlySet<string | undefined> = new Set(['read c
  * A transaction of its own for the locks of a call and for the work under them, where locks end with their transaction. It begins
  * before the first lock is asked for, and is rolled back when that does not come.
  */
-export class TransactionSource implements SessionSource {
+export class BegunTransactionSource implements SessionSource {
   readonly #dataSource: DataSourceLike
   readonly #sessions: Sessions
   readonly #isolation: TransactionOptions['isolation']

@@ -1,4 +1,4 @@
-import { NamedLockConfigurationError, NamedLockError } from '../contract/errors.js'
+import { NamedLockConfigurationError, NamedLockError, NamedLockReentrancyError } from '../contract/errors.js'
 import type { TransactionOptions } from '../contract/options.js'
 import type { Target } from '../names/targets.js'
 import type { DataSourceLike } from '../typeorm/data-source-like.js'
@@ -55,5 +55,13 @@ export function noLongerActive(locks: TransactionLocks): Error {
   return (
     locks.session.lostError ??
     new NamedLockError('The transaction has ended meanwhile: there is none to hold the lock.', { code: 'NOT_HELD' })
+  )
+}
+
+/** A lock that a scope around the call holds on another connection is not lost together with the transaction. */
+export function heldElsewhere(name: string): NamedLockReentrancyError {
+  return new NamedLockReentrancyError(
+    `The lock '${name}' is held by the running scope on another connection: a transaction needs it on its own. ` +
+      'Use transaction in the place of the withLock around it, or a plain dataSource.transaction inside of it.',
   )
 }

@@ -2,24 +2,24 @@ import type { ScopedTransaction } from '../scope/lock-scope.js'
 import type { Claim } from '../queue/claim.js'
 import { recognisedAcrossCopies } from '../util/across-copies.js'
 import type { LockedTransaction } from './locked-transaction.js'
-import { Turns } from '../util/serial.js'
+import { Serial } from '../util/serial.js'
 
 /**
  * A transaction or a savepoint inside it, as the scope that runs in it sees it. Savepoints of one level are taken one after the
  * other: on the server they are a stack, and branches that run side by side would end each other's.
  */
-export class Level implements ScopedTransaction {
+export class TransactionLevel implements ScopedTransaction {
   readonly transaction: LockedTransaction
   readonly isOurs: boolean
-  #savepoints: Turns | undefined
+  #savepoints: Serial | undefined
 
   constructor(transaction: LockedTransaction, isOurs: boolean) {
     this.transaction = transaction
     this.isOurs = isOurs
   }
 
-  get savepoints(): Turns {
-    return (this.#savepoints ??= new Turns())
+  get savepoints(): Serial {
+    return (this.#savepoints ??= new Serial())
   }
 
   get manager(): unknown {
@@ -39,7 +39,7 @@ export class Level implements ScopedTransaction {
 export class ForeignTransaction implements ScopedTransaction {
   readonly manager: unknown
   readonly isOurs = false
-  level: Level | undefined
+  level: TransactionLevel | undefined
 
   constructor(manager: unknown) {
     this.manager = manager
@@ -58,5 +58,5 @@ export class ForeignTransaction implements ScopedTransaction {
   }
 }
 
-recognisedAcrossCopies(Level, 'Level')
+recognisedAcrossCopies(TransactionLevel, 'TransactionLevel')
 recognisedAcrossCopies(ForeignTransaction, 'ForeignTransaction')

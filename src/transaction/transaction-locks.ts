@@ -5,7 +5,7 @@ import type { Claim } from '../queue/claim.js'
 import type { Session } from '../session/session.js'
 import type { WorkConnection } from '../work/work-connection.js'
 import type { WorkRunner } from '../typeorm/query-runner.js'
-import { Turns } from '../util/serial.js'
+import { Serial } from '../util/serial.js'
 
 /**
  * The locks of one transaction that last until it has ended: which they are, and on which session. There is one for each
@@ -20,7 +20,7 @@ export class TransactionLocks {
   /** The claims that the transaction was begun with; given back by whoever began it. */
   readonly #first: readonly Claim[]
   readonly #added: Claim[] = []
-  #turns: Turns | undefined
+  #waits: Serial | undefined
   #watchers: Set<Watcher> | undefined
 
   constructor(
@@ -42,8 +42,8 @@ export class TransactionLocks {
   }
 
   /** One lock at a time may be waited for: they share the connection. */
-  get turns(): Turns {
-    return (this.#turns ??= new Turns())
+  get waits(): Serial {
+    return (this.#waits ??= new Serial())
   }
 
   claimOf(key: string): Claim | undefined {
@@ -71,7 +71,7 @@ export class TransactionLocks {
   }
 
   /** The transaction has ended, and the locks that were added with it. */
-  giveBack(): Promise<void> | undefined {
+  release(): Promise<void> | undefined {
     if (this.#added.length === 0) return undefined
     const answers: Promise<void>[] = []
     for (const claim of this.#added.splice(0).reverse()) {

@@ -1,10 +1,11 @@
 /** Runs work one after the other, in the order of the calls. */
-export class Turns {
+export class Serial {
+  /** Settles with the last work that was handed in; it never rejects. */
   #last: Promise<unknown> = Promise.resolve()
 
-  take<T>(work: () => Promise<T>): Promise<T> {
-    const mine = this.#last.then(work)
-    this.#last = mine.catch(() => {})
-    return mine
+  run<T>(work: () => Promise<T>): Promise<T> {
+    const result = this.#last.then(work)
+    this.#last = result.catch(() => {})
+    return result
   }
 }
