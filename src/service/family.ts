@@ -10,8 +10,8 @@ import { LockCore } from './lock-core.js'
 const families = processWide('families', () => new WeakMap<object, Family>())
 
 /**
- * The services of one DataSource. Those whose session settings are equal share a core, so that ten services need no more connections
- * than one; whatever their settings are, the bounds on connections hold for all of them together.
+ * The services of one DataSource. Services with equal session settings share a core, so that ten of them need no more connections
+ * than one. With any settings, the bounds on connections hold for all services together.
  */
 export class Family {
   readonly #dataSource: DataSourceLike
@@ -37,7 +37,7 @@ export class Family {
   }
 
   /**
-   * The core for a service with these settings. It belongs to the caller, which joins it at once.
+   * The core for a service with these settings, which joins it at once.
    *
    * @throws NamedLockConfigurationError when the pool has no room for the sessions of one more core.
    */
@@ -47,7 +47,7 @@ export class Family {
     if (existing && !existing.isOver) return existing
     const dialect =
       settings.pooling === 'transaction' ? pooledDialectFor(this.#dataSource) : dialectFor(this.#dataSource)
-    // Asked anew: while no core is left the pool may have been given another size.
+    // While no core was left the pool may have been given another size.
     if (!this.#bounds || this.#live.length === 0) {
       this.#bounds = new JointBounds(dialect.pool.size(this.#dataSource), () => this.#maxSessions)
     }
@@ -65,7 +65,7 @@ export class Family {
     return core
   }
 
-  /** Cores that services still use. One whose services were all dropped without being closed ends here. */
+  /** Cores that services still use. A core ends here when all of its services were dropped without being closed. */
   get #live(): readonly LockCore[] {
     const live: LockCore[] = []
     for (const [text, core] of this.#cores) {

@@ -11,8 +11,8 @@ import type { Session } from '../session/session.js'
 import { Sessions, type SessionsListener } from '../session/sessions.js'
 
 /**
- * What services of one DataSource with equal session settings share: sessions, the slots of their locks, and the note that tells
- * other processes of them. It lives until the last of its services has closed.
+ * What services of one DataSource with equal session settings share: sessions, the slots of their locks, and the note that describes
+ * these locks to other processes. It lives until the last of its services has closed.
  */
 export class LockCore implements SessionsListener, SharedCore {
   readonly settings: SessionSettings

@@ -27,9 +27,9 @@ import { processWide } from '../util/process-wide.js'
 export type NamedLockOf<DS extends DataSourceLike, S extends SessionKind> = NamedLock<
   S extends 'dedicated' ? ManagerOf<DS> : undefined
 >
-/** What runs while the lock is held. */
+/** Runs while the lock is held. */
 export type Work<L, T> = (lock: L) => T | PromiseLike<T>
-/** What runs inside the transaction while the lock is held. */
+/** Runs inside the transaction while the lock is held. */
 export type TransactionWork<DS extends DataSourceLike, T> = (
   manager: ManagerOf<DS>,
   lock: NamedLock<ManagerOf<DS>>,
@@ -37,7 +37,7 @@ export type TransactionWork<DS extends DataSourceLike, T> = (
 
 const byDefault = processWide('default', () => ({ service: undefined as NamedLockService<any> | undefined }))
 
-/** What the command line sees of a service beside its calls. */
+/** For the command line, which asks more about locks than the calls of a service do. */
 export let inspectorOf: (service: NamedLockService<any>) => Inspector
 
 /**
@@ -48,16 +48,16 @@ export let inspectorOf: (service: NamedLockService<any>) => Inspector
  * const locks = new NamedLockService(dataSource)
  * await locks.withLock(`order:${id}`, { timeout: '5s' }, async () => { … })
  *
- * All calls that take a name take several too: all or none of them are taken, in one order everywhere, so that callers that
- * name them in different orders do not block each other.
+ * Every call that takes a name also takes a list of names: all of them are acquired or none, in the same order everywhere, so that callers
+ * that list them in different orders do not block each other.
  *
  * Besides the errors that a call documents, all of them reject with InvalidLockNameError and NamedLockConfigurationError for
  * wrong arguments (before anything is sent), NamedLockClosedError after `close()`, and NamedLockError (`DATABASE`, the database's
- * own error as `cause`) when the database can not be asked.
+ * own error as `cause`) when the database cannot be asked.
  */
 export class NamedLockService<DS extends DataSourceLike = DataSource> {
   readonly dataSource: DS
-  /** As they were given. */
+  /** As passed to the constructor. */
   readonly options: NamedLockServiceOptions
   readonly #engine: LockEngine
   readonly #events = new Emitter(this)
@@ -68,10 +68,10 @@ export class NamedLockService<DS extends DataSourceLike = DataSource> {
   }
 
   /**
-   * Services of one DataSource share their connections. One without the option `namespace` has the namespace of those that are there.
+   * Services of one DataSource share their connections. A service without the option `namespace` gets the namespace of the existing ones.
    *
    * @throws NamedLockConfigurationError for wrong options, for a pool that is too small (one connection, or no room for sessions with other
-   * settings than those of the services that are there), without the option `namespace` where the services that are there have several, and
+   * settings than those of the existing services), without the option `namespace` where the existing services have several, and
    * when another version of the package has services on the DataSource; UnsupportedDriverError when its database has no named locks.
    */
   constructor(dataSource: DS, options: NamedLockServiceOptions = {}) {
@@ -92,17 +92,17 @@ export class NamedLockService<DS extends DataSourceLike = DataSource> {
   }
 
   /**
-   * The EntityManager of the `transaction` that the running code is in, else the DataSource's. What is read and written with it,
-   * and with the repositories it gives, is part of that transaction.
+   * The EntityManager of the `transaction` around the running code, otherwise the DataSource's. Everything that is read and written with
+   * it, and with its repositories, is part of that transaction.
    */
   get manager(): ManagerOf<DS> {
     return (this.#engine.manager ?? this.dataSource.manager) as ManagerOf<DS>
   }
 
   /**
-   * The service of a DataSource: the one that is there, with the options that it was made with, until it is closed; otherwise a new one with
-   * default options and the namespace of the services before it. Of several it is the one that `for` made, otherwise the oldest. In a Nest
-   * application that has a NamedLockModule for the DataSource it is the module's.
+   * The service of a DataSource: the existing one, with its own options, until it is closed; otherwise a new one with default options and
+   * the namespace of the services before it. Of several it is the one that `for` created, otherwise the oldest. In a Nest application with
+   * a NamedLockModule for the DataSource it is the module's.
    *
    * @throws NamedLockConfigurationError when the services of the DataSource have several namespaces and none is the default service: their
    * locks do not exclude each other.
@@ -115,7 +115,7 @@ export class NamedLockService<DS extends DataSourceLike = DataSource> {
     return service
   }
 
-  /** The service that decorated methods use when their instance leads to none; `undefined` takes it back. */
+  /** Sets the service for decorated methods of instances that lead to none; `undefined` unsets it. */
   static setDefault(service: NamedLockService<any> | undefined): void {
     if (service !== undefined && !(service instanceof NamedLockService)) {
       throw new NamedLockConfigurationError(`setDefault: ${show(service)} is not a NamedLockService.`)
@@ -128,10 +128,10 @@ export class NamedLockService<DS extends DataSourceLike = DataSource> {
   }
 
   /**
-   * Runs `work` while the lock is held. The lock is given back on every path; the work's own error always goes through.
+   * Runs `work` while the lock is held. The lock is released on every path; errors of the work are rethrown unchanged.
    *
-   * @throws NamedLockTimeoutError when the lock does not come free in time; NamedLockLostError when it was lost during the work, even
-   * if the work returned: it may not have been alone; NamedLockReentrancyError when the running scope holds the name;
+   * @throws NamedLockTimeoutError when the lock is not free in time; NamedLockLostError when it was lost during the work, even
+   * if the work returned: it may not have been alone; NamedLockReentrancyError when the running scope holds the lock;
    * NamedLockDeadlockError when waiting would never end; NamedLockInsideTransactionError inside a transaction of the DataSource.
    */
   withLock<T>(name: LockNames, work: Work<NamedLockOf<DS, 'shared'>, T>): Promise<T>
@@ -141,7 +141,7 @@ export class NamedLockService<DS extends DataSourceLike = DataSource> {
     work: Work<NamedLockOf<DS, S>, T>,
   ): Promise<T>
   withLock(name: LockNames, optionsOrWork: unknown, maybeWork?: unknown): Promise<unknown> {
-    // Not async: another promise around the engine's would cost more than all that is done here.
+    // Not async: a second promise around the engine's would cost more than everything else here.
     try {
       const [options, work] = optionsAndWork('withLock', optionsOrWork, maybeWork)
       return this.#engine.withLock(name, options, work)
@@ -151,7 +151,7 @@ export class NamedLockService<DS extends DataSourceLike = DataSource> {
   }
 
   /**
-   * Like `withLock`, but a lock that somebody else has is an answer, not an error. Does not wait unless `timeout` is given.
+   * Like `withLock`, but resolves to `{ acquired: false }` when the lock is taken. Does not wait unless `timeout` is given.
    */
   tryWithLock<T>(name: LockNames, work: Work<NamedLockOf<DS, 'shared'>, T>): Promise<TryResult<T>>
   tryWithLock<T, S extends SessionKind = 'shared'>(
@@ -165,11 +165,11 @@ export class NamedLockService<DS extends DataSourceLike = DataSource> {
   }
 
   /**
-   * Runs `work` in a transaction while the lock is held, both on one connection: the lock is taken before the transaction
-   * begins and given back after it has ended, so no update is lost; and when the connection dies they die together, so a lost
-   * lock can not lead to a lost update.
+   * Runs `work` in a transaction while the lock is held, both on one connection: the lock is acquired before the transaction
+   * begins and released after it has ended, so no update is lost. When the connection dies, lock and transaction die together, so a lost
+   * lock cannot lead to a lost update.
    *
-   * @throws as `withLock`, and whatever the work or the COMMIT threw.
+   * @throws as `withLock`, and the errors of the work and of the COMMIT.
    */
   transaction<T>(name: LockNames, work: TransactionWork<DS, T>): Promise<T>
   transaction<T>(name: LockNames, options: TransactionOptions | undefined, work: TransactionWork<DS, T>): Promise<T>
@@ -179,16 +179,16 @@ export class NamedLockService<DS extends DataSourceLike = DataSource> {
   }
 
   /**
-   * Takes the lock inside a transaction that is running already, on the transaction's own connection, and keeps it until the
+   * Acquires the lock inside a transaction that is running already, on the transaction's own connection, and keeps it until the
    * outermost COMMIT or ROLLBACK has finished: the transaction is the handle. Savepoints do not end it. A QueryRunner that is
-   * released while its transaction is active loses its connection, so that nobody inherits the lock.
+   * released while its transaction is active loses its connection, so that its next user does not inherit the lock.
    *
-   * Under REPEATABLE READ the transaction goes on seeing what it has seen before: take the lock before the first read, or read
-   * with a locking read (`FOR UPDATE`).
+   * Under REPEATABLE READ the transaction keeps its snapshot: acquire the lock before the first read, or use a locking read
+   * (`FOR UPDATE`).
    *
    * @param manager The transaction's EntityManager, from `dataSource.transaction` or a QueryRunner.
-   * @throws NamedLockConfigurationError when no transaction is running on it; NamedLockDeadlockError when its holder waits, here or
-   * by the server's report, for a lock of this transaction; else as `withLock`.
+   * @throws NamedLockConfigurationError when no transaction is running on it; NamedLockDeadlockError when the lock's holder waits for a
+   * lock of this transaction, in this process or as the server reports; otherwise as `withLock`.
    */
   async lockTransaction(
     manager: EntityManagerLike,
@@ -199,7 +199,7 @@ export class NamedLockService<DS extends DataSourceLike = DataSource> {
   }
 
   /**
-   * Takes the lock and hands it over: release it when done, or let `await using` do that. `withLock` is harder to get wrong.
+   * Acquires the lock and returns a handle: release it when done, or use `await using`. `withLock` is harder to get wrong.
    *
    * @throws as `withLock`.
    */
@@ -210,7 +210,7 @@ export class NamedLockService<DS extends DataSourceLike = DataSource> {
     return (await this.#engine.acquire(name, options)) as NamedLock<any> as NamedLockOf<DS, S>
   }
 
-  /** Like `acquire`, but resolves to null when somebody else has the lock. Does not wait unless `timeout` is given. */
+  /** Like `acquire`, but resolves to null when the lock is taken. Does not wait unless `timeout` is given. */
   async tryAcquire<S extends SessionKind = 'shared'>(
     name: LockNames,
     options?: AcquireOptions<S>,
@@ -219,12 +219,12 @@ export class NamedLockService<DS extends DataSourceLike = DataSource> {
   }
 
   /**
-   * `dataSource.runMigrations()` by one instance at a time: those that start together wait, and find nothing left to do. The lock is
-   * called `migrations:` and the name of the migrations' table. One that fails or dies lets the next one in.
+   * Calls `dataSource.runMigrations()` in one instance at a time: instances that start together wait, and find nothing left to do. The lock's
+   * name is `migrations:` and the name of the migrations' table. When an instance fails or dies, the next one runs.
    *
-   * @param options TypeORM's, and how long to wait for the lock: default 10 minutes, because the one who runs them may take long.
+   * @param options TypeORM's, and how long to wait for the lock: default 10 minutes, because the instance that migrates may take long.
    * @returns The migrations that this instance has run.
-   * @throws as `withLock`, and what a migration threw.
+   * @throws as `withLock`, and the error of a migration.
    */
   async runMigrations(
     options?: NonNullable<Parameters<DS['runMigrations']>[0]> & Pick<AcquireOptions, 'timeout' | 'signal'>,
@@ -232,36 +232,35 @@ export class NamedLockService<DS extends DataSourceLike = DataSource> {
     return (await this.#engine.runMigrations(options)) as MigrationsOf<DS>
   }
 
-  /** Whether anybody holds the lock, here or elsewhere. */
+  /** Whether the lock is held, by any process. */
   async isLocked(name: LockName, options?: InspectOptions): Promise<boolean> {
     return this.#engine.inspector.isLocked(name, options)
   }
 
-  /** Who holds the lock; null when nobody does. */
+  /** The holder of the lock; null when it is free. */
   async holder(name: LockName, options?: InspectOptions): Promise<LockHolder | null> {
     return this.#engine.inspector.holder(name, options)
   }
 
   /**
-   * Every lock of this namespace on the server that somebody holds, and who waits for it: also those that other processes
-   * and other applications hold. Locks of this service are listed even where the server does not list any; the list's `note`
-   * says so then.
+   * Every lock of this namespace that is held on the server, with its waiters: also the locks of other processes and other
+   * applications. Locks of this service are listed even where the server does not list any; the list's `note` says so then.
    *
-   * @throws NamedLockError that names the grant, when the database user may not see the server's locks.
+   * @throws NamedLockError that names the missing grant, when the database user may not see the server's locks.
    */
   async list(options?: ListOptions): Promise<LockList> {
     return this.#engine.inspector.list(options)
   }
 
   /**
-   * What about the server and the set-up makes named locks unsafe or slow here, worst first; nothing when all is well. For
+   * Findings about the server and the set-up that make named locks unsafe or slow here, worst first; empty when all is well. For
    * the start of an application or a deployment's checks.
    */
   async check(): Promise<Finding[]> {
     return this.#engine.inspector.check()
   }
 
-  /** Calls `listener` for every such event. What it throws becomes a process warning. */
+  /** Calls `listener` for every such event. An error that it throws becomes a process warning. */
   on<E extends keyof NamedLockEvents>(event: E, listener: (...args: NamedLockEvents[E]) => void): this {
     this.#events.on(event, listener)
     return this
@@ -278,9 +277,9 @@ export class NamedLockService<DS extends DataSourceLike = DataSource> {
   }
 
   /**
-   * Ends the service: callers that wait get a NamedLockClosedError, handles that nobody's scope holds are released at once with
-   * their signal, running work gets `closeTimeout` to finish before its lock is taken away with its signal. Resolves when
-   * all locks are given back and no connection is borrowed any more. Calling it again waits for the same end.
+   * Ends the service. Callers that wait get a NamedLockClosedError. Handles outside of scoped calls lose their locks at once, and their
+   * signals are aborted. Running work gets `closeTimeout` to finish before the same happens to it. Resolves when all locks are released and
+   * all connections returned. A second call waits for the same end.
    */
   close(): Promise<void> {
     return this.#engine.close()

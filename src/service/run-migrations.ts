@@ -3,7 +3,7 @@ import { NamedLockConfigurationError } from '../contract/errors.js'
 import type { AcquireOptions } from '../contract/options.js'
 import { show } from '../contract/settings.js'
 
-/** Longer than any other wait: whoever runs them may be building an index, and a start that fails for it is started again. */
+/** Longer than any other wait: the process that runs the migrations may be building an index, and a start that times out is repeated. */
 const TIMEOUT = '10m'
 
 /** Migrations with tables of their own do not wait for each other. */
@@ -12,7 +12,7 @@ export function migrationsLock(dataSource: DataSourceLike): string {
   return `migrations:${typeof migrationsTableName === 'string' ? migrationsTableName : 'migrations'}`
 }
 
-/** What is the lock's, and what is TypeORM's; which options TypeORM has is for its own types to say. */
+/** Splits the options into the lock's and TypeORM's. TypeORM's are not checked here: its own types say which there are. */
 export function readMigrationOptions(given: unknown = {}): { lock: AcquireOptions; migrations: object } {
   if (typeof given !== 'object' || given === null || Array.isArray(given)) {
     throw new NamedLockConfigurationError(

@@ -1,10 +1,10 @@
 import { NamedLockConfigurationError } from '../contract/errors.js'
 import { processWide } from '../util/process-wide.js'
 
-/** A service as the others of its DataSource see it. */
+/** A service as the other services of its DataSource see it. */
 export interface Registered {
   readonly service: object
-  /** What its keys begin with. */
+  /** The beginning of its keys. */
   readonly namespace: string | false
   /** It was given by an option, of this service or of one before it. */
   readonly isNamespaceGiven: boolean
@@ -12,18 +12,18 @@ export interface Registered {
 }
 
 /**
- * The services of one DataSource, as far as it matters which of them `NamedLockService.for` gives and which namespace one without the
- * option has. The rule: **no second key without a word**. Two names are one lock only with one namespace, so where services of a
- * DataSource have several, everything that would have to choose between them is an error.
+ * The services of one DataSource: which of them `NamedLockService.for` returns, and which namespace a service without the option gets.
+ * The rule: **no second key without a warning**. Two names are one lock only in one namespace, so where services of a DataSource have
+ * several namespaces, every call that would have to choose between them is an error.
  */
 class DataSourceServices {
   /** Weak: a service that is dropped without being closed must not live as long as its DataSource. */
   #all: WeakRef<Registered>[] = []
-  /** What `for` gives while it is live. */
+  /** The service that `for` returns while it is open. Written by `choose`. */
   #chosen: Registered | undefined
-  /** What `for` gives even when it is closed, until it is dismissed. */
+  /** The service that `for` returns even when it is closed, from `appoint` to `dismiss`. */
   #appointed: object | undefined
-  /** The namespaces of the services since there was none: what holds until there are others. Undefined: the default. */
+  /** The namespaces of all services since the DataSource last had none; cleared by the first one after that. Undefined: the default. */
   readonly #namespaces = new Set<string | false | undefined>()
 
   get live(): readonly Registered[] {
@@ -45,12 +45,12 @@ class DataSourceServices {
     return this.live.find((one) => one.service === service) as Registered
   }
 
-  /** `for` gives this one from now on. */
+  /** `for` returns this service from now on. */
   choose(registered: Registered): void {
     this.#chosen = registered
   }
 
-  /** All others are forgotten: a double takes the place of what the application had. */
+  /** Forgets all other services: a test double takes the place of the application's. */
   replaceBy(registered: Registered): void {
     this.#all = []
     this.add(registered)
@@ -65,7 +65,7 @@ class DataSourceServices {
     if (this.#appointed === service) this.#appointed = undefined
   }
 
-  /** The service that `for` gives; undefined when a new one has to be made. */
+  /** The service that `for` returns; undefined when a new one has to be made. */
   find(byDefault: object | undefined): object | undefined {
     if (this.#appointed) return this.#appointed
     const { live } = this
@@ -97,7 +97,7 @@ class DataSourceServices {
 
 const services = processWide('services', () => new WeakMap<object, DataSourceServices>())
 
-/** Those of that DataSource. */
+/** The services of that DataSource. */
 export function servicesOf(dataSource: object): DataSourceServices {
   let all = services.get(dataSource)
   if (!all) services.set(dataSource, (all = new DataSourceServices()))
@@ -105,8 +105,8 @@ export function servicesOf(dataSource: object): DataSourceServices {
 }
 
 /**
- * Makes an application's service the DataSource's until it is dismissed: whoever asks after it was closed is told so, instead of
- * getting a new one that nobody closes.
+ * Makes an application's service the DataSource's until it is dismissed. A call of `for` after the service was closed returns the closed
+ * one, instead of a new one that the application does not close.
  */
 export function appointService(dataSource: object, service: object): void {
   servicesOf(dataSource).appoint(service)
