@@ -30,13 +30,13 @@ function positiveInteger(text: string): number {
 }
 
 const program = new Command('bench')
-  .description('Measures the library beside the raw driver, a QueryRunner per lock, and redlock on Redis.')
-  .addOption(new Option('--server <kind>', 'what to measure on').choices(serverKinds).default('mysql'))
-  .addOption(new Option('--case <name...>', 'only these cases').choices(names))
+  .description('Compares the library with the raw driver, a QueryRunner per lock, and redlock on Redis.')
+  .addOption(new Option('--server <kind>', 'the server to measure on').choices(serverKinds).default('mysql'))
+  .addOption(new Option('--case <name...>', 'run only these cases').choices(names))
   .option('--rounds <n>', 'samples per subject, taken in turn', positiveInteger, 5)
-  .option('--json <file>', 'where every figure goes (default: bench/results/<server>.json)')
+  .option('--json <file>', 'file for all figures (default: bench/results/<server>.json)')
   .option('--quick', 'a smoke test: everything runs, no figure means anything')
-  .option('--no-pin', 'leave it to the scheduler which cores servers and benchmark run on')
+  .option('--no-pin', 'let the scheduler choose the cores of servers and benchmark')
 
 function describe(value: unknown): string {
   if (typeof value !== 'object' || value === null) return String(value)
@@ -64,7 +64,7 @@ async function main(options: Options): Promise<void> {
       placement,
     }
     for (const [what, value] of Object.entries(about)) say(`${what}: ${describe(value)}`)
-    if (!redis) say('redlock is left out: there is no redis-server on this machine.')
+    if (!redis) say('redlock is omitted: there is no redis-server on this machine.')
 
     const quick = options.quick ?? false
     const bench = {
@@ -90,7 +90,7 @@ async function main(options: Options): Promise<void> {
     const result = { ...about, rounds: bench.rounds, sampleMs: bench.sampleMs, quick, seconds, cases: reports }
     await mkdir(path.dirname(file), { recursive: true })
     await writeFile(file, `${JSON.stringify(result, null, 2)}\n`)
-    say(`${seconds} s; every figure is in ${path.relative(process.cwd(), file)}`)
+    say(`${seconds} s; all figures are in ${path.relative(process.cwd(), file)}`)
 
     const wrong = Object.values(reports).flatMap(({ checks }) =>
       checks.filter((c) => c.kind === 'correctness' && !c.ok),

@@ -1,7 +1,7 @@
 /*
  * A part of the tests, two files at a time:
  *
- * - `npm run test:quick`: all that need no server, over the locks in memory where a test wants a database.
+ * - `npm run test:quick`: all tests that need no server, on the in-memory server where a test needs a database.
  * - `npm run test:server -- mysql`: everything on one kind of server; several kinds with commas.
  *
  * Further arguments are files and options of mocha.

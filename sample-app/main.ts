@@ -30,13 +30,13 @@ async function main(options: Options): Promise<void> {
   try {
     if (url !== undefined) {
       console.log(
-        `Your database gets the tables ${tableNames(dataSource).join(', ')}; the end of the run removes them.`,
+        `This creates the tables ${tableNames(dataSource).join(', ')} in your database and drops them at the end.`,
       )
     }
     const run = await locks.tryWithLock('named-lock-sample', () =>
       withoutTables(dataSource, () => runSample(options, dataSource, databaseUrl)),
     )
-    if (!run.acquired) throw new UserError('The sample is running on this database already: wait until it has ended.')
+    if (!run.acquired) throw new UserError('The sample is already running on this database. Wait until it has ended.')
   } finally {
     await locks.close()
     await dataSource.destroy()
@@ -81,18 +81,18 @@ const command = new Command('npm run sample --')
     'A ticket shop in several processes, with @WithNamedLock and without: live on a page, or with --once as a table.',
   )
   .option('--once', 'compare the shop without and with locks, print a table, and exit')
-  .addOption(new Option('--server <kind>', 'the server to bring up').choices(['mysql', 'mariadb']).default('mysql'))
-  .option('--url <url>', 'a database of yours instead, such as mysql://user:password@127.0.0.1:3306/test')
-  .option('--replicas <n>', 'processes of the shop (default: 3, with --once 2)', wholeNumber(8))
-  .option('--port <n>', 'of the page (default: 4600, or a free one)', wholeNumber(65_535))
-  .option('--orders <n>', 'with --once: customers, twice as many as there are tickets', wholeNumber(999_999), 600)
-  .addOption(new Option('--broken-lock', 'locks that end at the process: the run must fail').hideHelp())
+  .addOption(new Option('--server <kind>', 'the server to start').choices(['mysql', 'mariadb']).default('mysql'))
+  .option('--url <url>', 'your own database instead, such as mysql://user:password@127.0.0.1:3306/test')
+  .option('--replicas <n>', 'number of shop processes (default: 3, with --once 2)', wholeNumber(8))
+  .option('--port <n>', 'port of the page (default: 4600, or a free one)', wholeNumber(65_535))
+  .option('--orders <n>', 'with --once: number of customers, twice the number of tickets', wholeNumber(999_999), 600)
+  .addOption(new Option('--broken-lock', 'locks that do not reach beyond the process: the run must fail').hideHelp())
   .parse()
 
 main(command.opts<Options>()).catch((error: unknown) => {
   if (interrupted.aborted) {
     console.error('Interrupted.')
-    process.exit(130) // a server that was just starting ends with this process
+    process.exit(130) // a server that is still starting ends with this process
   }
   console.error(colors.red(explain(error)))
   process.exitCode = 1

@@ -13,11 +13,11 @@ export interface ContendArgument {
 }
 
 export interface ContendResult {
-  /** How often each caller had its turn. */
+  /** The number of turns of each caller. */
   readonly served: readonly number[]
   /** Entry and exit in turn, on the clock that all processes share. */
   readonly holds: Float64Array
-  /** Milliseconds from asking to holding. */
+  /** Milliseconds from the call to the acquisition. */
   readonly waits: Float64Array
 }
 

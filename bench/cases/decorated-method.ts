@@ -27,7 +27,7 @@ async function openWorker(bench: Bench): Promise<Worker> {
   return worker
 }
 
-/** Resolves to how many callers were through when nothing had moved for `patience` milliseconds, or when all were. */
+/** Resolves to the number of callers served: all of them, or those served before a pause of `patience` milliseconds. */
 async function stuckAfter(worker: Worker, work: Promise<unknown>, patience: number): Promise<number> {
   let finished = false
   const settled = work.then(
@@ -56,7 +56,7 @@ export const decoratedMethod: BenchCase = {
     try {
       const times: number[] = []
       for (let round = 0; round <= bench.rounds; round++) times.push(await deposit(library, 'library'))
-      findings.figure('library: all callers through', 'ms', times.slice(1)) // the first one warms up
+      findings.figure('library: all callers served', 'ms', times.slice(1)) // the first one warms up
       const total = await totalBalance(bench)
       const expected = callers * times.length
       findings.must('library: no lost update', total === expected, `${total} of ${expected} deposits`)
@@ -71,10 +71,10 @@ export const decoratedMethod: BenchCase = {
       const done = await stuckAfter(naive, work, bench.quick ? 1000 : 5000)
       findings.note(
         done < callers
-          ? `naive: deadlock. ${done} of ${callers} callers were through when nothing moved any more; its process was ended`
+          ? `naive: deadlock. ${done} of ${callers} callers were served before progress stopped; its process was killed`
           : 'naive: no deadlock this time',
       )
-      findings.bound('the naive design deadlocks', done < callers, `${done} of ${callers} callers were through`)
+      findings.bound('the naive design deadlocks', done < callers, `${done} of ${callers} callers were served`)
     } finally {
       await naive.kill()
       await work.catch(() => undefined)

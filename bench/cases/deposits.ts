@@ -14,7 +14,7 @@ export class Account {
   balance!: number
 }
 
-/** An update that needs the lock: what it writes depends on what it has read. */
+/** An update that needs the lock: the value that it writes depends on the value that it has read. */
 async function deposit(dataSource: DataSource, id: number): Promise<void> {
   const accounts = dataSource.getRepository(Account)
   const account = await accounts.findOneByOrFail({ id })
@@ -37,7 +37,7 @@ export class LockedDeposits implements Deposits {
   }
 }
 
-/** The same with a QueryRunner per lock, which comes out of the pool that the work needs too. */
+/** The same with a QueryRunner per lock, taken from the pool that the work needs too. */
 export class NaiveDeposits implements Deposits {
   constructor(readonly dataSource: DataSource) {}
 

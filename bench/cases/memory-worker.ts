@@ -13,7 +13,7 @@ export interface Growth {
 let dataSource: DataSource
 let locks: NamedLockService
 
-/** Bytes in use when nothing more can be collected: collecting may free what the next collection can free. */
+/** Bytes in use after repeated garbage collections: one collection may make more garbage collectable. */
 function heapInUse(): number {
   for (let pass = 0; pass < 4; pass++) global.gc!()
   return process.memoryUsage().heapUsed
@@ -28,7 +28,7 @@ serveJobs({
     await locks.withLock('warm', () => undefined)
   },
 
-  /** Bytes per lock that is held. The names are counted: the application has them anyway, but not the library's. */
+  /** Bytes per held lock, including the copies of names that the library keeps. */
   async perHeldLock(count: number) {
     const names = Array.from({ length: count }, (_, index) => `order:${index}`)
     const before = heapInUse()
@@ -38,7 +38,7 @@ serveJobs({
     return bytes
   },
 
-  /** Bytes per caller that waits, its promise included. */
+  /** Bytes per waiting caller, including its promise. */
   async perWaiter(count: number) {
     const lock = await locks.acquire('stock:7')
     const before = heapInUse()
@@ -51,7 +51,7 @@ serveJobs({
     return bytes
   },
 
-  /** A hundred callers; every second cycle has a name that never comes again, the others share fifty. */
+  /** A hundred callers; every second cycle uses a new name, the others share fifty names. */
   async cycles(count: number): Promise<Growth> {
     let cycle = 0
     const run = async (until: number) => {

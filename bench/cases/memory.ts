@@ -7,14 +7,14 @@ export const memory: BenchCase = {
   name: 'memory',
   title: 'Memory per held lock and per waiter, and growth over many cycles',
   async run(bench, findings) {
-    // PostgreSQL's table of locks has room for 7 000 or so where nobody has made it larger.
+    // By default PostgreSQL's lock table has room for about 7 000 locks.
     const locks = bench.quick ? 1000 : bench.address.kind === 'postgres' ? 5000 : 10_000
     const cycles = bench.quick ? 5000 : 100_000
     const worker = new Worker(path.join(__dirname, 'memory-worker.ts'), ['--expose-gc'])
     try {
       await worker.call('open', bench.address)
       const sample = async (job: string) => {
-        await worker.call(job, locks) // what is allocated once is allocated now
+        await worker.call(job, locks) // one-time allocations happen here, before the samples
         const samples: number[] = []
         for (let round = 0; round < bench.rounds; round++) samples.push(await worker.call<number>(job, locks))
         return samples

@@ -9,7 +9,7 @@ import { pairwise, sum } from '../support/statistics.js'
 
 const callers = 100
 
-/** A sample of speed, and a short one after it whose holders would be seen if there were two. */
+/** A sample of speed, followed by a short one with longer work, which would show two holders at once. */
 function contend(subject: Subject) {
   const run = (ms: number, exclusivity: Exclusivity, work: 'work' | 'longWork') =>
     concurrently(callers, ms, () => {

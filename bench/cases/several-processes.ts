@@ -20,7 +20,7 @@ interface Sample {
   readonly waits: readonly Float64Array[]
 }
 
-/** All processes at once; they are warm, and start when the message reaches them. */
+/** Runs all processes at once; they are warm, and start when the message reaches them. */
 async function contend(workers: readonly Worker[], argument: ContendArgument): Promise<Sample> {
   const results = await Promise.all(workers.map((worker) => worker.call<ContendResult>('contend', argument)))
   const entries = results.map((result) => result.holds[0]!)
@@ -35,7 +35,7 @@ async function contend(workers: readonly Worker[], argument: ContendArgument): P
   }
 }
 
-/** 1: exactly its part; 0: nothing. Of the process that got least. */
+/** The share of the process that got least: 1 is exactly its fair share, 0 is nothing. */
 function leastShare(servedByProcess: readonly number[]): number {
   return (Math.min(...servedByProcess) * servedByProcess.length) / sum(servedByProcess)
 }

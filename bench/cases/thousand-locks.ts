@@ -7,7 +7,7 @@ import type { Findings } from '../support/report.js'
 const held = 1000
 const waiters = 1000
 const awaited = 100
-const database = 'named_lock_bench' // its own, so that its connections can be told from all others
+const database = 'named_lock_bench' // a separate one, so that its connections can be counted
 
 async function holdAndWait(bench: Bench, locks: NamedLockService, findings: Findings): Promise<void> {
   const start = performance.now()

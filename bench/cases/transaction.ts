@@ -17,7 +17,9 @@ async function update(manager: EntityManager, row: number): Promise<void> {
   await manager.query(`UPDATE bench_stock SET left_over = left_over + 1 WHERE id = ${parameter}`, [row])
 }
 
-/** What one writes without the library: a QueryRunner per call, the lock around the transaction, both on its connection. */
+/**
+ * The usual code without the library: a QueryRunner per call, the lock around the transaction, both on its connection.
+ */
 function byHand(dataSource: DataSource): Increment {
   return async (row) => {
     const runner = dataSource.createQueryRunner()

@@ -6,7 +6,7 @@ import { until } from '../support/until.js'
 import { Worker } from '../support/worker.js'
 import type { WakingSubject } from './waking-worker.js'
 
-/** Microseconds from sending the release in one process to having the lock in the other, which was blocked on the server. */
+/** Microseconds from the release in one process to the acquisition in the other, which was blocked on the server. */
 async function wakeOnce(bench: Bench, holder: Worker, waiter: Worker, subject: WakingSubject): Promise<number> {
   await holder.call('hold', subject)
   const waiting = waiter.call<number>('waitForIt', subject)

@@ -17,7 +17,7 @@ serveJobs({
     subjects.set('raw', await openRaw(address))
     subjects.set('library', await openLibrary(address))
   },
-  /** Locks that nobody else wants: a process that serves callers has compiled its code long since. */
+  /** Acquires uncontended locks first, so that the code is compiled as in a process that has been serving callers. */
   async warmUp(times: number) {
     for (const [kind, subject] of subjects) {
       for (let turn = 0; turn < times; turn++)
@@ -27,15 +27,15 @@ serveJobs({
   async hold(subject: WakingSubject) {
     release = await subjects.get(subject)!.acquire(name)
   },
-  /** Resolves to when the release was sent. */
+  /** Resolves to the time at which the release was sent. */
   async letGo() {
     const sent = monotonicMicroseconds()
     const released = release()
-    await sleep(2) // telling the benchmark about it must not keep the waiter's process from the core
+    await sleep(2) // the message to the benchmark must not delay the waiter's process on the same core
     await released
     return sent
   },
-  /** Resolves to when the lock was there. */
+  /** Resolves to the time of the acquisition. */
   async waitForIt(subject: WakingSubject) {
     const unlock = await subjects.get(subject)!.acquire(name)
     const granted = monotonicMicroseconds()

@@ -1,9 +1,9 @@
 import type { QueryRunner } from 'typeorm'
 
-/** A lock as one takes it by hand on a connection of one's own: waits up to a minute. */
+/** A manual lock on a separate connection: waits up to a minute. */
 export async function lockOn(runner: QueryRunner, name: string): Promise<void> {
   if (runner.connection.options.type === 'postgres') {
-    // Fails when the pool's lock_timeout is over.
+    // Fails when the pool's lock_timeout expires.
     await runner.query('SELECT pg_advisory_lock(hashtextextended($1, 0))', [name])
     return
   }

@@ -25,5 +25,5 @@ export async function openLibrary(
   }
 }
 
-/** The only session is the one that holds the locks, so none is left to wait on: every wait polls. */
+/** The only session holds the locks, so none is left for waiting: every wait polls. */
 export const onlyPolling: NamedLockServiceOptions = { maxSessions: 1 }

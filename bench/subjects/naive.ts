@@ -4,7 +4,7 @@ import { openDataSource } from '../support/data-source.js'
 import { lockOn, unlockOn } from './by-hand.js'
 import type { Subject } from './subject.js'
 
-/** What one writes in an afternoon: every lock, and every wait for one, has a QueryRunner of its own. */
+/** The obvious implementation: every lock, and every wait for one, occupies a QueryRunner of its own. */
 export async function openNaive(address: ServerAddress): Promise<Subject> {
   const dataSource = await openDataSource(address)
   return {

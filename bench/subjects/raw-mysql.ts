@@ -6,7 +6,7 @@ export async function openRawMySql(address: ServerAddress): Promise<HandleSubjec
   const { host, port, username: user, password, database } = address
   const connection = createConnection({ host, port, user, password, database })
 
-  connection.on('error', () => undefined) // the statement that fails tells
+  connection.on('error', () => undefined) // the failing statement reports it
 
   const ask = (sql: string, parameters: unknown[]): Promise<void> =>
     new Promise((resolve, reject) => {

@@ -4,15 +4,15 @@ import type { ServerAddress } from '../../dev/servers/index.js'
 import type { HandleSubject } from './subject.js'
 
 /**
- * pg with statements as everybody writes them, or, `named`, prepared once for the connection. Keys are numbers, as those have them who
- * use advisory locks without a library; names become numbers when they first come.
+ * pg with the usual statements, or, if `named`, prepared once for the connection. Keys are numbers, as usual for
+ * advisory locks without a library; each name is hashed at its first use only.
  */
 export async function openRawPostgres(
   { host, port, username: user, password, database }: ServerAddress,
   named = false,
 ): Promise<HandleSubject> {
   const client = new Client({ host, port, user, password, database })
-  client.on('error', () => undefined) // the statement that fails tells
+  client.on('error', () => undefined) // the failing statement reports it
   await client.connect()
   const keys = new Map<string, string>()
 

@@ -4,8 +4,8 @@ import { openRawPostgres } from './raw-postgres.js'
 import type { HandleSubject } from './subject.js'
 
 /**
- * The driver on one connection that is kept, without a library in between: the limit for one caller. It can not serve several
- * callers: the locks of a connection do not exclude each other.
+ * The driver on one persistent connection, without the library: the limit for one caller. It cannot serve several
+ * callers, because the locks of a connection do not exclude each other.
  */
 export function openRaw(address: ServerAddress): Promise<HandleSubject> {
   return address.kind === 'postgres' ? openRawPostgres(address) : openRawMySql(address)

@@ -1,4 +1,4 @@
-// The package has types, but its "exports" do not lead to them.
+// The package has types, but its "exports" do not include them.
 declare module 'redlock' {
   import type { Redis } from 'ioredis'
 

@@ -1,10 +1,10 @@
-/** Something that can lock: what is compared. */
+/** A lock implementation under comparison. */
 export interface Subject extends AsyncDisposable {
   withLock<T>(name: string, work: () => T | Promise<T>): Promise<T>
 }
 
-/** One that also has locks without a scope. */
+/** A subject that also has locks without a scope. */
 export interface HandleSubject extends Subject {
-  /** Resolves, when the lock is held, to what gives it back. */
+  /** Resolves, once the lock is held, to a function that releases it. */
   acquire(name: string): Promise<() => Promise<unknown>>
 }

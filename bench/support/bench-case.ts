@@ -2,11 +2,11 @@ import type { ServerAddress } from '../../dev/servers/index.js'
 import type { Observer } from './observer.js'
 import type { Findings } from './report.js'
 
-/** What every case is given. */
+/** The context passed to every case. */
 export interface Bench {
   readonly address: ServerAddress
   readonly observer: Observer
-  /** Undefined where there is no `redis-server`. */
+  /** Undefined without a `redis-server` on this machine. */
   readonly redisPort: number | undefined
   /** Samples per subject. */
   readonly rounds: number

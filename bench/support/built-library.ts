@@ -5,13 +5,13 @@ import path from 'node:path'
 import { promisify } from 'node:util'
 import type * as Library from '../../src/index.js'
 
-/** Where worker processes find the build; also a way to measure another one. */
+/** The environment variable with the folder of the build, for worker processes. Set it to measure another build. */
 const variable = 'NAMED_LOCK_BENCH_LIBRARY'
 const root = path.join(__dirname, '../..')
 
 /**
- * Compiles the library as it is published. What tsx makes of the sources is some percent slower: it gives every inner
- * function its name each time it is created.
+ * Compiles the library as it is published. The output of tsx is some percent slower, because it sets the name of every
+ * inner function each time it is created.
  */
 export async function buildLibrary(): Promise<void> {
   if (process.env[variable]) return
@@ -25,7 +25,7 @@ export async function buildLibrary(): Promise<void> {
   process.env[variable] = folder
 }
 
-/** The build; worker processes inherit where it is. */
+/** The build; worker processes inherit its folder. */
 export function builtLibrary(): typeof Library {
   const folder = process.env[variable]
   if (!folder) throw new Error('The library has not been built yet')

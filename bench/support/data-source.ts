@@ -1,7 +1,7 @@
 import { DataSource } from 'typeorm'
 import type { ServerAddress } from '../../dev/servers/index.js'
 
-/** For those who wait in `pg_advisory_lock` by hand, in milliseconds. The library sets its own. */
+/** The `lock_timeout` for manual waits in `pg_advisory_lock`, in milliseconds. The library sets its own. */
 const LONGEST_WAIT = 60_000
 
 export interface PoolOptions {

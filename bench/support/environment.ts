@@ -12,7 +12,7 @@ async function packageVersion(name: string): Promise<string> {
   return (JSON.parse(text) as { version: string }).version
 }
 
-/** The commit that was measured, `+` when src/ or bench/ differ from it. */
+/** The measured commit, with `+` if src/ or bench/ differ from it. */
 async function commit(): Promise<string> {
   try {
     const head = await execute('git', ['rev-parse', '--short', 'HEAD'], { cwd: root })
@@ -23,7 +23,7 @@ async function commit(): Promise<string> {
   }
 }
 
-/** What was measured, and on what. */
+/** The measured commit, and the machine. */
 export async function describeEnvironment() {
   const [typeorm, mysql2, pg, redlock, ioredis] = await Promise.all(
     ['typeorm', 'mysql2', 'pg', 'redlock', 'ioredis'].map(packageVersion),

@@ -1,6 +1,6 @@
 import { setImmediate as nextTurn } from 'node:timers/promises'
 
-/** Watches, inside one process, that nobody is in while somebody is, and in which order they come in. */
+/** Counts, within one process, holders that overlap and callers that are served out of order. */
 export class Exclusivity {
   overlaps = 0
   outOfOrder = 0
@@ -8,7 +8,7 @@ export class Exclusivity {
   #tickets = 0
   #expected = 0
 
-  /** To be drawn when the lock is asked for. */
+  /** Returns the number of the next caller; to be called when it requests the lock. */
   ticket(): number {
     return this.#tickets++
   }
@@ -18,7 +18,7 @@ export class Exclusivity {
     if (ticket !== this.#expected++) this.outOfOrder++
   }
 
-  /** Work that goes on for a turn of the event loop, so that a second holder would be seen. */
+  /** Work that lasts for a turn of the event loop, so that a second holder would be detected. */
   async longWork(ticket: number): Promise<void> {
     if (this.#inside++ > 0) this.overlaps++
     this.work(ticket)
@@ -28,8 +28,8 @@ export class Exclusivity {
 }
 
 /**
- * How often somebody came in before the one before had left. `holds` has, for each process, entry and exit times in
- * turn, on the machine's monotonic clock, which all processes share.
+ * Counts holders that entered before the previous one had left. `holds` has, for each process, alternating entry and
+ * exit times on the machine's monotonic clock, which all processes share.
  */
 export function countOverlaps(holds: readonly Float64Array[]): number {
   const intervals: [number, number][] = []

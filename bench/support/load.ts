@@ -1,4 +1,4 @@
-/** Runs `turn` again and again until the time is up; resolves to how often per second it ran. */
+/** Runs `turn` repeatedly until the time is over; resolves to the runs per second. */
 export async function inSequence(ms: number, turn: (count: number) => Promise<unknown>): Promise<number> {
   const start = performance.now()
   const end = start + ms
@@ -9,11 +9,11 @@ export async function inSequence(ms: number, turn: (count: number) => Promise<un
 
 export interface LoadResult {
   readonly perSecond: number
-  /** How often each caller had its turn. */
+  /** The number of turns of each caller. */
   readonly served: readonly number[]
 }
 
-/** So many callers, each in a loop of its own. The time until the last one is through counts. */
+/** Runs that many callers, each in a loop of its own. The time until the last one has finished counts. */
 export async function concurrently(
   callers: number,
   ms: number,

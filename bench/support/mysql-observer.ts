@@ -11,7 +11,7 @@ export class MySqlObserver implements Observer {
 
   static async open({ host, port, username: user, password, database }: ServerAddress): Promise<MySqlObserver> {
     const connection = await createConnection({ host, port, user, password, database })
-    connection.on('error', () => undefined) // the statement that fails tells
+    connection.on('error', () => undefined) // the failing statement reports it
     return new MySqlObserver(connection)
   }
 
@@ -38,7 +38,7 @@ export class MySqlObserver implements Observer {
     const start = performance.now()
     await new Promise((resolve) => setTimeout(resolve, ms))
     const after = await this.#questions()
-    const own = 1 // the second look
+    const own = 1 // the second query counts itself
     return ((after - before - own) * 1000) / (performance.now() - start)
   }
 

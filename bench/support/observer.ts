@@ -1,4 +1,4 @@
-/** Looks at the server from outside, on a connection that no subject uses. */
+/** Observes the server on a connection that no subject uses. */
 export interface Observer {
   /** In the benchmark's database. */
   rows(sql: string): Promise<Readonly<Record<string, unknown>>[]>
@@ -7,9 +7,12 @@ export interface Observer {
   connections(database: string): Promise<number>
   /** Connections that are blocked in a wait for a lock of ours. */
   blocked(): Promise<number>
-  /** Statements per second that the server gets from others, over so many milliseconds; nobody uses another database than `database`. */
+  /**
+   * Statements per second that the server gets from other connections, over that many milliseconds. All of them use
+   * `database`.
+   */
   statementsPerSecond(database: string, ms: number): Promise<number>
-  /** Where the server wrote its process id, in the first line. */
+  /** The file with the server's process id in its first line. */
   pidFile(): Promise<string>
   close(): Promise<void>
 }

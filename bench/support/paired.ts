@@ -4,8 +4,8 @@ import type { Bench } from './bench-case.js'
 export type Sampler<T> = (ms: number) => Promise<T>
 
 /**
- * Warms every subject up, then takes `rounds` samples of each, side by side: A B C, C B A, A B C, … A machine that is
- * slow for a while is slow for all of them, and nobody always runs first. A subject that is not there has no samples.
+ * Warms every subject up, then takes `rounds` samples of each, side by side: A B C, C B A, A B C, … A temporary
+ * slowdown of the machine affects all subjects, and none always runs first. A missing subject has no samples.
  */
 export async function paired<K extends string, T>(
   samplers: Readonly<Record<K, Sampler<T> | undefined>>,

@@ -8,11 +8,11 @@ import type { Observer } from './observer.js'
 const execute = promisify(execFile)
 
 /**
- * Puts the servers on one half of the cores and the benchmark on the other, as they are on different machines in real
- * life. Left alone, the scheduler moves both onto one core and apart again as it likes, and a round trip then takes
- * half as long or twice as long from one sample to the next.
+ * Puts the servers on one half of the cores and the benchmark on the other, as they are on different machines in
+ * production. Otherwise the scheduler moves both onto one core and apart again, and a round trip takes half as long or
+ * twice as long from one sample to the next.
  *
- * @returns what was done, or why not.
+ * @returns The placement, or the reason why there is none.
  */
 export async function pinApart(observer: Observer, otherServers: readonly number[]): Promise<string> {
   const cores = os.cpus().length
@@ -22,9 +22,9 @@ export async function pinApart(observer: Observer, otherServers: readonly number
   const ownCores = `${half}-${cores - 1}`
   try {
     const server = Number.parseInt(await readFile(await observer.pidFile(), 'utf8'), 10)
-    // PostgreSQL has a process for each connection, and those to come inherit it.
+    // PostgreSQL has a process for each connection; later ones inherit the placement.
     for (const pid of [server, ...(await childrenOf(server)), ...otherServers]) await pin(pid, serverCores)
-    await pin(process.pid, ownCores) // child processes inherit it
+    await pin(process.pid, ownCores) // child processes inherit the placement
     return `servers on cores ${serverCores}, benchmark on cores ${ownCores}`
   } catch (error) {
     return `not pinned: ${(error as Error).message.split('\n', 1)[0]}`

@@ -4,7 +4,7 @@ import { Client } from 'pg'
 import type { ServerAddress } from '../../dev/servers/index.js'
 import type { Observer } from './observer.js'
 
-/** Between two looks at who is doing what, in milliseconds. */
+/** The interval between two polls of `pg_stat_activity`, in milliseconds. */
 const LOOK = 10
 
 export class PostgresObserver implements Observer {
@@ -16,7 +16,7 @@ export class PostgresObserver implements Observer {
 
   static async open({ host, port, username: user, password, database }: ServerAddress): Promise<PostgresObserver> {
     const client = new Client({ host, port, user, password, database })
-    client.on('error', () => undefined) // the statement that fails tells
+    client.on('error', () => undefined) // the failing statement reports it
     await client.connect()
     return new PostgresObserver(client)
   }
@@ -45,8 +45,8 @@ export class PostgresObserver implements Observer {
   }
 
   /**
-   * PostgreSQL does not count statements, and its count of transactions comes up to 10 s late. So this looks, again and again, at
-   * when each connection's last statement began: more than one of a connection within 10 ms count as one.
+   * PostgreSQL does not count statements, and its count of transactions is up to 10 s late. This method therefore polls
+   * the start of each connection's last statement; several statements of a connection within 10 ms count as one.
    */
   async statementsPerSecond(database: string, ms: number): Promise<number> {
     const seen = new Set(await this.#lastStatements(database))

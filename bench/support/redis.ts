@@ -6,7 +6,7 @@ import path from 'node:path'
 import { createInterface } from 'node:readline'
 import { freePort } from '../../dev/servers/free-port.js'
 
-/** A Redis of the benchmark's own: loopback only, nothing on the disk. */
+/** A Redis started by the benchmark: loopback only, nothing on disk. */
 export class LocalRedis {
   private constructor(
     readonly port: number,
@@ -16,7 +16,7 @@ export class LocalRedis {
     readonly folder: string,
   ) {}
 
-  /** Undefined where there is no `redis-server`. */
+  /** Undefined without a `redis-server` on this machine. */
   static async start(): Promise<LocalRedis | undefined> {
     const port = await freePort()
     const folder = await mkdtemp(path.join(os.tmpdir(), 'named-lock-redis-'))

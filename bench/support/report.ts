@@ -1,11 +1,11 @@
-/** Something measured, once per round. */
+/** A measurement, once per round. */
 export interface Figure {
   readonly label: string
   readonly unit: string
   readonly samples: readonly number[]
 }
 
-/** Two subjects compared, once per round; the median is judged against the bound, where there is one. */
+/** The ratio of two subjects, once per round; the median is checked against the bound, if there is one. */
 export interface Ratio {
   readonly label: string
   readonly samples: readonly number[]
@@ -13,7 +13,7 @@ export interface Ratio {
   readonly atMost?: number
 }
 
-/** Something that must be so. Without `required` a failure is reported, but is no bug of the library. */
+/** A condition that must hold. Without `required` a failure is reported, but is no bug of the library. */
 export interface Check {
   readonly label: string
   readonly ok: boolean
@@ -29,7 +29,7 @@ export interface CaseReport {
   readonly notes: readonly string[]
 }
 
-/** Collects what a case finds, in the order in which it is printed. */
+/** Collects the findings of a case, in the order in which they are printed. */
 export class Findings implements CaseReport {
   readonly figures: Figure[] = []
   readonly ratios: Ratio[] = []
@@ -49,7 +49,7 @@ export class Findings implements CaseReport {
     this.checks.push({ label, ok, detail, kind: 'correctness' })
   }
 
-  /** A bound on a figure that is no ratio. */
+  /** A bound on a figure other than a ratio. */
   bound(label: string, ok: boolean, detail: string): void {
     this.checks.push({ label, ok, detail, kind: 'bound' })
   }

@@ -1,12 +1,12 @@
 import type { JobCall, JobResult } from './worker-messages.js'
 
-/** Jobs of a worker process, by name. What goes in and out must be cloneable. */
+/** The jobs of a worker process, by name. Arguments and results must be cloneable. */
 export type Jobs = Readonly<Record<string, (argument: any) => unknown>>
 
-/** To be called once by the file that a worker process runs. */
+/** Must be called once by the main file of a worker process. */
 export function serveJobs(jobs: Jobs): void {
   process.on('message', (message) => void answer(jobs, message as JobCall))
-  process.once('disconnect', () => process.exit()) // whoever started us is gone
+  process.once('disconnect', () => process.exit()) // the process that started this one is gone
 }
 
 async function answer(jobs: Jobs, { id, job, argument }: JobCall): Promise<void> {

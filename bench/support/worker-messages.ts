@@ -1,4 +1,4 @@
-/** A call of a job in a worker process, and what comes back. */
+/** The messages of a worker process: the call of a job, and its result. */
 export interface JobCall {
   readonly id: number
   readonly job: string

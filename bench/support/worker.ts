@@ -2,7 +2,7 @@ import { fork, type ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
 import type { JobCall, JobResult } from './worker-messages.js'
 
-/** A process of its own that does jobs. */
+/** A worker process that runs jobs. */
 export class Worker {
   readonly #child: ChildProcess
   readonly #waiting = new Map<number, (result: JobResult) => void>()
@@ -33,7 +33,7 @@ export class Worker {
     return result.value as T
   }
 
-  /** Ends it at once, whatever it is doing. */
+  /** Kills the process at once. */
   async kill(): Promise<void> {
     this.#child.kill('SIGKILL')
     await this.#gone

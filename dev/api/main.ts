@@ -3,8 +3,8 @@ import path from 'node:path'
 import { CompilerState, Extractor, ExtractorConfig, ExtractorLogLevel, type ExtractorMessage } from '@microsoft/api-extractor'
 
 /**
- * The public face of every entry point, written down in api/: a change of it is a change of these files. `--check` writes
- * nothing and fails if they are not up to date. Reads the declarations of the last build.
+ * Writes the public API of every entry point to api/, so that a review shows each change of it. `--check` writes
+ * nothing and fails if the files are not up to date. It reads the declarations of the last build.
  */
 const root = path.join(__dirname, '../..')
 const isCheck = process.argv.includes('--check')
@@ -42,7 +42,7 @@ function configOf(name: string, types: string): ExtractorConfig {
   })
 }
 
-/** Only what went wrong; the rest is for those who do not have the report before their eyes. */
+/** Prints errors only: the other messages repeat the report. */
 function quiet(message: ExtractorMessage): void {
   const isWorse = message.logLevel === ExtractorLogLevel.Error || message.logLevel === ExtractorLogLevel.Warning
   if (!isWorse || message.messageId.startsWith('console-')) message.handled = true
@@ -56,6 +56,6 @@ for (const config of configs) {
   const { succeeded } = Extractor.invoke(config, { compilerState, localBuild: !isCheck, messageCallback: quiet })
   if (succeeded) continue
   const file = path.relative(root, config.reportFilePath)
-  console.error(`${file} is not what the declarations say: run \`npm run build && npm run api\`, look at the difference, commit it.`)
+  console.error(`${file} is out of date: run \`npm run build && npm run api\`, check the difference, commit it.`)
   process.exitCode = 1
 }

@@ -7,8 +7,8 @@ import type { Log } from './server-types.js'
 const progressInterval = 3000
 
 /**
- * A state of our own for the package manager, in `folder`: it believes that nothing is installed, so it names every
- * library that a package needs, and it writes nowhere else, so it needs no rights.
+ * A separate state for the package manager, in `folder`. In this state nothing is installed, so the manager lists every
+ * library that a package needs. It writes nowhere else, so it needs no privileges.
  */
 export class PrivateApt {
   readonly #folder: string
@@ -28,9 +28,9 @@ export class PrivateApt {
       `Dir::State "${folder}/state";`,
       `Dir::State::status "${folder}/status";`,
       `Dir::Cache "${folder}/cache";`,
-      'APT::Sandbox::User "";', // the user of a machine's downloads can not write here, and need not
+      'APT::Sandbox::User "";', // the system's download user cannot write here, and need not
       'Acquire::Languages "none";',
-      // The machine's hooks are for its own state.
+      // The system's hooks are for its own state.
       '#clear APT::Update::Pre-Invoke;',
       '#clear APT::Update::Post-Invoke;',
       '#clear APT::Update::Post-Invoke-Success;',
@@ -44,7 +44,7 @@ export class PrivateApt {
     return new PrivateApt(folder, log)
   }
 
-  /** One of many sources may be out of order without harm; whatever is missing for it fails later, with a reason. */
+  /** One of many sources may fail without harm. A package that is missing because of it fails later, with a reason. */
   async update(): Promise<void> {
     this.#log('Fetching package lists')
     const { output } = await this.#attempt('apt-get', ['update'])
@@ -53,26 +53,28 @@ export class PrivateApt {
     }
   }
 
-  /** Names of the packages that begin so, oldest version first. */
+  /** Names of the packages with that prefix, oldest version first. */
   async find(start: string): Promise<string[]> {
     const names = (await this.#run('apt-cache', ['pkgnames', start])).split('\n').filter(Boolean)
     return names.sort((a, b) => a.localeCompare(b, 'en', { numeric: true }))
   }
 
-  /** Fetches a package and all it needs, or of these the packages that are wanted; the paths of the archives. */
+  /**
+   * Fetches a package with all dependencies, or only the wanted ones of these; resolves to the paths of the archives.
+   */
   async download(name: string, isWanted?: (name: string) => boolean): Promise<string[]> {
     const install = ['-y', '--no-install-recommends', '--download-only', 'install', name]
     const plan = await this.#run('apt-get', ['--print-uris', ...install])
     const all = [...plan.matchAll(/^'[^']+' ([^\s_]+)_\S+ (\d+)/gm)].map(([, one = '', size]) => ({ name: one, size }))
     const wanted = isWanted ? all.filter((one) => isWanted(one.name)) : all
     const total = wanted.reduce((sum, { size }) => sum + Number(size), 0)
-    this.#log(`Downloading ${name} and what it needs: ${wanted.length} packages, ${megabytes(total)}`)
+    this.#log(`Downloading ${name} and its dependencies: ${wanted.length} packages, ${megabytes(total)}`)
     const archives = path.join(this.#folder, 'cache/archives')
     const progress = setInterval(() => {
       void sizeOf(archives).then((size) => this.#log(`  ${megabytes(size)} of ${megabytes(total)}`))
     }, progressInterval)
     try {
-      // By their names they end up where the command is run.
+      // The archives are written to the working directory of the command.
       const output = isWanted
         ? await this.#run('apt-get', ['download', ...wanted.map((one) => one.name)], archives)
         : await this.#run('apt-get', install)
@@ -83,7 +85,7 @@ export class PrivateApt {
     return archivesIn(archives)
   }
 
-  /** Fetches a package without what it needs; the path of the archive. */
+  /** Fetches a package without its dependencies; resolves to the path of the archive. */
   async downloadAlone(name: string): Promise<string[]> {
     const folder = path.join(this.#folder, name)
     await mkdir(folder)
@@ -122,14 +124,14 @@ async function archivesIn(folder: string): Promise<string[]> {
   return files.filter((file) => file.endsWith('.deb')).map((file) => path.join(folder, file))
 }
 
-/** What has arrived by now, what is under way included. */
+/** The bytes received so far, including partial files. */
 async function sizeOf(folder: string): Promise<number> {
   const files = await readdir(folder, { recursive: true }).catch(() => [])
   const sizes = await Promise.all(
     files.map((file) =>
       stat(path.join(folder, file)).then(
         (info) => (info.isFile() ? info.size : 0),
-        () => 0, // moved meanwhile
+        () => 0, // the file has just been moved
       ),
     ),
   )

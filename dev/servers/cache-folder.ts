@@ -13,8 +13,9 @@ export function cacheFolder(): string {
 }
 
 /**
- * The folder of this name, filled by the first who asks for it. It is filled beside and then renamed, so that a folder
- * under its own name is always complete, whoever was interrupted; who comes second at the same time throws his away.
+ * Returns the folder of this name, and fills it at the first request. It is filled under another name and then renamed,
+ * so that a folder under its own name is always complete, even after an interruption. If two processes fill it at the
+ * same time, the second one discards its copy.
  */
 export async function cachedFolder(name: string, fill: (folder: string) => Promise<void>): Promise<string> {
   const finished = path.join(cacheFolder(), name)
@@ -48,7 +49,7 @@ async function removeLeftovers(parent: string): Promise<void> {
     const folder = path.join(parent, name)
     const age = await stat(folder).then(
       (info) => Date.now() - info.mtimeMs,
-      () => 0, // its owner was quicker
+      () => 0, // its owner has just removed it
     )
     if (age > oneHour) await rm(folder, { recursive: true, force: true })
   }

@@ -7,10 +7,10 @@ import type { Engine, ServerProgram } from './engine.js'
 import { run } from './run.js'
 import type { Log } from './server-types.js'
 
-/** Raise it when `initialise` of an engine changes. */
+/** Increase it when `initialise` of an engine changes. */
 const layout = 2
 
-/** Puts a fresh database into `dataDir`. Creating one takes seconds, so it is done once and copied from then on. */
+/** Puts a fresh database into `dataDir`. Creating one takes seconds, so it is created once and then copied. */
 export async function freshDataDir(
   engine: Engine,
   program: ServerProgram,
@@ -22,7 +22,7 @@ export async function freshDataDir(
   const copy = { recursive: true, mode: constants.COPYFILE_FICLONE }
   let created = false
   const template = await cachedFolder(await templateName(program, initialArgs), async (unfinished) => {
-    // Here and not there: the program's user may have no way into the cache.
+    // Created here and not in the cache, which the program's user may not be able to read.
     await mkdir(dataDir, { mode: 0o700 })
     if (program.user) await chown(dataDir, program.user.uid, program.user.gid)
     await engine.initialise(program, dataDir, log, initialArgs)

@@ -4,7 +4,7 @@ import { appLogin, type ServerKind } from './server-types.js'
 
 const { username, password, database } = appLogin
 
-/** How to run the official image of a kind of server. */
+/** The settings for running the official image of a kind of server. */
 export interface DockerRecipe {
   readonly image: string
   readonly port: number

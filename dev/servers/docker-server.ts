@@ -16,20 +16,20 @@ const { username, password, database } = appLogin
 /** A container of the kind's official image; `NAMED_LOCK_MYSQL_IMAGE` and the like name another. */
 export async function dockerServer(kind: ServerKind, args: readonly string[], log: Log): Promise<RunningServer> {
   if (!mayHaveDocker()) throw new WayNotOpen('no Docker on this machine')
-  // Only now: loading it takes longer than starting some servers.
+  // Loaded late, because loading it takes longer than starting some servers.
   const { GenericContainer, getContainerRuntimeClient, ImageName, Wait } = await import('testcontainers')
   const client = await inTime(getContainerRuntimeClient(), answerLimit)
-  if (!client) throw new WayNotOpen('Docker does not answer')
+  if (!client) throw new WayNotOpen('Docker does not respond')
   const recipe = dockerRecipes[kind]
   const image = process.env[`NAMED_LOCK_${kind.toUpperCase()}_IMAGE`] ?? recipe.image
   if (!(await client.image.exists(ImageName.fromString(image)))) log(`Docker downloads ${image}`)
-  // A port of our choice: one of Docker's choice would change with a restart.
+  // A fixed port: one chosen by Docker would change with a restart.
   const port = await freePort()
   const container = await new GenericContainer(image)
     .withExposedPorts({ container: recipe.port, host: port })
     .withEnvironment(recipe.environment)
     .withCommand([...recipe.args, ...args])
-    .withWaitStrategy(Wait.forAll([])) // we wait ourselves, and notice if it ends instead
+    .withWaitStrategy(Wait.forAll([])) // the wait below also detects that the container has ended
     .start()
   const server = new DockerServer(kind, container, client, port)
   try {
@@ -74,7 +74,7 @@ class DockerServer implements RunningServer {
 
   async prepare(): Promise<void> {
     const root = { host: this.host, port: this.port, username: 'root', password: '' }
-    // The images give their user the rights on one database only.
+    // The images grant their user only one database.
     const grant = `GRANT ALL ON *.* TO '${username}'@'%' WITH GRANT OPTION`
     if (this.kind !== 'postgres') {
       await this.#whenItAnswers(() => withMysqlConnection(root, (connection) => connection.query(grant)))
@@ -142,7 +142,7 @@ class DockerServer implements RunningServer {
   }
 }
 
-/** Cheap, and usually right: testcontainers itself is slow to find out that there is nothing. */
+/** A cheap check, usually right: testcontainers itself takes long to detect that Docker is missing. */
 function mayHaveDocker(): boolean {
   if (process.platform === 'win32' || process.env.DOCKER_HOST) return true
   const home = os.homedir()
@@ -167,7 +167,7 @@ async function inTime<T>(promise: Promise<T>, limit: number): Promise<T | undefi
   }
 }
 
-/** Docker sends output in frames: which stream (one byte), nothing (three), the length (four), and so many bytes. */
+/** Docker sends output in frames: the stream (one byte), three zero bytes, the length (four bytes), and the data. */
 function textOf(frames: Buffer): string {
   let text = ''
   for (let at = 0; at + 8 <= frames.length;) {

@@ -1,20 +1,20 @@
 import type { Command, SystemUser } from './run.js'
 import type { Log, ServerAddress, ServerKind } from './server-types.js'
 
-/** A server's executable and how to run it where it lies. */
+/** A server's executable and how to run it in its folder. */
 export interface ServerProgram {
   readonly kind: ServerKind
   readonly version: string
-  /** The server's executable, where it was found. */
+  /** The path of the server's executable. */
   readonly file: string
-  /** What to execute: the server itself, or the dynamic loader of the distribution that the server was built for. */
+  /** The command: the server itself, or the dynamic loader of the distribution that the server was built for. */
   readonly command: Command
-  /** Arguments that a program away from its usual place needs to find its own files. */
+  /** Arguments that a relocated program needs to find its own files. */
   readonly locationArgs: readonly string[]
   readonly env?: Readonly<Record<string, string>> | undefined
-  /** Who has to run it, where that is not the user of this process. */
+  /** The user that has to run it, if it is not the user of this process. */
   readonly user?: SystemUser | undefined
-  /** The folder with all of its files, where that is in the cache, to which nobody but this process's user has a way. */
+  /** The folder with all of its files, if it is in the cache, which only this process's user can read. */
   readonly tree?: string | undefined
   /** Folder with the SQL files that create the system tables (MariaDB). */
   readonly shareDir?: string | undefined
@@ -29,19 +29,19 @@ export interface ServerPlace {
 
 export interface ServerIdentity {
   readonly version: string
-  /** Undefined where the user may not know. */
+  /** Undefined if the user lacks the privilege to see it. */
   readonly dataDir: string | undefined
 }
 
-/** What differs between the kinds of server, as far as starting them goes. */
+/** The differences between the kinds of server in starting them. */
 export interface Engine {
-  /** Fills an empty folder with a fresh database, its users included; `args` are those of `initialArgs`. */
+  /** Fills an empty folder with a fresh database, including its users; `args` are those of `initialArgs`. */
   readonly initialise: (program: ServerProgram, dataDir: string, log: Log, args: readonly string[]) => Promise<void>
-  /** Those of a server's arguments that its database has to be created with, too. */
+  /** The server's arguments that are also needed for creating its database. */
   readonly initialArgs?: (args: readonly string[]) => readonly string[]
   readonly serverArgs: (program: ServerProgram, place: ServerPlace) => string[]
-  /** In the server's log: another process has the port. */
+  /** The pattern in the server's log if another process has the port. */
   readonly portTaken: RegExp
-  /** Who answers at this address; rejects if nobody does. */
+  /** Identifies the server at this address; rejects if none answers. */
   readonly identify: (address: ServerAddress) => Promise<ServerIdentity>
 }

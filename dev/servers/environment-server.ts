@@ -5,7 +5,7 @@ export function environmentVariable(kind: ServerKind): string {
   return `NAMED_LOCK_${kind.toUpperCase()}_URL`
 }
 
-/** A server that somebody else started and looks after. */
+/** A server that was started elsewhere, and is only used here. */
 export async function environmentServer(kind: ServerKind): Promise<RunningServer> {
   const variable = environmentVariable(kind)
   const value = process.env[variable]
@@ -15,7 +15,7 @@ export async function environmentServer(kind: ServerKind): Promise<RunningServer
     throw new Error(`${variable} is set, but no server answers at ${address.host}:${address.port}`, { cause: error })
   })
   const refuse = async (): Promise<never> => {
-    throw new Error(`The server of ${variable} is not ours to kill, freeze or restart`)
+    throw new Error(`The server of ${variable} was not started here, so it cannot be killed, frozen or restarted`)
   }
   const leaveAlone = async (): Promise<void> => undefined
   return {

@@ -2,8 +2,8 @@ import { randomInt } from 'node:crypto'
 import { createServer } from 'node:net'
 
 /**
- * A loopback port that is free now. Below those that systems hand out to clients: a server that is killed and
- * restarted must find its port again, and not as the near end of somebody's connection.
+ * A loopback port that is free now, below the range that systems use for outgoing connections. A server that is killed
+ * and restarted must get its port again, even if clients connect meanwhile.
  */
 export async function freePort(): Promise<number> {
   for (;;) {

@@ -13,7 +13,7 @@ const executables: Readonly<Record<ServerKind, readonly string[]>> = {
   postgres: ['postgres'],
 }
 
-/** Servers are seldom in a user's PATH. */
+/** The usual folders of servers, which are seldom in a user's PATH. */
 const usualFolders = [
   '/usr/sbin',
   '/usr/local/sbin',
@@ -26,7 +26,7 @@ const usualFolders = [
   '/opt/homebrew/bin',
 ]
 
-/** The server that this machine has installed: its program only, never its configuration or its data. */
+/** The server installed on this machine: its program only, never its configuration or its data. */
 export async function installedProgram(kind: ServerKind): Promise<ServerProgram> {
   if (process.platform === 'win32') throw new WayNotOpen('not on Windows')
   const folders = [
@@ -45,7 +45,7 @@ export async function installedProgram(kind: ServerKind): Promise<ServerProgram>
   throw new WayNotOpen(`no ${executables[kind].join(' or ')} on this machine`)
 }
 
-/** Undefined if it is the other server of its name, or nothing that can be run. */
+/** Undefined if it is the other server of the same name, or not executable. */
 async function programAt(kind: ServerKind, file: string): Promise<ServerProgram | undefined> {
   const version = await programVersion([file]).catch(() => undefined)
   if (version === undefined || (kind === 'mysql' && /mariadb/i.test(version))) return undefined

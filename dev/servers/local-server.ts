@@ -14,7 +14,7 @@ import { Watchdog } from './watchdog.js'
 const portAttempts = 5
 const startLimit = 60_000
 
-/** A server process of this machine, in a throw-away folder, on a loopback port. */
+/** A server process on this machine, in a temporary folder, on a loopback port. */
 export class LocalServer implements RunningServer {
   readonly kind: ServerKind
   readonly host = '127.0.0.1'
@@ -72,7 +72,7 @@ export class LocalServer implements RunningServer {
     return urlOf(this)
   }
 
-  /** The data is thrown away, so there is nothing that an orderly shutdown of seconds would be good for. */
+  /** Kills the server: the data is deleted anyway, and an orderly shutdown takes seconds. */
   async stop(): Promise<void> {
     this.#stopped ??= this.kill().then(async () => {
       await rm(this.#folder, { recursive: true, force: true, maxRetries: 3 })
@@ -129,7 +129,7 @@ export class LocalServer implements RunningServer {
       try {
         const { version, dataDir } = await identify({ kind, host, port, username, password, database })
         this.#version = version
-        // Another server may have been quicker to take the port; then ours is about to give up.
+        // Another server may have taken the port first; this one is then about to exit.
         if (dataDir !== undefined && path.resolve(dataDir) === this.dataDir) return
       } catch (error) {
         cause = error
@@ -147,7 +147,7 @@ export class LocalServer implements RunningServer {
   }
 }
 
-/** The program as its user can run it: a copy in the server's folder, where the user has no way to the cache. */
+/** The program as its user can run it: a copy in the server's folder if the user cannot read the cache. */
 function withinReach(program: ServerProgram, folder: string): ServerProgram {
   const { tree, user, command } = program
   if (tree === undefined || user === undefined) return program
@@ -158,7 +158,7 @@ function withinReach(program: ServerProgram, folder: string): ServerProgram {
 }
 
 async function copyProgram({ tree = '' }: ServerProgram, { tree: copy = '' }: ServerProgram): Promise<void> {
-  // Links cost next to nothing; between file systems there are none.
+  // Hard links cost next to nothing, but do not work between file systems.
   const { code } = await attempt(['cp', '-al', tree, copy])
   if (code !== 0) {
     await rm(copy, { recursive: true, force: true })
@@ -169,7 +169,7 @@ async function copyProgram({ tree = '' }: ServerProgram, { tree: copy = '' }: Se
 
 async function throwAwayFolder({ kind, user }: ServerProgram): Promise<string> {
   const temporary = await realpath(os.tmpdir())
-  // The path of a socket has to fit into about 100 bytes.
+  // The path of a socket must fit into about 100 bytes.
   const folder = await mkdtemp(path.join(temporary.length > 60 ? '/tmp' : temporary, `named-lock-${kind}-`))
   if (user) await chown(folder, user.uid, user.gid)
   return folder

@@ -12,7 +12,7 @@ const command = new Command('server')
   .description('Starts a database server for development and runs it until Ctrl-C.')
   .addArgument(new Argument('<kind>', 'which server').choices(serverKinds))
   .argument('[args...]', 'extra arguments for the server, after --')
-  .addOption(new Option('--via <ways...>', 'only these ways to come by one').choices(serverOrigins))
+  .addOption(new Option('--via <ways...>', 'use only these sources').choices(serverOrigins))
   .option('--json', 'print the address as one line of JSON', false)
   .action(serve)
 
@@ -20,7 +20,7 @@ async function serve(kind: ServerKind, args: readonly string[], { json, via }: F
   const ended = endSignal()
   const stayAlive = setInterval(() => undefined, 60_000)
   let started = false
-  // While a server is still starting, maybe downloading, what we began ends with this process.
+  // A server that is still starting, maybe downloading, ends with this process.
   void ended.then(() => started || process.exit(130))
   const server = await startServer(kind, { args, via })
   started = true
@@ -34,7 +34,7 @@ async function serve(kind: ServerKind, args: readonly string[], { json, via }: F
   }
 }
 
-/** The listeners stay: Ctrl-C reaches us twice under npm, and the second must not cut the stopping short. */
+/** The listeners stay, because under npm Ctrl-C arrives twice, and the second one must not interrupt the shutdown. */
 function endSignal(): Promise<void> {
   return new Promise((resolve) => {
     for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => resolve())
@@ -52,7 +52,7 @@ function describe(server: RunningServer): string {
       ? `PGPASSWORD=${password} psql -h ${host} -p ${port} -U ${username} ${database}`
       : `${kind} --host=${host} --port=${port} --user=${username} --password=${password} ${database}`
   return [
-    `${kind} ${server.version} (by way of ${server.origin})`,
+    `${kind} ${server.version} (source: ${server.origin})`,
     `  address      ${url}`,
     `  client       ${client}`,
     `  application  export DATABASE_URL='${url}'`,

@@ -7,7 +7,7 @@ type Login = Pick<ServerAddress, 'host' | 'port' | 'username' | 'password'>
 export async function withMysqlConnection<T>(login: Login, work: (connection: Connection) => Promise<T>): Promise<T> {
   const { host, port, username: user, password } = login
   const connection = await createConnection({ host, port, user, password, connectTimeout: 2000 })
-  // A server that goes away between two statements must not end this process.
+  // A server that disappears between two statements must not end this process.
   connection.on('error', () => undefined)
   try {
     return await work(connection)

@@ -12,7 +12,7 @@ CREATE USER '${appLogin.username}'@'%' IDENTIFIED BY '${appLogin.password}';
 GRANT ALL ON *.* TO '${appLogin.username}'@'%' WITH GRANT OPTION;
 `
 
-// With skip-name-resolve, root@localhost is not who comes in by TCP.
+// With skip-name-resolve, a TCP connection does not match root@localhost.
 const createRoot = `
 CREATE USER 'root'@'127.0.0.1';
 GRANT ALL ON *.* TO 'root'@'127.0.0.1' WITH GRANT OPTION;
@@ -45,7 +45,7 @@ function networkArgs({ folder, dataDir, port }: ServerPlace): string[] {
   ]
 }
 
-/** MySQL refuses a database that was created with another setting. */
+/** MySQL refuses a database created with another setting. */
 const initialArgs = (args: readonly string[]): readonly string[] =>
   args.filter((arg) => /^--lower[-_]case[-_]table[-_]names/.test(arg))
 
@@ -58,7 +58,7 @@ export const mysqlEngine: Engine = {
     const initialise = ['--initialize-insecure', `--init-file=${initFile}`]
     await run([...program.command, ...placeArgs(program, dataDir), ...mysqlArgs, ...args, ...initialise])
     await rm(initFile)
-    // The server makes itself an identity at its first start; the copies of this folder must not share one.
+    // The server creates its identity at its first start; the copies of this folder must not share one.
     await rm(path.join(dataDir, 'auto.cnf'), { force: true })
   },
   serverArgs: (program, place) => [
@@ -81,8 +81,8 @@ export const mariadbEngine: Engine = {
       'SET @auth_root_socket=NULL;',
       'SET @skip_auth_anonymous=1;',
       ...(await Promise.all(mariadbSystemFiles(program.shareDir).map((file) => readFile(file, 'utf8')))),
-      'FLUSH PRIVILEGES;', // bootstrap ignores the users' tables until told otherwise
-      createApp, // root@127.0.0.1 is there already
+      'FLUSH PRIVILEGES;', // bootstrap ignores the tables of users until this statement
+      createApp, // root@127.0.0.1 exists already
     ]
     const bootstrap = ['--bootstrap', '--max-allowed-packet=8M', '--net-buffer-length=16K']
     await run([...program.command, ...placeArgs(program, dataDir), ...mariadbArgs, ...bootstrap], {
@@ -96,7 +96,7 @@ export const mariadbEngine: Engine = {
 
 /** The files were called mysql_… before MariaDB 11. */
 function mariadbSystemFiles(shareDir: string | undefined): string[] {
-  if (shareDir === undefined) throw new Error('MariaDB is here, but not the SQL files that create its system tables')
+  if (shareDir === undefined) throw new Error('MariaDB was found, but not the SQL files that create its system tables')
   const names = ['system_tables.sql', 'performance_tables.sql', 'system_tables_data.sql']
   const files = names.map((name) => {
     const newName = path.join(shareDir, `mariadb_${name}`)

@@ -6,14 +6,16 @@ import type { ServerProgram } from './engine.js'
 import { programVersion } from './program-version.js'
 import { unprivilegedUser } from './unprivileged-user.js'
 
-/** The server's own package and its libraries: not Perl and the scripts around the server, and not LLVM for long queries. */
+/**
+ * The server's own package and its libraries, without Perl, the scripts around the server, and LLVM for long queries.
+ */
 export function isPartOfPostgres(name: string): boolean {
   return /^postgresql-\d+$|^lib(?!perl|llvm|z3)/.test(name) && !name.endsWith('-perl')
 }
 
 /**
- * `initdb` starts `postgres` by itself, and both find their files from where they are. So in place of each of them comes a script
- * that starts it through the loader of the packages' C library, wherever the folder is.
+ * `initdb` starts `postgres` itself, and both find their files relative to their own path. A script therefore replaces
+ * each of them and starts it through the loader of the packages' C library, in any folder.
  */
 export async function makePostgresRun(tree: string, { loader, libraries }: DynamicLoader): Promise<void> {
   const bin = await binIn(tree)
@@ -27,9 +29,9 @@ export async function makePostgresRun(tree: string, { loader, libraries }: Dynam
       `exec ${fromScript(loader)} --library-path ${libraries.map(fromScript).join(':')} "$here/${name}.program" "$@"`,
     ]
     await writeFile(file, `${script.join('\n')}\n`)
-    await chmod(file, 0o755) // whatever the umask says: the server's user is another
+    await chmod(file, 0o755) // independent of the umask, because another user runs the server
   }
-  // Without LLVM it could not be loaded, and the server would try.
+  // Without LLVM the module cannot be loaded, but the server would try.
   for (const name of ['llvmjit.so', 'bitcode']) {
     await rm(path.join(bin, '../lib', name), { recursive: true, force: true })
   }

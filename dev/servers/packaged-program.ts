@@ -10,31 +10,31 @@ import { programVersion } from './program-version.js'
 import { run } from './run.js'
 import { WayNotOpen, type Log, type ServerKind } from './server-types.js'
 
-/** Raise it when the layout of the cached folder changes. */
+/** Increase it when the layout of the cached folder changes. */
 const layout = 2
 
-/** Part of no server, and a good part of what the packages hold. */
+/** Not part of any server, and a large part of the packages. */
 const ballast = ['share/doc', 'share/man', 'share/perl', 'share/locale', 'share/i18n'].map((name) => `usr/${name}`)
 
-/** What the server's package is called; a version may follow. */
+/** The name of the server's package; a version may follow. */
 const packages: Readonly<Record<ServerKind, string>> = {
   mysql: 'mysql-server-core',
   mariadb: 'mariadb-server-core',
   postgres: 'postgresql',
 }
 
-/** MariaDB's folders are called after MySQL in older releases. */
+/** In older releases, MariaDB's folders are named after MySQL. */
 const pluginFolders = ['usr/lib/mariadb/plugin', 'usr/lib/mysql/plugin'] as const
 const shareFolders = ['usr/share/mariadb', 'usr/share/mysql'] as const
 
-/** A server out of Debian's or Ubuntu's packages, unpacked into the cache and not installed. */
+/** A server from Debian's or Ubuntu's packages, unpacked into the cache and not installed. */
 export async function packagedProgram(kind: ServerKind, log: Log): Promise<ServerProgram> {
   if (!existsSync('/usr/bin/apt-get') || !existsSync('/usr/bin/dpkg-deb')) {
     throw new WayNotOpen('only on Debian and Ubuntu')
   }
   const name = `programs/${kind}-${process.arch}-v${layout}`
   const folder = await cachedFolder(name, async (unfinished) => {
-    log(`No ${kind} server here: getting one from the distribution's packages, once, without installing it`)
+    log(`No ${kind} server found: unpacking one from the distribution's packages, once, without installing it`)
     const work = path.join(unfinished, 'work')
     await fetchInto(path.join(unfinished, 'tree'), work, kind, log)
     await rm(work, { recursive: true })
@@ -56,14 +56,15 @@ async function fetchInto(tree: string, work: string, kind: ServerKind, log: Log)
   else if (!firstOf(tree, pluginFolders)) await fetchPlugins(apt, name.replace('-core', ''), tree, work)
 }
 
-/** The repository that has the server, and the package's name in it. */
+/** The repository with the server, and the package's name in it. */
 async function sourceOf(kind: ServerKind, work: string, log: Log): Promise<{ apt: PrivateApt; name: string }> {
   const wanted = packages[kind]
   const own = await PrivateApt.create(path.join(work, 'own'), log)
   await own.update()
-  // Without a version in its name (Debian's MariaDB), or the newest of those with one (`mysql-server-core-8.0`, Ubuntu).
+  // The package without a version in its name (Debian's MariaDB), or the newest one with a version
+  // (`mysql-server-core-8.0`, Ubuntu).
   const names = (await own.find(wanted)).filter((found) => /^(-[\d.]+)?$/.test(found.slice(wanted.length)))
-  // PostgreSQL without a version is only what leads to the one of the release.
+  // PostgreSQL's package without a version only depends on that of the release.
   const name = (kind !== 'postgres' && names.find((found) => found === wanted)) || names.at(-1)
   if (name !== undefined) return { apt: own, name }
   const mirror = await own.debianMirror()
@@ -77,7 +78,10 @@ async function sourceOf(kind: ServerKind, work: string, log: Log): Promise<{ apt
   return { apt: unstable, name: wanted }
 }
 
-/** MariaDB's plugins are in the package around the core, which wants far more than a server on a loopback port does. */
+/**
+ * MariaDB's plugins are in the package around the core, which depends on much more than a server on a loopback port
+ * needs.
+ */
 async function fetchPlugins(apt: PrivateApt, name: string, tree: string, work: string): Promise<void> {
   const whole = path.join(work, 'whole')
   await mkdir(whole)

@@ -37,11 +37,11 @@ export const postgresEngine: Engine = {
       database: address.database,
       connectionTimeoutMillis: 2000,
     })
-    // A server that goes away between two statements must not end this process.
+    // A server that disappears between two statements must not end this process.
     client.on('error', () => undefined)
     await client.connect()
     try {
-      // The view hides what the user may not see, where SHOW would fail.
+      // Without the privilege, the view returns no row, where SHOW would fail.
       const dataDir = `(SELECT setting FROM pg_settings WHERE name = 'data_directory')`
       const { rows } = await client.query(
         `SELECT current_setting('server_version') AS version, ${dataDir} AS "dataDir"`,

@@ -12,7 +12,7 @@ export async function childrenOf(parent: number): Promise<number[]> {
   return (await livingProcesses()).filter((entry) => entry.parent === parent).map(({ pid }) => pid)
 }
 
-/** False if it is gone already. */
+/** False if the process is already gone. */
 export function signal(pid: number, name: NodeJS.Signals): boolean {
   try {
     return process.kill(pid, name)
@@ -26,7 +26,7 @@ export async function untilGone(pids: readonly number[]): Promise<void> {
   while (pids.length > 0 && (await left()) > 0) await sleep(5)
 }
 
-/** Without zombies: they hold nothing any more, but process number 1 of a container may take seconds to reap them. */
+/** Zombies are excluded: they hold no resources, but process 1 of a container may take seconds to reap them. */
 async function livingProcesses(): Promise<ProcessEntry[]> {
   const lines = process.platform === 'linux' ? await linesFromProc() : await linesFromPs()
   return lines.flatMap((line) => {

@@ -4,6 +4,6 @@ import { run, type Command } from './run.js'
 export async function programVersion(command: Command): Promise<string> {
   const output = await run([...command, '--version'])
   const version = /Ver (\S+)|\(PostgreSQL\) (\S+)/.exec(output)
-  if (!version) throw new Error(`${command.at(-1)} --version says: ${output}`)
+  if (!version) throw new Error(`${command.at(-1)} --version printed: ${output}`)
   return version[1] ?? version[2] ?? ''
 }

@@ -3,9 +3,9 @@ import { spawn } from 'node:child_process'
 export type Command = readonly [string, ...string[]]
 
 export interface RunOptions {
-  /** The bytes of its standard input; none by default. */
+  /** The bytes of its standard input; empty by default. */
   readonly input?: string | undefined
-  /** On top of this process's environment. */
+  /** Added to this process's environment. */
   readonly env?: Readonly<Record<string, string>> | undefined
   readonly cwd?: string | undefined
   readonly user?: SystemUser | undefined
@@ -18,7 +18,7 @@ export interface SystemUser {
 
 export interface Finished {
   readonly code: number | null
-  /** Standard output and standard error as they came. */
+  /** Standard output and standard error, interleaved. */
   readonly output: string
 }
 
@@ -34,12 +34,12 @@ export function attempt(command: Command, options: RunOptions = {}): Promise<Fin
     }
     child.once('error', reject)
     child.once('close', (code) => resolve({ code, output }))
-    child.stdin.on('error', () => undefined) // it may end without having read everything
+    child.stdin.on('error', () => undefined) // the program may end without reading all of its input
     child.stdin.end(input)
   })
 }
 
-/** As `attempt`, and rejects with the end of the output if the program fails; resolves with the output. */
+/** Like `attempt`, but rejects with the end of the output if the program fails; resolves with the output. */
 export async function run(command: Command, options: RunOptions = {}): Promise<string> {
   const { code, output } = await attempt(command, options)
   if (code !== 0) throw new Error(`${command.join(' ')} failed (${code}):\n${output.slice(-2000)}`)

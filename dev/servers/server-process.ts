@@ -18,7 +18,7 @@ export class ServerProcess {
       stdio: ['ignore', log, log],
       cwd: folder,
       env: { ...process.env, ...program.env },
-      detached: true, // Ctrl-C is for us, and we end the server
+      detached: true, // Ctrl-C must reach only this process, which ends the server
       ...program.user,
     })
     closeSync(log)
@@ -27,13 +27,13 @@ export class ServerProcess {
     this.#gone = new Promise((resolve) => {
       const over = () => {
         this.#running = false
-        watchdog.watch() // its number may soon be another's
+        watchdog.watch() // its number may soon belong to another process
         resolve()
       }
       this.#child.once('exit', over)
       this.#child.once('error', over)
     })
-    this.#child.unref() // not a reason for this process to go on
+    this.#child.unref() // the server must not keep this process alive
   }
 
   get running(): boolean {
@@ -55,7 +55,7 @@ export class ServerProcess {
     if (!this.#running || pid === undefined) return
     signal(pid, 'SIGSTOP')
     const children = await childrenOf(pid)
-    this.#watch(...children) // frozen, they would not notice that their parent is gone
+    this.#watch(...children) // frozen children would not detect that their parent is gone
     for (const child of children) signal(child, 'SIGSTOP')
   }
 

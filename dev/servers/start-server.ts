@@ -23,8 +23,8 @@ const ways: Readonly<Record<ServerOrigin, Way>> = {
 }
 
 /**
- * A server for tests, benchmarks and the sample: one that is named in the environment, or else one of our own, by the
- * first way that works. It ends with this process, however that ends.
+ * Provides a server for tests, benchmarks and the sample: the one named in the environment, otherwise a new one from
+ * the first source that works. A new server ends with this process, however that ends.
  */
 export async function startServer(kind: ServerKind, options: StartServerOptions = {}): Promise<RunningServer> {
   const log = options.log ?? ((line) => process.stderr.write(`${line}\n`))
@@ -36,9 +36,9 @@ export async function startServer(kind: ServerKind, options: StartServerOptions 
     } catch (error) {
       const reason = error instanceof Error ? error.message : String(error)
       if (!(error instanceof WayNotOpen)) {
-        // A server that was named is meant: another in its place would only hide the mistake.
+        // A server named in the environment must be used: another one would only hide the mistake.
         if (origin === 'environment') throw error
-        log(`No ${kind} server by way of ${origin}: ${reason}`)
+        log(`No ${kind} server from source '${origin}': ${reason}`)
       }
       failures.push(`  ${origin}: ${reason}`)
       errors.push(error)
@@ -48,6 +48,6 @@ export async function startServer(kind: ServerKind, options: StartServerOptions 
 }
 
 function noServer(kind: ServerKind): string {
-  return `No ${kind} server to be had. One of these is needed: ${environmentVariable(kind)} with the address of a
-server; a running Docker; ${kind} installed on this machine; or Debian or Ubuntu, whose packages are then used.`
+  return `No ${kind} server is available. Provide one of: ${environmentVariable(kind)} with the address of a
+server; a running Docker; ${kind} installed on this machine; Debian or Ubuntu (for their packages).`
 }

@@ -1,8 +1,9 @@
 import { spawn, type ChildProcess } from 'node:child_process'
 
 /**
- * A tiny shell that reads from a pipe of ours. However this process ends, SIGKILL included, the pipe closes; the shell
- * then kills the server, frozen or not, and removes its folder. In a session of its own it is out of reach of Ctrl-C.
+ * A small shell that reads from a pipe of this process. However this process ends, even by SIGKILL, the pipe closes.
+ * The shell then kills the server, frozen or not, and removes its folder. It has a session of its own, so Ctrl-C does
+ * not reach it.
  */
 const script = `
 while read -r verb values; do
@@ -27,17 +28,17 @@ export class Watchdog {
     this.#shell = spawn('/bin/sh', ['-c', script, 'watchdog', folder], options)
     this.#shell.on('error', () => undefined)
     this.#shell.stdin?.on('error', () => undefined)
-    // Neither is a reason for this process to go on.
+    // Neither must keep this process alive.
     this.#shell.unref()
     ;(this.#shell.stdin as unknown as { unref(): void }).unref()
   }
 
-  /** From now on these processes and no others. */
+  /** Sets the processes to kill, instead of the earlier ones. */
   watch(...pids: readonly number[]): void {
     this.#shell.stdin?.write(`watch ${pids.join(' ')}\n`)
   }
 
-  /** The server and its folder are gone: nothing left to do. */
+  /** Ends the shell: the server and its folder are gone. */
   dismiss(): void {
     this.#shell.stdin?.end('done\n')
   }

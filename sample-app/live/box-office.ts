@@ -9,10 +9,10 @@ import { addSale, noTotals, type SaleState, type ShopState } from './shop-state.
 
 const titles = ['Opening night', 'Late show']
 const capacity = 60
-/** Without locks a sale may take long to end. */
+/** The limit of orders in one sale, because without locks it may take long to sell out. */
 const mostOrders = 5 * capacity * titles.length
 const lookInterval = 300
-/** For the settlement to come by, and for the spectator to see how it ended. */
+/** A pause after a sale, for the settlement to run and for the user to see the result. */
 const afterSale = { atLeast: 2_500, atMost: 6_000 }
 
 const patienceAtTheEnd = 5_000
@@ -32,7 +32,7 @@ const noSale: SaleState = {
 
 export interface BoxOfficeOptions {
   readonly dataSource: DataSource
-  /** What the database calls itself. */
+  /** Product and version of the database. */
   readonly database: string
   readonly fleet: Fleet
   readonly feed: Feed
@@ -40,11 +40,11 @@ export interface BoxOfficeOptions {
   readonly signal: AbortSignal
 }
 
-/** One sale after the other, from full houses on sale to sold out, and the books of all of them. */
+/** Runs one sale after the other until both events are sold out, and keeps the totals of all sales. */
 export class BoxOffice {
   readonly #options: BoxOfficeOptions
   readonly #crowd: Crowd
-  /** A while after the end was asked for. */
+  /** Resolves a while after the end of the sample was requested; the wait for the last orders then stops. */
   readonly #late: Promise<void>
   #locks = true
   #sale = noSale
@@ -61,7 +61,7 @@ export class BoxOffice {
     })
   }
 
-  /** Until the signal says that it is enough. */
+  /** Runs sales until the signal aborts. */
   async run(): Promise<void> {
     const { signal } = this.#options
     while (!signal.aborted) {
@@ -69,7 +69,7 @@ export class BoxOffice {
         await this.#oneSale()
       } catch (error) {
         if (signal.aborted) break
-        this.#problem = `The database does not answer: ${reason(error)}`
+        this.#problem = `The database does not respond: ${reason(error)}`
         this.show()
         await this.#pause(1000)
       }
@@ -77,7 +77,7 @@ export class BoxOffice {
     this.#crowd.end()
   }
 
-  /** Takes effect with a new sale, so that what is seen is either guarded or not. */
+  /** Takes effect with a new sale, so that each sale runs entirely with or without locks. */
   switchLocks(on: boolean): void {
     if (this.#locks === on) return
     this.#locks = on
@@ -93,7 +93,7 @@ export class BoxOffice {
     return this.#crowd.buy(eventId)
   }
 
-  /** Tells all pages what there is to know. */
+  /** Publishes the state to all pages. */
   show(): void {
     const { fleet, feed, database } = this.#options
     const state: ShopState = {
@@ -137,12 +137,18 @@ export class BoxOffice {
     this.show()
   }
 
-  /** All who are inside get their tickets; at the end of the sample they may be waiting for a database that is away. */
+  /**
+   * Lets the current customers finish. At the end of the sample they may be waiting for an unreachable database, so the
+   * wait is limited.
+   */
   async #served(): Promise<void> {
     await Promise.race([this.#crowd.close(), this.#late])
   }
 
-  /** The settlement pays for what was sold last. The spectator may want to go on at once after a switch. */
+  /**
+   * Waits until the settlement has paid for the last orders, and long enough for the user to see the result. After a
+   * switch of the locks, that pause is skipped.
+   */
   async #settled(): Promise<void> {
     const { locks } = this.#sale
     const start = performance.now()
@@ -161,7 +167,7 @@ export class BoxOffice {
     }
   }
 
-  /** Looks into the database, and tells. */
+  /** Reads the state from the database and publishes it. */
   async #look(): Promise<Audit> {
     const { dataSource, fleet } = this.#options
     const found = await audit(dataSource, fleet.replicas.length)

@@ -2,11 +2,11 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { UserError } from '../supervisor/user-error.js'
 import type { Fleet } from './fleet.js'
 
-/** How long a customer of the crowd takes from one ticket to the next, in milliseconds. */
+/** The pause of a customer between two tickets, in milliseconds. */
 const pause = { from: 150, to: 600 }
 const afterFailure = 500
 
-/** A ticket that was bought, or why there is none. */
+/** A ticket, or the reason why there is none. */
 export type Purchase =
   | {
       readonly outcome: 'sold'
@@ -17,7 +17,7 @@ export type Purchase =
     }
   | { readonly outcome: 'soldOut'; readonly replica: number; readonly eventId: number }
 
-/** The customers: as many as were asked for, each of them buying one ticket after the other. */
+/** The customers: a given number, each buying one ticket after the other. */
 export class Crowd {
   readonly #fleet: Fleet
   readonly #visits = new Set<Promise<unknown>>()
@@ -36,7 +36,7 @@ export class Crowd {
     return this.#size
   }
 
-  /** Nothing is left to be sold. */
+  /** Whether all events are sold out. */
   get isSoldOut(): boolean {
     return this.#onSale.length === 0
   }
@@ -53,7 +53,7 @@ export class Crowd {
     this.#onSale = [...eventIds]
   }
 
-  /** Lets nobody in any more, and resolves when all who are inside have been served. */
+  /** Stops new purchases, and resolves when all current ones have finished. */
   async close(): Promise<void> {
     this.#onSale = []
     while (this.#visits.size > 0) await Promise.allSettled(this.#visits)
@@ -88,7 +88,7 @@ export class Crowd {
       await sleep(pause.from + Math.random() * (pause.to - pause.from), undefined, { ref: false })
       const eventId = this.#onSale[Math.floor(Math.random() * this.#onSale.length)]
       if (eventId === undefined) continue
-      // A replica that was killed in the middle of an order, or a database that is away: try again elsewhere.
+      // The replica was killed during the order, or the database is unreachable: retry on another replica.
       await this.buy(eventId).catch(() => sleep(afterFailure, undefined, { ref: false }))
     }
     this.#members--

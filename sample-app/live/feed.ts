@@ -2,18 +2,18 @@ import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { Activity } from '../shop/activity.js'
 import type { ShopState } from './shop-state.js'
 
-/** What happened to the locks of a replica; or, with `replica` 0, a mark on the timeline for all of it. */
+/** The lock events of a replica; or, with `replica` 0, a mark across the whole timeline. */
 export type TimelineEntry =
   readonly [replica: number, ...activity: Activity] | readonly [replica: number, at: number, mark: Mark]
 export type Mark = 'killed' | 'ended' | 'opened' | 'locksOn' | 'locksOff'
 
-/** How much of the past a page gets that is opened now, and how much of it there can be. */
+/** How much history a newly opened page gets, in milliseconds and in entries. */
 const memory = { ms: 30_000, entries: 20_000 }
-/** A page that does not read what it is sent is let go; its browser connects again. */
+/** The limit of unsent bytes: a page that does not read them is disconnected, and its browser reconnects. */
 const mostUnread = 4_000_000
 const heartbeat = 10_000
 
-/** Server-sent events: everything that happens, to every page that looks on. */
+/** Server-sent events: sends all events to every open page. */
 export class Feed {
   readonly #pages = new Set<ServerResponse>()
   readonly #past: TimelineEntry[] = []
@@ -38,7 +38,7 @@ export class Feed {
     request.on('close', () => this.#forget(response))
   }
 
-  /** Nothing is sent when nothing has changed. */
+  /** Sends the state, unless nothing has changed. */
   showShop(state: ShopState): void {
     const text = JSON.stringify(state)
     if (text === this.#state) return

@@ -3,10 +3,10 @@ import type { Feed, Mark } from './feed.js'
 import { ReplicaProcess, type ReplicaSettings } from '../supervisor/replica-process.js'
 import { ShopClient } from '../supervisor/shop-client.js'
 
-/** How long a replica that is just starting may take to get there before it is ended. */
+/** How long a starting replica may take before it is ended. */
 const patience = 5_000
 
-/** One place for a replica. The processes in it come and go. */
+/** A numbered place for a replica; its process may be killed and started again. */
 interface Berth {
   readonly number: number
   status: 'starting' | 'open' | 'stopped'
@@ -20,7 +20,7 @@ export interface FleetOptions extends Pick<ReplicaSettings, 'databaseUrl' | 'slo
   readonly onChange: () => void
 }
 
-/** The replicas of the live shop: started, killed and started again while it sells. */
+/** The replicas of the live shop, which can be killed and restarted during a sale. */
 export class Fleet {
   readonly #options: FleetOptions
   readonly #berths: readonly Berth[]
@@ -45,7 +45,7 @@ export class Fleet {
     for (const { number } of this.#berths) this.start(number)
   }
 
-  /** Does nothing when it runs. */
+  /** Starts a replica; does nothing if it already runs. */
   start(number: number): void {
     const berth = this.#berths[number - 1]!
     if (berth.status !== 'stopped') return
@@ -61,11 +61,11 @@ export class Fleet {
     process.opened.then(
       (port) => {
         berth.shop = new ShopClient(port)
-        process.setLocks(this.#locks) // it may have been switched meanwhile
+        process.setLocks(this.#locks) // the switch may have changed during the start
         this.#mark(number, 'opened')
         this.#set(berth, 'open')
       },
-      () => undefined, // it ended
+      () => undefined, // the process ended before its shop opened
     )
     void process.ended.then((end) => {
       berth.process = undefined
@@ -75,7 +75,7 @@ export class Fleet {
     })
   }
 
-  /** As a machine that loses its power: SIGKILL. Does nothing when it does not run. */
+  /** Kills a replica with SIGKILL, like a power failure. Does nothing if it does not run. */
   async kill(number: number): Promise<void> {
     await this.#berths[number - 1]!.process?.kill()
   }
@@ -86,7 +86,7 @@ export class Fleet {
     this.#mark(0, on ? 'locksOn' : 'locksOff')
   }
 
-  /** An open shop, each in its turn; undefined when there is none. */
+  /** The next open shop, round robin; undefined if there is none. */
   nextShop(): { readonly number: number; readonly shop: ShopClient } | undefined {
     for (let tries = 0; tries < this.#berths.length; tries++) {
       const { number, shop } = this.#berths[this.#next++ % this.#berths.length]!
@@ -95,7 +95,7 @@ export class Fleet {
     return undefined
   }
 
-  /** In good order. A replica that fails at it does not keep the others from it. */
+  /** Shuts all replicas down gracefully. If one fails to, the others still do. */
   async close(): Promise<void> {
     const running = this.#berths.flatMap(({ process }) => process ?? [])
     await Promise.allSettled(

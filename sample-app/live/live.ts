@@ -11,16 +11,16 @@ export interface LiveOptions {
   readonly databaseUrl: string
   readonly replicas: number
   readonly port?: number | undefined
-  /** Ends it. */
+  /** Aborting it ends the shop. */
   readonly signal: AbortSignal
 }
 
 const customersAtFirst = 9
 const mostCustomers = 40
-/** A venue that answers in 40 to 120 ms: slow enough to see who holds a lock. */
+/** The venue answers in 40 to 120 ms: slow enough to see the holders of locks. */
 const slowness = 20
 
-/** The shop sells until Ctrl-C, and a page shows it. */
+/** Runs the shop and its page until Ctrl-C. */
 export async function runLive({ dataSource, databaseUrl, replicas, port, signal }: LiveOptions): Promise<void> {
   const feed = new Feed()
   const fleet = new Fleet({ databaseUrl, slowness, replicas, feed, onChange: () => boxOffice.show() })
@@ -29,7 +29,7 @@ export async function runLive({ dataSource, databaseUrl, replicas, port, signal 
   const routes = { feed: feed.connect.bind(feed), actions: actions(fleet, boxOffice) }
   const web = await WebServer.open(routes, port)
   try {
-    console.log(`\n  The ticket shop is live: ${colors.bold(web.url)}\n  Ctrl-C ends it.\n`)
+    console.log(`\n  The ticket shop is live: ${colors.bold(web.url)}\n  Press Ctrl-C to stop it.\n`)
     fleet.startAll()
     await boxOffice.run()
     console.log('Closing the shop …')

@@ -1,13 +1,13 @@
-/** What the page is told of the shop. It goes over the wire as JSON whenever something of it changes. */
+/** The state of the shop for the page, sent as JSON after every change. */
 export interface ShopState {
   readonly database: string
   readonly locks: boolean
   readonly customers: number
   readonly sale: SaleState
   readonly replicas: readonly ReplicaState[]
-  /** What came of all sales since the start, apart for those with locks and those without. */
+  /** The totals of all sales since the start, separately for sales with and without locks. */
   readonly totals: { readonly on: Totals; readonly off: Totals }
-  /** Why nothing is sold at the moment, where something is wrong. */
+  /** The reason why nothing is sold at the moment, if there is a problem. */
   readonly problem: string | null
 }
 
@@ -36,7 +36,7 @@ export interface EventState {
   readonly title: string
   readonly capacity: number
   readonly available: number
-  /** In the order of the sales: which seat, by which replica. */
+  /** Seat and replica of each ticket, in the order of the orders. */
   readonly seats: readonly (readonly [seat: number, replica: number])[]
 }
 
@@ -58,7 +58,7 @@ export const noTotals: Totals = {
   settledTwice: 0,
 }
 
-/** The totals with one more sale. */
+/** Adds one sale to the totals. */
 export function addSale(totals: Totals, sale: SaleState): Totals {
   return {
     sales: totals.sales + 1,

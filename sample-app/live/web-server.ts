@@ -8,7 +8,7 @@ import { UserError } from '../supervisor/user-error.js'
 export type Handler = (body: Record<string, unknown>) => unknown
 export interface Routes {
   readonly feed: (request: IncomingMessage, response: ServerResponse) => void
-  /** By the path of the POST; `:n` is not needed: what is meant stands in the body. */
+  /** The actions by path of the POST; their arguments are in the body. */
   readonly actions: Readonly<Record<string, Handler>>
 }
 
@@ -27,7 +27,7 @@ const headers = {
 const mostBody = 10_000
 const usualPort = 4600
 
-/** Serves the page and its feed, and takes its orders. On loopback only. */
+/** Serves the page and its feed, and runs its actions. It listens on loopback only. */
 export class WebServer {
   readonly #server: Server
   readonly #routes: Routes
@@ -42,7 +42,7 @@ export class WebServer {
     })
   }
 
-  /** On the port that is asked for; without one on the usual port, or a free one if that is taken. */
+  /** Listens on the given port; without one on the usual port, or on a free one if that is taken. */
   static async open(routes: Routes, port?: number): Promise<WebServer> {
     const server = new WebServer(routes)
     try {
@@ -51,7 +51,7 @@ export class WebServer {
       if ((error as NodeJS.ErrnoException).code !== 'EADDRINUSE' && (error as NodeJS.ErrnoException).code !== 'EACCES')
         throw error
       if (port !== undefined)
-        throw new UserError(`Port ${port} can not be had (${reason(error)}): name another one with --port, or none.`)
+        throw new UserError(`Cannot listen on port ${port} (${reason(error)}). Pass another --port, or none.`)
       await server.#listen(0)
     }
     return server
@@ -78,22 +78,22 @@ export class WebServer {
 
   async #answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
     const { pathname } = new URL(request.url ?? '/', 'http://localhost')
-    if (!isLocal(request)) return json(response, 403, { message: 'Only for this machine' })
+    if (!isLocal(request)) return json(response, 403, { message: 'Allowed from this machine only' })
     if (request.method === 'GET') {
       if (pathname === '/feed') return this.#routes.feed(request, response)
       return this.#file(pathname === '/' ? '/index.html' : pathname, response)
     }
     const action = request.method === 'POST' ? this.#routes.actions[pathname] : undefined
-    if (!action) return json(response, 404, { message: 'There is nothing here' })
+    if (!action) return json(response, 404, { message: 'Not found' })
     json(response, 200, (await action(await bodyOf(request))) ?? {})
   }
 
   async #file(name: string, response: ServerResponse): Promise<void> {
     const type = types[path.extname(name)]
-    if (!type || !/^\/[\w-]+\.\w+$/.test(name)) return json(response, 404, { message: 'There is nothing here' })
+    if (!type || !/^\/[\w-]+\.\w+$/.test(name)) return json(response, 404, { message: 'Not found' })
     const file = createReadStream(path.join(folder, name))
     await new Promise<void>((resolve) => {
-      file.once('error', () => (json(response, 404, { message: 'There is nothing here' }), resolve()))
+      file.once('error', () => (json(response, 404, { message: 'Not found' }), resolve()))
       file.once('open', () => {
         response.writeHead(200, { ...headers, 'content-type': type })
         file.pipe(response)
@@ -103,7 +103,7 @@ export class WebServer {
   }
 }
 
-/** A page from elsewhere, in a browser of this machine, may neither look nor touch. */
+/** Refuses pages of other origins in a browser of this machine, for reading and for actions. */
 function isLocal({ headers, method }: IncomingMessage): boolean {
   const local = /^(localhost|127\.0\.0\.1|\[::1\])(:\d+)?$/
   if (!local.test(headers.host ?? '')) return false
@@ -123,7 +123,7 @@ async function bodyOf(request: IncomingMessage): Promise<Record<string, unknown>
     const body: unknown = JSON.parse(text)
     if (typeof body === 'object' && body !== null) return body as Record<string, unknown>
   } catch {
-    // told below
+    // reported below
   }
   throw new UserError('The body must be a JSON object')
 }

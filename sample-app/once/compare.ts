@@ -5,10 +5,10 @@ import { settlementLine, summary, table } from './report.js'
 import { rush, type Rush } from './rush.js'
 import { failures, faults, showsTheProblem, type Run } from './verdict.js'
 
-/** How often the shop without locks gets the chance to go wrong, each time with twice the orders. */
+/** The number of attempts to make the shop without locks fail, each with twice the orders. */
 const attempts = 3
 
-/** The same rush without and with the lock. Rejects unless the first went wrong and the second was exact. */
+/** Runs the same rush without and with locks. Rejects unless the first one went wrong and the second one was exact. */
 export async function compare(dataSource: DataSource, orders: number, options: ReplicasOptions): Promise<void> {
   const [unlocked, locked] = await withReplicas(options, async (replicas, shops, signal) => {
     const circumstances = { dataSource, replicas, shops, signal }

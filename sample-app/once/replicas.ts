@@ -9,7 +9,7 @@ export interface ReplicasOptions extends Pick<ReplicaSettings, 'databaseUrl' | '
   readonly signal: AbortSignal
 }
 
-/** A replica, and what it has told of its locks since the last look. */
+/** A replica, and its lock events since the last `takeActivities`. */
 export class WatchedReplica {
   readonly process: ReplicaProcess
   #activities: Activity[] = []
@@ -26,7 +26,7 @@ export class WatchedReplica {
     return activities
   }
 
-  /** How often the settlement was due since the last look. */
+  /** How often the settlement was due since the last call. */
   async settlementRuns(shop: ShopClient): Promise<SettlementRuns> {
     const before = this.#settlement
     const now = (this.#settlement = await shop.settlementRuns())
@@ -34,7 +34,7 @@ export class WatchedReplica {
   }
 }
 
-/** Opens the replicas for the time of `work`. When one of them dies the run is over. */
+/** Opens the replicas for the duration of `work`. If one of them dies, the run fails. */
 export async function withReplicas<T>(
   options: ReplicasOptions,
   work: (replicas: readonly WatchedReplica[], shops: readonly ShopClient[], signal: AbortSignal) => Promise<T>,
@@ -50,7 +50,7 @@ export async function withReplicas<T>(
     for (let number = 1; number <= options.replicas; number++) {
       const replica = new WatchedReplica(number, options)
       replicas.push(replica)
-      // Without locks that all of them share they can not start together: each would run the migrations.
+      // Without shared locks they must not start together: each would run the migrations.
       if (options.locks === 'broken') await replica.process.opened
     }
     const result = await Promise.race([

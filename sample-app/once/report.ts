@@ -25,7 +25,7 @@ const columns: readonly (readonly [head: string, content: (line: Line) => string
   ['p99\nwait', ({ waits }) => quantile(waits, 0.99)],
 ]
 
-/** The runs, replica by replica. */
+/** The table of both runs, with one line per replica. */
 export function table(runs: readonly Run[]): string {
   const grid = new Table({
     head: ['', ...columns.map(([head]) => head)],
@@ -41,7 +41,7 @@ export function table(runs: readonly Run[]): string {
 
 export function settlementLine(run: Run): string {
   const sum = (figure: 'done' | 'skipped') => run.accounts.reduce((sum, { settlement }) => sum + settlement[figure], 0)
-  return `With the lock the settlement ran ${sum('done')} times and was skipped ${sum('skipped')} times because one was under way.`
+  return `With locks, the settlement ran ${sum('done')} times and was skipped ${sum('skipped')} times because another one was running.`
 }
 
 /** Both runs in two sentences. The second holds because `compare` rejects unless the run with locks was exact. */
@@ -77,7 +77,7 @@ function linesOf(run: Run): Line[] {
   return [...lines, all]
 }
 
-/** How many callers found such a lock taken, and how long every caller waited. */
+/** The number of callers that had to wait for locks with this prefix, and the wait of every caller. */
 function waitsFor(prefix: string, activities: readonly Activity[]): { waited: number; waits: number[] } {
   const own = activities.filter(([, , lock]) => lock.startsWith(prefix))
   return {

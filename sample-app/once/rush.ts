@@ -17,7 +17,7 @@ export interface Rush {
 
 const titles = ['Opening night', 'Matinee', 'Late show', 'Last night']
 
-/** One rush for tickets, from an empty shop to its audit. Half of the customers can have a ticket. */
+/** One rush for tickets, from an empty shop to its audit. There are tickets for half of the customers. */
 export async function rush(label: string, { dataSource, replicas, shops, signal }: Rush, orders: number): Promise<Run> {
   const capacity = Math.max(1, Math.floor(orders / 2 / titles.length))
   const events = await putUpForSale(dataSource, titles, capacity)
@@ -35,7 +35,10 @@ export async function rush(label: string, { dataSource, replicas, shops, signal 
   }
 }
 
-/** The schedules of the replicas do it. Gives up after half a minute: the audit then tells what is missing. */
+/**
+ * Waits until the replicas' schedules have settled all orders. Gives up after half a minute: the audit then reports the
+ * missing ones.
+ */
 async function everyOrderSettled(dataSource: DataSource, signal: AbortSignal): Promise<void> {
   for (let attempt = 0; attempt < 300; attempt++) {
     if (!(await dataSource.manager.existsBy(Order, { settled: false }))) return

@@ -1,14 +1,14 @@
 import type { Event } from '../shop/entities/event.js'
 import type { ShopClient } from '../supervisor/shop-client.js'
 
-/** How a replica served its customers. */
+/** The results of a replica's customers. */
 export interface Sales {
   readonly sold: number
   readonly soldOut: number
   readonly failures: readonly string[]
 }
 
-/** Sends all customers at once, each replica its share of them. */
+/** Sends all customers at once, distributed over the replicas. */
 export function serve(shops: readonly ShopClient[], events: readonly Event[], orders: number): Promise<Sales[]> {
   const share = Math.ceil(orders / shops.length)
   return Promise.all(

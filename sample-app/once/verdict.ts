@@ -3,14 +3,14 @@ import type { SettlementRuns } from '../shop/settlement.service.js'
 import type { Audit, Books } from '../supervisor/audit.js'
 import type { Sales } from './serve.js'
 
-/** What is known of a replica's work from outside of the database. */
+/** A replica's work as customers and the replica itself report it, independent of the database. */
 export interface Account extends Sales {
   readonly settlement: SettlementRuns
-  /** What happened to its locks. */
+  /** Its lock events. */
   readonly activities: readonly Activity[]
 }
 
-/** One rush for tickets: what was asked for, what customers and replicas say, and what the database says. */
+/** The data of one rush: the orders, the reports of customers and replicas, and the audit of the database. */
 export interface Run {
   readonly label: string
   readonly orders: number
@@ -22,18 +22,18 @@ export function total(run: Run, figure: keyof Books): number {
   return run.audit.replicas.reduce((sum, books) => sum + books[figure], 0)
 }
 
-/** Whether a run without locks went as wrong as it should. */
+/** Whether a run without locks oversold tickets and double-booked seats. */
 export function showsTheProblem(run: Run): boolean {
   return total(run, 'oversold') > 0 && total(run, 'duplicateSeats') > 0
 }
 
-/** Orders that got no answer but an error; a fault in both runs. */
+/** Orders that failed with an error; a fault in both runs. */
 export function failures(run: Run): string[] {
   const errors = run.accounts.flatMap((account) => account.failures)
   return errors.length === 0 ? [] : [`${errors.length} orders failed, the first with: ${errors[0]}`]
 }
 
-/** What is not as it has to be with locks: nothing, when the run was exact. */
+/** The faults of a run with locks; empty if the run was exact. */
 export function faults(run: Run): string[] {
   const { audit, accounts } = run
   const sold = accounts.reduce((sum, account) => sum + account.sold, 0)
@@ -41,11 +41,11 @@ export function faults(run: Run): string[] {
   const tickets = Math.min(audit.capacity, run.orders)
   const checks: [wrong: boolean, message: string][] = [
     [total(run, 'oversold') > 0, `${total(run, 'oversold')} tickets were oversold`],
-    [total(run, 'duplicateSeats') > 0, `${total(run, 'duplicateSeats')} seats were sold twice`],
+    [total(run, 'duplicateSeats') > 0, `${total(run, 'duplicateSeats')} seats were double-booked`],
     [total(run, 'settledTwice') > 0, `${total(run, 'settledTwice')} orders were settled twice`],
     [audit.unsettled > 0, `${audit.unsettled} orders were not settled`],
     [audit.unpaid > 0, `${audit.unpaid} orders were not paid`],
-    [audit.missingMoney !== 0, `€ ${audit.missingMoney} are missing in the tills`],
+    [audit.missingMoney !== 0, `€${audit.missingMoney} of revenue are missing`],
     [sold !== tickets, `${sold} of ${tickets} tickets were sold`],
     [sold + soldOut !== run.orders, `${sold + soldOut} of ${run.orders} orders were answered`],
     [total(run, 'orders') !== sold, `${sold} orders were confirmed, but ${total(run, 'orders')} are in the database`],

@@ -1,7 +1,7 @@
 import { channel, subscribe } from 'node:diagnostics_channel'
 import type { NamedLockEvent, NamedLockEvents } from '../../src/index.js'
 
-/** Code that ran without the lock of this name. */
+/** Code that ran without the lock of this name, because the switch was off. */
 export interface Section {
   readonly name: string
   readonly startedAt: number
@@ -17,12 +17,12 @@ export type ActivityKind = 'waiting' | 'acquired' | 'timedOut' | 'lost' | 'relea
 /** When (epoch milliseconds), what, which lock, and how long it took. */
 export type Activity = readonly [at: number, kind: ActivityKind, lock: string, ms: number]
 
-/** A line every 50 ms instead of a line for every lock. */
+/** Sends one message every 50 ms instead of one for every lock. */
 const interval = 50
 
 /**
- * Passes on what happens to the locks of this process. It listens to node:diagnostics_channel, where the events of
- * all its NamedLockServices are; `locks.on('acquired', …)` tells the events of one.
+ * Forwards the lock events of this process. It subscribes to node:diagnostics_channel, which has the events of all
+ * NamedLockServices; `locks.on('acquired', …)` has those of one.
  */
 export function watchLocks(send: (activities: readonly Activity[]) => void): void {
   let gathered: Activity[] = []

@@ -7,9 +7,9 @@ import { lockSwitch, NamedLockService } from './named-lock.js'
 import { settings } from './settings.js'
 import { ShopModule } from './shop.module.js'
 
-/** What a replica tells its supervisor, if it has one. */
+/** The messages of a replica to its supervisor, if it has one. */
 export type ReplicaMessage = { readonly open: { readonly port: number } } | { readonly activities: readonly Activity[] }
-/** What the supervisor tells a replica. */
+/** The messages of the supervisor to a replica. */
 export type SupervisorMessage = { readonly locks: boolean } | { readonly close: true }
 
 /** One replica of the shop: a process of its own, with its own connections and its own NamedLockService. */
@@ -41,7 +41,7 @@ async function close(app: INestApplication): Promise<void> {
   try {
     await app.close()
     process.off('disconnect', abandon)
-    process.disconnect() // nothing else keeps the process alive
+    process.disconnect() // only this channel still keeps the process alive
   } catch (error) {
     fail(error)
   }
@@ -51,7 +51,7 @@ function tell(message: ReplicaMessage): void {
   process.send?.(message, undefined, undefined, () => undefined)
 }
 
-/** Without its supervisor a replica would go on selling to nobody. */
+/** Ends the replica when its supervisor is gone; otherwise it would run forever. */
 function abandon(): void {
   process.exit(1)
 }
@@ -67,5 +67,5 @@ if (process.send) {
 }
 
 openShop().catch((error: unknown) => {
-  if (!isClosing) fail(error) // else it was told to close before it was open
+  if (!isClosing) fail(error) // otherwise it was closed before it was open
 })

@@ -10,13 +10,13 @@ import { settings } from './settings.js'
 export { NamedLockService } from '../../src/index.js'
 export { NamedLockModule } from '../../src/nestjs/index.js'
 
-/** The sample can do without its locks while it runs, to show what happens then: the same shop, line by line. */
+/** The switch of the sample: it turns the locks off at run time, with the same code of the shop. */
 export const lockSwitch = { on: settings.locks !== 'off' }
 
 type Method = (this: unknown, ...args: unknown[]) => Promise<unknown>
 type Names = string | ((this: unknown, ...args: unknown[]) => string)
 
-/** The library's decorator, and beside it the bare method for when the switch is off. */
+/** The library's decorator, and the bare method for when the switch is off. */
 export const WithNamedLock = ((name: Names, ...more: [string?, object?]) =>
   (target: object, key: string, descriptor: TypedPropertyDescriptor<Method>) => {
     const bare = descriptor.value!
@@ -28,7 +28,7 @@ export const WithNamedLock = ((name: Names, ...more: [string?, object?]) =>
     }
   }) as unknown as typeof library.WithNamedLock
 
-/** Tells the timeline of code that should have had a lock. */
+/** Reports code that should have held a lock to the timeline. */
 async function unguarded<T>(name: string, work: () => Promise<T>): Promise<T> {
   const section: Section = { name, startedAt: performance.now() }
   sectionChannel.start.publish(section)

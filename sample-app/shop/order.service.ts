@@ -12,7 +12,7 @@ import { settings } from './settings.js'
 export class OrderService {
   constructor(
     @InjectDataSource() private readonly dataSource: DataSource,
-    /** For the decorator, which finds it among the properties of `this`. */
+    /** Used by the decorator, which finds it among the properties of `this`. */
     @Inject(NamedLockService) private readonly locks: NamedLockService,
     @Inject(SeatRepository) private readonly seats: SeatRepository,
   ) {}
@@ -25,8 +25,8 @@ export class OrderService {
   }
 
   /**
-   * Time passes between the check and the write. Only a lock that all replicas share keeps the other buyers of this event
-   * out of it; buyers of other events do not wait.
+   * Time passes between the check and the write. Only a lock shared by all replicas excludes the other buyers of this
+   * event; buyers of other events do not wait.
    */
   @WithNamedLock((eventId) => `event:${eventId}`, '2m')
   async takeFromStock(eventId: number, customer: string): Promise<boolean> {

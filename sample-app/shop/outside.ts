@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { settings } from './settings.js'
 
-/** Stands for calls over the network, which take their time. */
+/** Stands for calls over the network, which take some time. */
 function answerAfter(from: number, to: number): Promise<void> {
   return sleep((from + Math.random() * (to - from)) * settings.slowness)
 }

@@ -15,12 +15,13 @@ export class PaymentService {
   }
 
   /**
-   * `transaction: true`: the lock, then a transaction on the same connection, and the lock ends after the COMMIT. The order is
-   * paid and the money is in the till, or neither; and should the connection die, nobody else has written in between.
+   * `transaction: true`: the lock, then a transaction on the same connection; the lock is released after the COMMIT.
+   * Either the order is paid and the money is in the till, or neither. If the connection dies, no other replica can
+   * have written in between.
    */
   @WithNamedLock((order) => `till:${order.eventId}`, '2m', { transaction: true })
   async book(order: Order): Promise<Order> {
-    const { manager } = this.locks // the transaction's
+    const { manager } = this.locks // the manager of the transaction
     const event = await manager.findOneByOrFail(Event, { id: order.eventId })
     await bank.charge(order.customer, event.price)
     await manager.update(Event, { id: event.id }, { till: event.till + event.price })

@@ -8,13 +8,13 @@ import { NamedLockService, WithNamedLock } from './named-lock.js'
 import { bank } from './outside.js'
 import { settings } from './settings.js'
 
-/** How often the settlement was due in this replica, and what came of it. */
+/** How often the settlement was due in this replica, by result. */
 export interface SettlementRuns {
   readonly done: number
   readonly skipped: number
 }
 
-/** Pays the organisers for what was sold. */
+/** Pays the organisers for the tickets sold. */
 @Injectable()
 export class SettlementService {
   readonly runs = { done: 0, skipped: 0 }
@@ -32,10 +32,10 @@ export class SettlementService {
   }
 
   /**
-   * Whoever comes first does the work. The others skip it, also those whose clock is a little behind: the lock is held for
-   * 200 ms at least.
+   * The first replica to get the lock settles the orders; the others skip it. The lock is held for at least 200 ms, so
+   * that replicas with slightly skewed clocks skip it too.
    *
-   * @returns How many orders were settled; undefined when a settlement was under way, in whatever replica.
+   * @returns The number of settled orders; undefined if a settlement was already running in any replica.
    */
   @WithNamedLock('settlement', 0, { onBusy: 'skip', holdAtLeast: '200ms' })
   async settle(): Promise<number | undefined> {

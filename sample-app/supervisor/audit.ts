@@ -3,17 +3,17 @@ import { Event } from '../shop/entities/event.js'
 import { Order } from '../shop/entities/order.js'
 import { Payout } from '../shop/entities/payout.js'
 
-/** What the database says of a replica's work. Of two orders that clash, the later one counts. */
+/** A replica's work according to the database. Of two conflicting orders, the later one counts. */
 export interface Books {
   /** Orders in the database. */
   orders: number
-  /** Orders for an event that had been sold out. */
+  /** Orders for an event that was already sold out. */
   oversold: number
-  /** Orders for a seat that somebody else had. */
+  /** Orders for a seat that was already taken. */
   duplicateSeats: number
-  /** Orders whose organiser was paid. */
+  /** Orders for which the organiser was paid. */
   settled: number
-  /** Orders that were settled already when they were settled again. */
+  /** Orders that were settled a second time. */
   settledTwice: number
 }
 
@@ -26,17 +26,17 @@ export interface Audit {
   readonly orders: readonly Order[]
   readonly unsettled: number
   readonly unpaid: number
-  /** Money that customers paid and no till has. */
+  /** Money that customers paid and that is in no till. */
   readonly missingMoney: number
-  /** Tickets that can be sold at most. */
+  /** The maximum number of tickets. */
   readonly capacity: number
-  /** Events whose number of tickets left is not what the orders left. */
+  /** Events with a number of remaining tickets that contradicts the orders. */
   readonly wrongStocks: number
 }
 
-/** Counts what was really written, whatever the replicas say. */
+/** Counts the rows in the database, independent of the replicas' reports. */
 export async function audit(dataSource: DataSource, replicas: number): Promise<Audit> {
-  // One snapshot: between two reads somebody may pay.
+  // One snapshot: a customer may pay between two reads.
   const [events, orders, payouts] = await dataSource.transaction('REPEATABLE READ', async (manager) => [
     await manager.find(Event, { order: { id: 'ASC' } }),
     await manager.find(Order, { order: { id: 'ASC' } }),

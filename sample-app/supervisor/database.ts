@@ -9,7 +9,7 @@ export async function openDatabase(url: string): Promise<DataSource> {
     return await new DataSource(databaseOptions(url)).initialize()
   } catch (error) {
     const database = `${address.protocol}//${address.host}${address.pathname}`
-    throw new UserError(`Can not connect to ${database}: ${reason(error)}`)
+    throw new UserError(`Cannot connect to ${database}: ${reason(error)}`)
   }
 }
 
@@ -17,9 +17,9 @@ export function tableNames(dataSource: DataSource): string[] {
   return [...dataSource.entityMetadatas.map((entity) => entity.tableName), migrationsTable]
 }
 
-/** The tables are for the time of `work`; the shop's migrations create them. */
+/** Runs `work`, and drops the tables before and after it; the shop's migrations create them. */
 export async function withoutTables<T>(dataSource: DataSource, work: () => Promise<T>): Promise<T> {
-  await dropTables(dataSource) // what a run that was killed has left
+  await dropTables(dataSource) // tables left by a run that was killed
   try {
     return await work()
   } finally {
@@ -28,8 +28,8 @@ export async function withoutTables<T>(dataSource: DataSource, work: () => Promi
 }
 
 /**
- * Puts up new events in an empty shop. Rows are deleted, not truncated, so that no number is given twice: what a replica still
- * writes about an old order is then not taken for one of the new sale.
+ * Creates new events in an empty shop. Rows are deleted, not truncated, so that no id is used twice: late writes for an
+ * old order cannot be confused with orders of the new sale.
  */
 export async function putUpForSale(
   { manager }: DataSource,
@@ -49,13 +49,13 @@ async function dropTables(dataSource: DataSource): Promise<void> {
 }
 
 function parse(url: string): URL {
-  const example = 'Write it like mysql://user:password@127.0.0.1:3306/database (or mariadb://…).'
-  if (!URL.canParse(url)) throw new UserError(`This is not the address of a database.\n${example}`)
+  const example = 'Use a URL like mysql://user:password@127.0.0.1:3306/database (or mariadb://…).'
+  if (!URL.canParse(url)) throw new UserError(`This is not a database URL.\n${example}`)
   const address = new URL(url)
   if (!['mysql:', 'mariadb:'].includes(address.protocol)) {
     throw new UserError(`The sample needs MySQL or MariaDB, not ${address.protocol}//\n${example}`)
   }
-  if (address.pathname.length < 2) throw new UserError(`The address names no database.\n${example}`)
+  if (address.pathname.length < 2) throw new UserError(`The URL contains no database name.\n${example}`)
   return address
 }
 

@@ -1,9 +1,9 @@
-/** Why an interrupted run ends. */
+/** The error of an interrupted run. */
 export class Interruption extends Error {}
 
 /**
- * Aborts at Ctrl-C, so that the run ends its replicas and cleans up. Another Ctrl-C ends the process at once, unless npm has
- * only passed on the first one again.
+ * Aborts at Ctrl-C, so that the run ends its replicas and cleans up. A second Ctrl-C ends the process at once, unless
+ * it is the first one, forwarded by npm.
  */
 export function onInterrupt(): AbortSignal {
   const interrupted = new AbortController()

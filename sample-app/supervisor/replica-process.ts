@@ -7,24 +7,24 @@ import { UserError } from './user-error.js'
 
 export interface ReplicaSettings {
   readonly databaseUrl: string
-  /** `off`: the shop without locks, until told otherwise. `broken`: with locks that end at the process. */
+  /** `off`: the shop starts without locks. `broken`: locks that do not reach beyond the process. */
   readonly locks: 'on' | 'off' | 'broken'
-  /** How slow the world outside is. */
+  /** The slowness of the outside world. */
   readonly slowness?: number
-  /** Told what happens to the locks of the replica. */
+  /** Called with the lock events of the replica. */
   readonly onActivities: (activities: readonly Activity[]) => void
 }
 
-/** How long a replica has for its orderly end. */
+/** How long a replica may take for a graceful shutdown. */
 const patience = 10_000
 
-/** The supervisor's end of a replica. */
+/** A replica as its supervisor sees it. */
 export class ReplicaProcess {
   readonly number: number
   readonly #process: ChildProcess
-  /** How the process ended: an exit code or a signal. */
+  /** The end of the process: an exit code or a signal. */
   readonly ended: Promise<number | string>
-  /** Resolves to the port of its shop; rejects when it ends before that. */
+  /** Resolves to the port of its shop; rejects if the process ends earlier. */
   readonly opened: Promise<number>
 
   constructor(number: number, { databaseUrl, locks, slowness = 1, onActivities }: ReplicaSettings) {
@@ -42,7 +42,7 @@ export class ReplicaProcess {
       stdio: ['ignore', 'inherit', 'pipe', 'ipc'],
     })
     createInterface(this.#process.stderr!).on('line', passOn)
-    this.#process.on('error', () => undefined) // the exit follows
+    this.#process.on('error', () => undefined) // the `exit` event follows
     this.ended = new Promise((resolve) => {
       this.#process.once('exit', (code, signal) => resolve(signal ?? code ?? 'an unknown end'))
     })
@@ -53,7 +53,7 @@ export class ReplicaProcess {
       })
       void this.ended.then((end) => reject(this.#failure(end)))
     })
-    this.opened.catch(() => undefined) // whoever waits for it is told
+    this.opened.catch(() => undefined) // callers that await it get the error
   }
 
   get pid(): number | undefined {
@@ -64,7 +64,7 @@ export class ReplicaProcess {
     this.#tell({ locks })
   }
 
-  /** Resolves when the process has ended by itself, as it does once nothing of the application is left. */
+  /** Resolves when the process has ended on its own, as it does after the application has closed. */
   async close(): Promise<void> {
     this.#tell({ close: true })
     const stuck = setTimeout(() => void this.kill(), patience)
@@ -84,7 +84,7 @@ export class ReplicaProcess {
   }
 
   #tell(message: SupervisorMessage): void {
-    this.#process.send(message, () => undefined) // a process that can not be reached has ended
+    this.#process.send(message, () => undefined) // an unreachable process has ended
   }
 
   #failure(end: number | string): UserError {
@@ -93,7 +93,7 @@ export class ReplicaProcess {
   }
 }
 
-/** A schedule that is some milliseconds late on a busy machine is no news. */
+/** Drops the warnings about a schedule that is some milliseconds late, as happens on a busy machine. */
 function passOn(line: string): void {
   if (!line.startsWith('[Cron] Missed execution deadline')) console.error(line)
 }

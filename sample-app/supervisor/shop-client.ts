@@ -2,20 +2,20 @@ import { setMaxListeners } from 'node:events'
 import type { Order } from '../shop/entities/order.js'
 import type { SettlementRuns } from '../shop/settlement.service.js'
 
-/** Calls the REST API of one replica, as its customers do. */
+/** Calls the REST API of one replica, like its customers. */
 export class ShopClient {
   readonly #address: string
   readonly #signal: AbortSignal | undefined
 
-  /** @param signal Ends calls that are under way. */
+  /** @param signal Aborts pending calls. */
   constructor(port: number, signal?: AbortSignal) {
     this.#address = `http://127.0.0.1:${port}`
     this.#signal = signal
-    // Each call that is under way listens to it, and there may be hundreds: that is no leak to warn of.
+    // Each pending call adds a listener, and hundreds of calls are no leak.
     if (signal) setMaxListeners(0, signal)
   }
 
-  /** Orders a ticket and pays for it; null when the event is sold out. */
+  /** Orders a ticket and pays for it; null if the event is sold out. */
   async buy(eventId: number, customer: string): Promise<Order | null> {
     const response = await this.#post('/orders', { eventId, customer })
     if (response.status === 409) return null

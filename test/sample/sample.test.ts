@@ -102,11 +102,11 @@ describe('the sample with --once', function () {
 
   it('says what is wrong with an address, without a stack trace and without the password', async () => {
     const wrong: [url: string, message: RegExp][] = [
-      ['nonsense', /^This is not the address of a database\./],
+      ['nonsense', /^This is not a database URL\./],
       ['postgres://me:secret@127.0.0.1/db', /^The sample needs MySQL or MariaDB, not postgres:/],
-      ['mysql://me:secret@127.0.0.1:3306', /^The address names no database\./],
-      ['mysql://me:secret@127.0.0.1:1/db', /^Can not connect to mysql:\/\/127\.0\.0\.1:1\/db: .*ECONNREFUSED/],
-      [url.replace(database, 'no_such_database'), /^Can not connect to .*no_such_database/],
+      ['mysql://me:secret@127.0.0.1:3306', /^The URL contains no database name\./],
+      ['mysql://me:secret@127.0.0.1:1/db', /^Cannot connect to mysql:\/\/127\.0\.0\.1:1\/db: .*ECONNREFUSED/],
+      [url.replace(database, 'no_such_database'), /^Cannot connect to .*no_such_database/],
     ]
     for (const [address, message] of wrong) {
       const { code, stderr } = await run('--url', address)
@@ -124,7 +124,7 @@ describe('the sample with --once', function () {
       await locks.withLock('named-lock-sample', async () => {
         const { code, stderr } = await run('--url', url)
         expect(code).to.equal(1)
-        expect(stderr).to.equal('The sample is running on this database already: wait until it has ended.\n')
+        expect(stderr).to.equal('The sample is already running on this database. Wait until it has ended.\n')
       })
     } finally {
       await locks.close()
@@ -156,7 +156,7 @@ describe('the sample with --once', function () {
     expect(await tables()).to.deep.equal(['precious'])
   })
 
-  it('brings up a server by itself, and ends it', async () => {
+  it('starts a server of its own, and ends it', async () => {
     const { code, stdout } = await run('--server', ownKind, '--orders', '80')
 
     expect(code, stdout).to.equal(0)

@@ -15,7 +15,7 @@ export class Event {
   @Column({ type: 'int' })
   available!: number
 
-  /** Of one ticket. */
+  /** The price of one ticket. */
   @Column({ type: 'int' })
   price!: number
 

@@ -14,7 +14,7 @@ export class Order {
   @Column({ type: 'int' })
   seatNumber!: number
 
-  /** Which replica of the shop sold it, for the report. */
+  /** The replica that sold it, for the report. */
   @Column({ type: 'int' })
   replica!: number
 

@@ -9,7 +9,7 @@ export class Payout {
   @Column({ type: 'int' })
   orderId!: number
 
-  /** Which replica of the shop paid, for the report. */
+  /** The replica that paid, for the report. */
   @Column({ type: 'int' })
   replica!: number
 }

@@ -1,8 +1,8 @@
 import { Column, Entity, PrimaryGeneratedColumn } from 'typeorm'
 
 /**
- * A seat that was given to somebody. A real shop would also have a unique index on event and number: the lock keeps
- * buyers out of each other's way, the index catches whoever writes without the lock. Here it would hide what happens.
+ * A seat that was sold. A real shop would also have a unique index on event and number: the lock excludes other buyers,
+ * the index catches writes without the lock. Here it would hide the effect of missing locks.
  */
 @Entity('named_lock_sample_seat')
 export class Seat {

@@ -40,7 +40,7 @@ const tables = [
   }),
 ]
 
-/** Two replicas that ran it at once would both find no table, and the second to create it would fail to start. */
+/** If two replicas ran it at once, both would find no table, and the second one would fail to create it. */
 export class CreateTables1700000000000 implements MigrationInterface {
   async up(runner: QueryRunner): Promise<void> {
     for (const table of tables) await runner.createTable(table)
