@@ -206,7 +206,7 @@ it. The command's environment has NAMED_LOCK_NAME, NAMED_LOCK_KEY
 and NAMED_LOCK_FENCING_TOKEN.
 
 Examples:
-  A cron job that one machine of a fleet runs each night, even with skewed clocks:
+  A nightly job on one machine of a fleet, even if clocks differ:
   $ named-lock run nightly --timeout 0 --on-busy skip --hold-at-least 30s \\
       -d data-source.js -- ./nightly.sh
   One after the other:
