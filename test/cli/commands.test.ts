@@ -29,7 +29,7 @@ describe('named-lock', function () {
       expect(stdout).to.match(/^NAME +HOLDER +HELD FOR +WAITING\n/)
       expect(stdout).to.include(`connection ${ctx.outsider.id}, ${ctx.server.username}@`)
       expect(stdout).not.to.include('\u001b')
-      // The keys of PostgreSQL tell no names, so only all of them can be asked for.
+      // PostgreSQL's keys contain no names, so only the list of all locks can be tested.
       const prefix = ctx.isPostgres ? [] : ['--prefix', 'for']
       const output = await cli('list', '--json', ...prefix, '--url', url())
       const { namespace, locks: json } = JSON.parse(output.stdout) as Listed
@@ -44,7 +44,7 @@ describe('named-lock', function () {
       await ctx.outsider.releaseLock(key('foreign'))
     })
 
-    it('prints all of a long list, to whoever reads slowly', async () => {
+    it('prints all of a long list to a slow reader', async () => {
       const locks = await ctx.service()
       const names = Array.from({ length: ctx.isPostgres ? 900 : 1_500 }, (_, i) => `order:${i}`)
       const held = await locks.acquire(names)
@@ -55,7 +55,7 @@ describe('named-lock', function () {
       await held.release()
     })
 
-    it('ends without a word when nobody reads on', async () => {
+    it('exits silently when the reader of its output is gone', async () => {
       const watch = new Cli(['list', '--watch', '--interval', '100ms', '--url', url()])
       await watch.printed(/No locks in namespace/)
       watch.closeOutput()
@@ -78,7 +78,7 @@ describe('named-lock', function () {
       expect(stdout.endsWith('\x1b[?25h\x1b[?1049l')).to.equal(true)
     })
 
-    it('tells who holds a lock', async () => {
+    it('shows the holder of a lock', async () => {
       await ctx.outsider.getLock(key('asked'))
       const held = await cli('who', 'asked', '--url', url())
       expect(held.code).to.equal(0)
@@ -97,7 +97,7 @@ describe('named-lock', function () {
       expect(fine.stdout).to.match(new RegExp(`^No problems found.\nLocks are in namespace '${ctx.database}'.\n`))
     })
 
-    it('ends the connection that holds a lock, when it is told twice', async () => {
+    it('kills the connection that holds a lock, after a confirmation', async () => {
       const victim = await ctx.connectOutsider()
       await victim.getLock(key('stuck'))
       const unsaid = await cli('release', 'stuck', '--url', url())
@@ -120,8 +120,8 @@ describe('named-lock', function () {
       expect((await cli('release', 'stuck', '--url', url())).stdout).to.match(/^'stuck' is free in namespace/)
     })
 
-    it('runs migrations by one process at a time, from a DataSource file of any kind', async () => {
-      // Inside the project, where `typeorm` is found.
+    it('runs migrations in one process at a time, from a DataSource file of any kind', async () => {
+      // Inside the project, where `typeorm` can be resolved.
       const folder = await mkdtemp(path.join(__dirname, 'tmp-'))
       try {
         const { kind: type, ...address } = ctx.address
@@ -139,7 +139,7 @@ describe('named-lock', function () {
         const ends = await Promise.all(all)
         expect(ends.map(({ stderr }) => stderr)).to.deep.equal(['', '', ''])
         expect(ends.map(({ code }) => code)).to.deep.equal([0, 0, 0])
-        // The result and nothing else: neither TypeORM's SQL nor what it says of migrations.
+        // Only the result: neither TypeORM's SQL nor its messages about migrations.
         const texts = ends.map(({ stdout }) => stdout).sort()
         const none = 'No migrations are pending.\n'
         expect(texts).to.deep.equal(['1 migration applied: First1700000000000.\n', none, none])
@@ -149,7 +149,7 @@ describe('named-lock', function () {
     })
   })
 
-  it('says what is wrong with a call, without a stack', async () => {
+  it('explains a wrong call, without a stack trace', async () => {
     const wrong: [string[], number, RegExp][] = [
       [['bogus'], 64, /unknown command/],
       [['list'], 64, /No database given/],
@@ -159,7 +159,7 @@ describe('named-lock', function () {
       [['list', '--url', 'mysql://a:b@127.0.0.1:1/c'], 69, /Could not connect to the database/],
       [['run', 'x', '--timeout', 'soon', '--url', 'mysql://a:b@127.0.0.1:1/c', '--', 'true'], 64, /with a unit/],
       [['run', 'x', '--timeout', '5', '--url', 'mysql://a:b@127.0.0.1:1/c', '--', 'true'], 64, /5s or 5ms/],
-      // No advice names a number without a unit, which would be refused.
+      // No message suggests a number without a unit, which would be refused.
       ...['-5s', '5x', '0x10', '1e3', ''].map((time): [string[], number, RegExp] => [
         ['run', 'x', '--timeout', time, '--url', 'mysql://a:b@127.0.0.1:1/c', '--', 'true'],
         64,
@@ -180,7 +180,7 @@ describe('named-lock', function () {
     }
   })
 
-  it('helps within 80 columns', async () => {
+  it('prints help within 80 columns', async () => {
     for (const command of ['', 'run', 'list', 'who', 'check', 'migrate', 'release']) {
       const { code, stdout } = await cli(...[command, '--help'].filter(Boolean))
       expect(code).to.equal(0)
@@ -189,7 +189,7 @@ describe('named-lock', function () {
     }
   })
 
-  it('helps, with examples', async () => {
+  it('prints help with examples', async () => {
     for (const args of [['--help'], ['run', '--help'], ['list', '--help']]) {
       const { code, stdout } = await cli(...args)
       expect(code).to.equal(0)

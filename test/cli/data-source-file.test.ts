@@ -28,7 +28,7 @@ describe('--dataSource', function () {
   this.timeout(120_000)
   let folder: string
 
-  // Compiled, because a process that was started with tsx reads TypeScript already.
+  // Compiled, because a process started with tsx already loads TypeScript.
   before('compile what loads it', async () => {
     folder = await mkdtemp(path.join(tmpdir(), 'named-lock-data-source-'))
     const sources = ['cli/data-source-file', 'cli/load-module', 'cli/exit-codes']
@@ -83,7 +83,10 @@ all.then((texts) => process.stdout.write(JSON.stringify(texts)))`
     for (const [name, text] of Object.entries(files)) await writeFile(path.join(project, name), text)
   }
 
-  /** The databases of the DataSources that are found, or what is said. One process: starting one is what takes the time. */
+  /**
+   * The databases of the DataSources found, or the error messages. One process for all files, because starting one
+   * takes most of the time.
+   */
   async function found(tool: string, type: string, ...files: string[]): Promise<string[]> {
     const NODE_OPTIONS = (process.env.NODE_OPTIONS ?? '').replace(/--(import|require)[= ]\S+/g, '')
     const options = { cwd: path.join(folder, `${tool}-${type}`), env: { ...process.env, NODE_OPTIONS } }
@@ -116,8 +119,8 @@ all.then((texts) => process.stdout.write(JSON.stringify(texts)))`
     expect(texts[4]).to.match(/class.mjs exports no DataSource and no NamedLockService/)
   })
 
-  it('says what to install where TypeScript can not be read', async () => {
-    // Decorators: no Node.js reads them by itself.
+  it('names the tools to install if TypeScript cannot be loaded', async () => {
+    // Decorators: no Node.js supports them itself.
     const [text] = await found('none', 'commonjs', 'thing.ts')
     expect(text).to.match(/does not read thing.ts .* ts-node, .*tsx is installed/)
   })

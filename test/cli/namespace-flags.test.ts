@@ -46,7 +46,7 @@ describe('named-lock and namespaces', function () {
           "3 advisory locks are held in this database. PostgreSQL's keys are hashes, so they do not show names or namespaces.",
         )
 
-      it('names in every answer the one that was looked in, and what is held in others', async () => {
+      it('names its namespace in every answer, and the locks held in others', async () => {
         const where = `namespace '${ctx.database}'`
         const who = await cli('who', 'order', '--url', url())
         const elsewhere = ctx.isPostgres ? counted() : "'order' is held in namespace 'shop' by "
@@ -63,7 +63,7 @@ describe('named-lock and namespaces', function () {
         expect(check.stdout).to.equal(`No problems found.\nLocks are in ${where}.\n${counted()}\n`)
       })
 
-      it('names it in JSON, too', async () => {
+      it('names the namespace in JSON, too', async () => {
         const list = JSON.parse((await cli('list', '--json', '--url', url())).stdout)
         const others = ctx.isPostgres ? { unknown: 3 } : { counts: { billing: 2, shop: 1 } }
         expect(list).to.deep.include({ namespace: ctx.database, others })
@@ -77,7 +77,7 @@ describe('named-lock and namespaces', function () {
         expect(check).to.deep.equal({ namespace: ctx.database, findings: [], others })
       })
 
-      it('takes it from the flag, the exported service, the environment, in this order', async () => {
+      it('takes the namespace from the flag, the exported service, the environment, in this order', async () => {
         const isHeld = async (args: string[], env = {}) => {
           const { code, stdout } = await new Cli(['who', 'nightly', ...args], { env }).ended
           expect(stdout).to.match(/namespace/)
@@ -104,7 +104,7 @@ describe('named-lock and namespaces', function () {
         expect(Number(await ctx.outsider.value(`SELECT count(*) FROM ${ctx.database}.counted`))).to.equal(1)
       })
 
-      it('asks which, when a file exports services of several', async () => {
+      it('requires a choice when a file exports services of several namespaces', async () => {
         const how = "export const a = service; export const b = new NamedLockService(dataSource, { namespace: 'shop' })"
         const file = await serviceFile("{ namespace: 'billing' }", how)
         const unclear = await cli('who', 'nightly', '-d', file)
@@ -113,7 +113,7 @@ describe('named-lock and namespaces', function () {
         expect((await cli('who', 'nightly', '-d', file, '--namespace', 'billing')).code).to.equal(0)
       })
 
-      it('warns that a name is held in another one, where that can be seen', async () => {
+      it('warns that a name is held in another namespace, if the server shows it', async () => {
         const run = (...args: string[]) => cli('run', ...args, '--timeout', '0', '--url', url(), '--', 'echo', 'ran')
         const { code, stdout, stderr } = await run('order')
         expect([code, stdout]).to.deep.equal([0, 'ran\n'])
@@ -125,7 +125,7 @@ describe('named-lock and namespaces', function () {
             ),
           )
         }
-        // The default namespace, and none, can be told from hashes, too.
+        // The default namespace, and none, are recognised from hashes, too.
         held.push(await (await ctx.service()).acquire('order'))
         const other = await run('order', '--namespace', 'third')
         expect(other.stderr).to.match(new RegExp(`'order' is held in namespace '${ctx.database}' by `))
@@ -153,7 +153,7 @@ describe('named-lock and namespaces', function () {
         expect(Number(n)).to.equal(0)
       })
 
-      it('names the server that answers in the place of the one that was meant, at once', async () => {
+      it('identifies a server of the other family at once', async () => {
         const { hostname, port, username, password } = new URL(ctx.server.url)
         const scheme = ctx.isPostgres ? 'mysql' : 'postgres'
         const wrong = `${scheme}://${username}:${password}@${hostname}:${port}/${ctx.database}`
@@ -164,7 +164,7 @@ describe('named-lock and namespaces', function () {
         const took = performance.now() - startedAt
         const again = performance.now()
         await cli('who', 'x', '--url', url())
-        // Beside what any command takes on this machine now, less than the 10 s that the driver waits.
+        // In addition to the time of any command on this machine now, less than the driver's wait of 10 s.
         expect(took - (performance.now() - again)).to.be.lessThan(8_000)
         const file = path.join(folder, 'mixed.cjs')
         const options = { type: ctx.sql('mysql', 'postgres'), url: wrong }

@@ -52,7 +52,7 @@ describe('named-lock run', function () {
       await ctx.outsider.releaseLock(key('busy'))
     })
 
-    it('of three machines runs the command on one at a time', async () => {
+    it('on three machines runs the command on one at a time', async () => {
       const script = `echo in >> ${file('log')}; sleep 0.3; echo out >> ${file('log')}`
       const ends = await Promise.all([1, 2, 3].map(() => start('fleet', script, '--timeout', '30s').ended))
       expect(ends.map(({ code }) => code)).to.deep.equal([0, 0, 0])
@@ -70,7 +70,7 @@ describe('named-lock run', function () {
       await until('the end of the command', async () => (await lines('log'))[0] === 'ended', { within: 60_000 })
     })
 
-    it('passes SIGINT on to the command, and gives the lock back', async () => {
+    it('forwards SIGINT to the command, and releases the lock', async () => {
       const run = start('stopped', `trap 'echo interrupted; exit 9' INT; echo in; while :; do sleep 0.1; done`)
       await run.printed(/in/)
       run.send('SIGINT')
@@ -79,11 +79,11 @@ describe('named-lock run', function () {
       expect(await ctx.outsider.holderOf(key('stopped'))).to.equal(null)
     })
 
-    it('ends as a shell says it when a signal ended the command', async () => {
+    it('ends with the exit code of a shell when a signal ended the command', async () => {
       expect((await start('signalled', 'kill -KILL $$').ended).code).to.equal(137)
     })
 
-    it('stops waiting when it is told to', async () => {
+    it('stops waiting on a signal', async () => {
       await ctx.outsider.getLock(key('waited'))
       const run = start('waited', 'true', '--timeout', 'Infinity')
       const isWaiting = async () => (await ctx.outsider.userLocksOf(ctx.database)).length > 0
@@ -93,26 +93,26 @@ describe('named-lock run', function () {
       await ctx.outsider.releaseLock(key('waited'))
     })
 
-    it('tells the command to end within a second when the lock is lost, and ends with 79', async () => {
+    it('sends SIGTERM to the command within a second when the lock is lost, and ends with 79', async () => {
       const script = `trap 'echo told; exit 0' TERM; echo in; while :; do sleep 0.05; done`
       const run = start('lost', script)
       await run.printed(/in/)
       await ctx.outsider.kill((await ctx.outsider.holderOf(key('lost'))) as string)
-      // At once: the next sign of life would be due in ten seconds.
+      // At once: the next keepalive would be due in ten seconds.
       await run.printed(/told/, 8_000)
       const { code, stderr } = await run.ended
       expect(code).to.equal(79)
       expect(stderr).to.match(/^named-lock: The lock 'lost' was lost: .*\n/)
     })
 
-    it('kills a command that does not listen', async () => {
+    it('kills a command that ignores SIGTERM', async () => {
       const run = start('deaf', `trap '' TERM; echo in; while :; do sleep 0.05; done`, '--kill-after', '200ms')
       await run.printed(/in/)
       await ctx.outsider.kill((await ctx.outsider.holderOf(key('deaf'))) as string)
       expect((await run.ended).code).to.equal(79)
     })
 
-    it('keeps the lock for as long as it is told, at least, or until it is told to end', async () => {
+    it('holds the lock for the minimum time, or until a signal arrives', async () => {
       const run = start('short', `echo done`, '--hold-at-least', '1h')
       await run.printed(/done/)
       // Longer than the end of the command can take.
@@ -126,7 +126,7 @@ describe('named-lock run', function () {
       expect(performance.now() - startedAt).to.be.greaterThan(3_000)
     })
 
-    it('keeps no lock for a command that was told to end', async () => {
+    it('does not hold the lock longer when a signal has ended the command', async () => {
       const script = `trap 'exit 3' TERM; echo in; while :; do sleep 0.1; done`
       const run = start('ended', script, '--hold-at-least', '1h')
       await run.printed(/in/)
@@ -134,7 +134,7 @@ describe('named-lock run', function () {
       expect((await run.ended).code).to.equal(3)
     })
 
-    it('leaves Ctrl-C on a terminal to the command, and gives the lock back', async () => {
+    it('leaves Ctrl-C on a terminal to the command, and releases the lock', async () => {
       const script = `trap 'echo stopped; exit 9' INT; echo in; while :; do sleep 0.1; done`
       const run = new Cli(['run', 'keyed', '--url', url(), 'sh', '-c', script], { terminal: true })
       await run.printed(/in\r\n/)
@@ -145,7 +145,7 @@ describe('named-lock run', function () {
       expect(await ctx.outsider.holderOf(key('keyed'))).to.equal(null)
     })
 
-    it('says what can not be started', async () => {
+    it('explains why a command cannot be started', async () => {
       const wrong: [string, number, RegExp][] = [
         ['no-such-command', 127, /^named-lock: 'no-such-command' could not be started: there is no such command.*\n$/],
         [folder, 126, /^named-lock: .* could not be started: it is not executable\.\n$/],
@@ -158,15 +158,14 @@ describe('named-lock run', function () {
       }
     })
 
-    it('shows on a terminal who holds the lock that it waits for', async () => {
+    it('shows on a terminal the holder of the lock that it waits for', async () => {
       await ctx.outsider.getLock(key('shown'))
       const run = new Cli(['run', 'shown', '--url', url(), '--', 'echo', 'it runs'], { terminal: true })
       await run.printed(new RegExp(`Waiting for 'shown' since \\d+s: held by connection ${ctx.outsider.id}`))
       await ctx.outsider.releaseLock(key('shown'))
       const { code, stdout } = await run.ended
       expect(code).to.equal(0)
-      // The line is wiped before the command has the terminal.
-      // eslint-disable-next-line no-control-regex
+      // The line is erased before the command gets the terminal. eslint-disable-next-line no-control-regex
       expect(stdout).to.match(/\r\x1b\[Kit runs\r\n$/)
     })
   })

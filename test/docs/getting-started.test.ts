@@ -7,7 +7,7 @@ import { run } from '../../dev/servers/run.js'
 import { packedPackage, root } from '../package/support/packed-package.js'
 import { connectRoot, sharedServer } from '../support/servers.js'
 
-/** What the page tells to do: write a file, run commands, see what they print. */
+/** A step of the page: write a file, run commands, or compare their output. */
 interface Step {
   readonly heading: string
   readonly language: string
@@ -33,7 +33,7 @@ describe('docs/getting-started.md, followed word by word', function () {
   before('have a database, and the package beside an empty folder', async () => {
     home = await mkdtemp(path.join(tmpdir(), 'getting-started-'))
     env = { DATABASE_URL: (await sharedServer('mysql')).url, NO_COLOR: '1', NO_UPDATE_NOTIFIER: '1' }
-    // Its downloads are those of `npm ci`; what is known of them need not be asked for again.
+    // It downloads the same packages as `npm ci`, so their metadata is taken from the cache.
     Object.assign(env, { npm_config_prefer_offline: 'true', npm_config_audit: 'false', npm_config_fund: 'false' })
     const { tarball } = await packedPackage()
     await mkdir(path.join(home, 'typeorm-named-lock'))
@@ -47,14 +47,14 @@ describe('docs/getting-started.md, followed word by word', function () {
     await client.end()
   })
 
-  it('does what it says', async () => {
+  it('works as described', async () => {
     let folder = home
     let printed = ''
     let count = 0
     for (const { heading, language, text } of await steps()) {
       const file = language === 'json' ? 'tsconfig.json' : /^\/\/ (\S+)\n/.exec(text)?.[1]
       if (language === 'sh') {
-        // npm's and Node's warnings are not what a program prints.
+        // Warnings of npm and Node.js are not output of the program.
         const script = `set -e; exec 2>'${home}/errors'\n${text}\npwd > '${home}/folder'\n`
         await writeFile(path.join(home, 'step.sh'), script)
         printed = await run(['sh', path.join(home, 'step.sh')], { cwd: folder, env }).catch(async (error: unknown) => {

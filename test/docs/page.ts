@@ -5,7 +5,7 @@ import ts from 'typescript'
 
 const root = path.join(__dirname, '..', '..')
 
-/** A page of the documentation, and what can be checked about it. */
+/** A page of the documentation, and the checks for it. */
 export class Page {
   readonly text: string
   readonly #file: string
@@ -22,7 +22,7 @@ export class Page {
     return [...this.text.matchAll(fence)].map((match) => match[1]!)
   }
 
-  /** Files that are linked to and do not exist, and headings of them. */
+  /** Links to missing files or missing headings. */
   brokenLinks(): string[] {
     const links = [...this.text.matchAll(/\]\((?!https?:)([^)]+)\)/g)].map((match) => match[1]!)
     return links.filter((link) => {
@@ -38,15 +38,15 @@ export class Page {
   }
 }
 
-/** Examples in a folder of their own, where the package has its name. One compilation for all of them. */
+/** Examples in a separate folder, where the package can be imported by its name. All are compiled together. */
 export class Examples {
   private constructor(readonly folder: string) {}
 
-  /** @param files Whole files by their names; the name is what a problem is reported with. */
+  /** @param files Whole files by their names; problems are reported by name. */
   static async write(files: Readonly<Record<string, string>>): Promise<Examples> {
     await mkdir(path.join(root, '.cache'), { recursive: true })
     const folder = await mkdtemp(path.join(root, '.cache', 'examples-'))
-    // Users have the package by its name; here it is the sources.
+    // Users import the package by its name; here the name leads to the sources.
     const paths = { 'typeorm-named-lock': ['../../src/index.ts'], 'typeorm-named-lock/*': ['../../src/*/index.ts'] }
     await writeFile(
       path.join(folder, 'tsconfig.json'),
@@ -56,7 +56,7 @@ export class Examples {
     return new Examples(folder)
   }
 
-  /** What the compiler has to say; nothing when all is well. */
+  /** The errors of the compiler; empty if there are none. */
   problems(): string {
     const config = path.join(this.folder, 'tsconfig.json')
     const { fileNames, options } = ts.parseJsonConfigFileContent(
@@ -75,8 +75,8 @@ export class Examples {
 }
 
 /**
- * An example as a file that compiles: what it imports goes to the top, the rest into a function, after what the page takes
- * as given. An ellipsis stands for what is left out.
+ * An example as a file that compiles: its imports go to the top, the rest goes into a function, after the declarations
+ * that the page assumes. An ellipsis stands for omitted code.
  */
 export function exampleFile(example: string, given: string): string {
   const imports = [...example.matchAll(/^import .*$/gm)].map((match) => match[0])
@@ -101,7 +101,7 @@ function namesIn(line: string): string[] {
   return list.split(',').map((name) => name.replace(/^\s*type /, '').trim())
 }
 
-/** What a heading is linked to by. */
+/** The anchors of a file's headings. */
 function headingsOf(file: string): string[] {
   return [...readFileSync(file, 'utf8').matchAll(/^#+ (.*)$/gm)].map((match) =>
     match[1]!

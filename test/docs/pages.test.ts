@@ -14,16 +14,16 @@ const names = [
     .filter((name) => name.endsWith('.md'))
     .map((name) => `docs/${name}`),
 ]
-/** Their examples are run as they stand, by a test of its own. */
+/** Pages with examples that a separate test runs unchanged. */
 const complete = ['docs/getting-started.md']
 
-/** What the examples of a page take as given: declarations in test/docs/given. */
+/** The declarations that the examples of a page assume, from test/docs/given. */
 function givenFor(name: string): string {
   const file = path.join(__dirname, 'given', `${path.basename(name, '.md')}.ts`)
   return existsSync(file) ? readFileSync(file, 'utf8') : ''
 }
 
-/** Pages whose first example is a whole file, and what stands behind it. */
+/** Pages with a first example that is a whole file, and the code appended to it. */
 const wholeFirst: Readonly<Record<string, string>> = {
   'README.md': '',
   'docs/nestjs.md': 'declare function charge(id: number): Promise<void>',
@@ -69,7 +69,7 @@ describe('the documents', function () {
     expect(new Page('README.md').text).to.include('](docs/README.md)')
   })
 
-  it('name only methods that there are', () => {
+  it('name only existing methods', () => {
     const methods = names.flatMap((name) => new Page(name).methods)
     expect(methods).to.include.members(['withLock', 'transaction', 'lockTransaction', 'runMigrations'])
     const doubles = ['holdElsewhere', 'simulateLoss']
@@ -92,7 +92,7 @@ describe('the documents', function () {
     }
   })
 
-  it('name only files of the project that there are', () => {
+  it('name only existing files of the project', () => {
     for (const name of names.filter((one) => one !== 'CHANGELOG.md')) {
       const mentioned = [...new Page(name).text.matchAll(/`((?:src|test|dev|bench|sample-app)\/[\w./-]*[\w/])`/g)]
       for (const [, file] of mentioned) expect(existsSync(path.join(root, file!)), `${name}: ${file}`).to.equal(true)

@@ -19,7 +19,7 @@ describe('the README', function () {
 
   after(() => examples.remove())
 
-  it('has a first example that runs as it stands, and waits for the lock of another process', async () => {
+  it('has a first example that runs unchanged, and waits for the lock of another process', async () => {
     const { url } = await sharedServer('mysql')
     const outsider = await connectRoot('mysql')
     const dataSource = await new DataSource({ type: 'mysql', url }).initialize()
@@ -43,7 +43,7 @@ describe('the README', function () {
     }
   })
 
-  it('knows every error and its code', () => {
+  it('lists every error and its code', () => {
     const classes = Object.entries(library).filter(([name]) => name.endsWith('Error') && name !== 'NamedLockError')
     expect(classes).to.have.length(9)
     for (const [name, value] of classes) {

@@ -147,7 +147,7 @@ class Audit {
   }
 }
 
-/** The lock and its transaction, with what repositories there are in the application. */
+/** The lock and its transaction, with the application's repositories. */
 @Injectable()
 class Box {
   constructor(
@@ -255,7 +255,7 @@ describe('@WithNamedLock in a Nest application', function () {
       }
       await withApp(module, async (app) => {
         const { runs } = app.get(Jobs)
-        // As the clock does, which this test does not wait for.
+        // Called directly, instead of waiting for the schedule.
         const ran = (run: string) => () => {
           for (const job of app.get(SchedulerRegistry).getCronJobs().values()) void job.fireOnTick()
           return runs.includes(run)

@@ -13,7 +13,7 @@ import { database, start, withApp } from './support/nest-app.js'
 class Orders {
   @InjectNamedLocks() readonly property!: NamedLockService
   constructor(
-    // What the compiler adds by itself to `locks: NamedLockService`; the tests' runner emits no types.
+    // The compiler adds this to `locks: NamedLockService`; the runner of the tests emits no types.
     @Inject(NamedLockService) readonly locks: NamedLockService,
     @InjectNamedLocks() readonly same: NamedLockService,
   ) {}
@@ -48,10 +48,10 @@ describe('NamedLockModule', function () {
   })
 
   forEachServer((ctx) => {
-    /** Nobody destroys the DataSource of an application whose start failed. */
+    /** If an application fails to start, its DataSource is not destroyed, so the test does it. */
     const idle = () => database(ctx, { manualInitialization: true })
 
-    it('gives everybody the service of the default DataSource', async () => {
+    it('injects the service of the default DataSource everywhere', async () => {
       const options = { timeout: '5s', namespace: 'shop' } as const
       await withApp(
         { imports: [database(ctx), NamedLockModule.forRoot(options)], providers: [Orders] },
@@ -101,7 +101,7 @@ describe('NamedLockModule', function () {
     const sources: Record<string, NamedLockModuleAsyncOptions> = {
       'a factory with injected values': {
         imports: [ConfigModule],
-        inject: [CONFIG, { token: 'nobody has it', optional: true }],
+        inject: [CONFIG, { token: 'no such provider', optional: true }],
         useFactory: async (config: { namespace: string }, missing: unknown) => ({
           namespace: `${config.namespace}-${String(missing)}`,
         }),
@@ -118,7 +118,7 @@ describe('NamedLockModule', function () {
       })
     })
 
-    it('tells the options class for which DataSource it is asked', async () => {
+    it('passes the name of the DataSource to the options class', async () => {
       const locks = NamedLockModule.forRootAsync({ useClass: LockOptions, dataSource: 'reports' })
       await withApp({ imports: [database(ctx, { name: 'reports' }), locks], providers: [Reports] }, async (app) => {
         expect(app.get(Reports).locks.options).to.deep.equal({ namespace: 'of-reports' })
@@ -146,7 +146,7 @@ describe('NamedLockModule', function () {
       expect(error.message).to.match(/imported twice.*root module/)
     })
 
-    it('lets wrong options, and those that can not be had, fail the start', async () => {
+    it('fails the start on wrong options, and if the factory throws', async () => {
       const wrong = NamedLockModule.forRoot({ timeuot: '5s' } as object)
       const unknown = await rejection(start({ imports: [idle(), wrong] }), NamedLockConfigurationError)
       expect(unknown.message).to.contain("'timeuot'")
@@ -162,7 +162,7 @@ describe('NamedLockModule', function () {
       )
     })
 
-    it('does not need a DataSource that is initialised', async () => {
+    it('works with a DataSource that is not initialised', async () => {
       const imports = [idle(), NamedLockModule.forRoot()]
       await withApp({ imports }, async (app) => {
         const locks = app.get(NamedLockService)
@@ -170,7 +170,7 @@ describe('NamedLockModule', function () {
         await app.get(DataSource).initialize()
         expect(await locks.withLock('now', (lock) => lock.verify())).to.equal(true)
       })
-      await withApp({ imports }, async () => undefined) // closed without ever having been initialised
+      await withApp({ imports }, async () => undefined) // closed without having been initialised
     })
   })
 })

@@ -24,7 +24,7 @@ describe('the shutdown of a Nest application', function () {
   forEachServer((ctx) => {
     const key = (name: string) => `${ctx.database}.${name}`
 
-    it('rejects who waits, lets running work end, and gives locks back before the DataSource is destroyed', async () => {
+    it('rejects waiters, lets running work end, and releases locks before the DataSource is destroyed', async () => {
       const app = await start({ imports: [database(ctx), NamedLockModule.forRoot({ closeTimeout: '5m' })] })
       const atDestroy = holderAtDestroy(app, () => ctx.outsider.holderOf(key('work')))
       const locks = app.get(NamedLockService)
@@ -80,7 +80,7 @@ describe('the shutdown of a Nest application', function () {
       expect(await Promise.all(running)).to.deep.equal(['plain', 1])
     })
 
-    it('takes the lock from work that is longer than closeTimeout, with its signal', async () => {
+    it('ends the lock of work that exceeds closeTimeout, and aborts its signal', async () => {
       const app = await start({ imports: [database(ctx), NamedLockModule.forRoot({ closeTimeout: '200ms' })] })
       const atDestroy = holderAtDestroy(app, () => ctx.outsider.holderOf(key('work')))
       const locks = app.get(NamedLockService)
@@ -96,7 +96,7 @@ describe('the shutdown of a Nest application', function () {
       expect(await atDestroy).to.equal(null)
     })
 
-    it('refuses who comes after it has begun, also who finds the service by the DataSource', async () => {
+    it('refuses calls after it has begun, also those that find the service by the DataSource', async () => {
       @Injectable()
       class Late implements BeforeApplicationShutdown {
         readonly reasons: unknown[] = []
@@ -109,7 +109,7 @@ describe('the shutdown of a Nest application', function () {
           this.reasons.push(await reasonOf(NamedLockService.for(dataSource).acquire('late')))
         }
       }
-      // In a module of its own, whose hook runs after the lock service's or beside it.
+      // In a separate module, with a hook that runs after that of the lock service or in parallel.
       const app = await start({
         imports: [database(ctx, { entities: [Seat] }), NamedLockModule.forRoot()],
         providers: [Late],
@@ -124,7 +124,7 @@ describe('the shutdown of a Nest application', function () {
       expect(NamedLockService.for(dataSource)).to.not.equal(locks)
     })
 
-    it('may be asked for twice, and followed by a new application', async () => {
+    it('may be requested twice, and followed by a new application', async () => {
       const imports = [database(ctx), NamedLockModule.forRoot()]
       for (let round = 1; round <= 2; round++) {
         const app = await start({ imports })
@@ -147,7 +147,7 @@ describe('the shutdown of a Nest application', function () {
   })
 })
 
-/** Who holds the lock when TypeOrmModule destroys the DataSource. */
+/** The holder of the lock when TypeOrmModule destroys the DataSource. */
 function holderAtDestroy(app: INestApplicationContext, look: () => Promise<string | null>): Promise<string | null> {
   const dataSource = app.get(DataSource)
   const destroy = dataSource.destroy.bind(dataSource)

@@ -42,7 +42,7 @@ class Audit {
 }
 
 describe('a test of a Nest application', () => {
-  it('puts locks in memory in the place of the service, and needs no DataSource', async () => {
+  it('replaces the service by in-memory locks, and needs no DataSource', async () => {
     const locks = new InMemoryNamedLockService()
     const reports = new InMemoryNamedLockService()
     const imports = [NamedLockModule.forRoot(), NamedLockModule.forRoot({}, 'reports')]
@@ -76,7 +76,7 @@ describe('a test of a Nest application', () => {
     await module.close()
   })
 
-  it('lets who finds the service by a DataSource of another kind find the double', async () => {
+  it('finds the double by a DataSource of another kind', async () => {
     const module = await Test.createTestingModule({
       imports: [TypeOrmModule.forRoot({ type: 'sqljs' }), NamedLockModule.forRoot()],
       providers: [Audit],

@@ -9,7 +9,7 @@ import { consumer, own, root } from './support/packed-package.js'
 interface Compiler {
   readonly version: string
   readonly folder: () => Promise<string>
-  /** Both for the oldest and the newest; between them one is enough. */
+  /** Both kinds for the oldest and the newest compiler; one is enough for those in between. */
   readonly kinds: readonly Situation[]
 }
 
@@ -24,7 +24,7 @@ const compilers: readonly Compiler[] = [
   { version: '7.0', folder: () => otherVersion('typescript-7.0'), kinds: [standard, legacy] },
 ]
 
-/** What an application of that kind has in its package.json and tsconfig.json. The first checks all declarations too. */
+/** The package.json and tsconfig.json of an application of that kind. The first one also checks all declarations. */
 const situations = {
   [standard]: { type: 'module', options: { module: 'nodenext', target: 'es2022' } },
   [legacy]: {
@@ -36,7 +36,7 @@ const situations = {
   },
 } as const
 
-/** How CommonJS packages are resolved as they were before `exports`, as far as the compiler still knows it. */
+/** The resolution of CommonJS packages without `exports`, if the compiler still supports it. */
 const resolution: Readonly<Record<string, object>> = {
   '5.4': { moduleResolution: 'node10' },
   '5.9': { moduleResolution: 'node10' },

@@ -9,7 +9,7 @@ import { otherNest } from '../../dev/versions/index.js'
 import { sharedServer } from '../support/servers.js'
 import { consumer, own, root } from './support/packed-package.js'
 
-/** One application for all versions, by the compiler that emits decorator metadata: they inject by type alone. */
+/** One application for all versions, compiled with decorator metadata, because it injects by type alone. */
 const compilerOptions = {
   ...{ target: 'es2022', module: 'nodenext', types: ['node'], strict: true, skipLibCheck: true },
   ...{ experimentalDecorators: true, emitDecoratorMetadata: true },

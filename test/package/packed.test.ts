@@ -42,13 +42,13 @@ describe('the packed package', function () {
 
   it('stays small', () => {
     const { size, unpackedSize } = packed
-    // For a look at the log of a run: what a change adds.
+    // Printed to show in the log how much a change adds.
     console.log(`      ${(size / 1000).toFixed(0)} kB packed, ${(unpackedSize / 1000).toFixed(0)} kB unpacked`)
     expect(size).to.be.below(400_000)
     expect(unpackedSize).to.be.below(2_000_000)
   })
 
-  it('needs nothing at run time that it does not name', async () => {
+  it('requires only its declared dependencies at run time', async () => {
     const manifest = JSON.parse(await readFile(path.join(root, 'package.json'), 'utf8')) as Record<string, object>
     const named = new Set(Object.keys({ ...manifest.dependencies, ...manifest.peerDependencies }))
     for (const file of packed.files.filter(({ path }) => path.endsWith('.js'))) {
@@ -74,11 +74,11 @@ describe('the packed package', function () {
     return JSON.parse(await run([process.execPath, file], { cwd: home, env: { DATABASE_URL: url } }))
   }
 
-  it('works when it is required', async () => {
+  it('works by require', async () => {
     expect(await output('consumer.cjs', await readFile(smoke, 'utf8'))).to.deep.equal(right)
   })
 
-  it('works when it is imported by name', async () => {
+  it('works by named imports', async () => {
     const text = (await readFile(smoke, 'utf8')).replace(/^const (\{.*\}) = require\((.*)\)$/gm, 'import $1 from $2')
     expect(text).to.include("} from 'typeorm-named-lock'").and.not.include('require(')
     expect(await output('consumer.mjs', text)).to.deep.equal(right)
@@ -93,7 +93,7 @@ console.log(JSON.stringify({ isSame, names: Object.keys(required).sort() }))`
     expect(await output('same.mjs', text)).to.deep.equal({ isSame: true, names: Object.keys(library).sort() })
   })
 
-  it('has a command that starts', async () => {
+  it('has a working command', async () => {
     const file = path.join(home, 'node_modules/typeorm-named-lock/dist/cli/main.js')
     expect(await run([process.execPath, file, '--help'])).to.include('Usage: named-lock')
   })

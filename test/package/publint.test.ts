@@ -3,10 +3,10 @@ import { expect } from 'chai'
 import { describe, it } from 'mocha'
 import { packedPackage } from './support/packed-package.js'
 
-describe('the package, for those who look at packages', function () {
+describe('the package under package linters', function () {
   this.timeout(120_000)
 
-  it('is right for publint', async () => {
+  it('passes publint', async () => {
     const { publint } = await import('publint')
     const { formatMessage } = await import('publint/utils')
     const { tarball } = await packedPackage()
@@ -14,7 +14,7 @@ describe('the package, for those who look at packages', function () {
     expect(messages.map((message) => formatMessage(message, pkg, { color: false }))).to.deep.equal([])
   })
 
-  it('has types for every way of resolving modules', async () => {
+  it('has types for every kind of module resolution', async () => {
     const { checkPackage, createPackageFromTarballData } = await import('@arethetypeswrong/core')
     const { tarball } = await packedPackage()
     const result = await checkPackage(createPackageFromTarballData(await readFile(tarball)))

@@ -69,16 +69,16 @@ describe('the page of the sample', function () {
     return Number.parseInt(await text(`[data-replica="${replica}"] p`), 10)
   }
 
-  it('shows what every replica sells, and who holds which lock', async () => {
+  it('shows the sales of every replica, and the holders of locks', async () => {
     await until('both replicas sell', async () => (await soldBy(1)) > 0 && (await soldBy(2)) > 0, patiently)
-    await until('somebody holds it', () => attribute('[data-lock="event:1"]', 'data-holders'), patiently)
+    await until('a replica holds the lock', () => attribute('[data-lock="event:1"]', 'data-holders'), patiently)
     for (const lock of ['event:2', 'seats:1', 'till:1', 'settlement']) {
       await until(lock, () => page.locator(`[data-lock="${lock}"]`).count(), patiently)
     }
     for (const figure of wrongs) expect(await total(figure, 'with')).to.equal(0)
   })
 
-  it('sells a ticket to its reader', async () => {
+  it('sells a ticket to the user', async () => {
     await page.selectOption('#event', 'Late show')
     await until(
       'a ticket that is not sold out',
@@ -95,7 +95,7 @@ describe('the page of the sample', function () {
     )
   })
 
-  it('tells the story of every bar, by keyboard', async () => {
+  it('describes every bar, by keyboard', async () => {
     await page.focus('[data-lock="event:2"] .track')
     await page.keyboard.press('ArrowUp')
     await page.keyboard.press('ArrowUp')
@@ -137,7 +137,7 @@ describe('the page of the sample', function () {
     for (const figure of wrongs) expect(await total(figure, 'with')).to.equal(0)
   })
 
-  it('passes the locks of a killed replica on', async () => {
+  it('grants the locks of a killed replica to others', async () => {
     await page.click('text=Kill >> nth=0')
     await until(
       'it is gone',
@@ -169,14 +169,14 @@ describe('the page of the sample', function () {
     expect(await page.evaluate('document.documentElement.scrollWidth')).to.equal(390)
   })
 
-  it('goes on after a reload, and has nothing to complain about', async () => {
+  it('continues after a reload, without errors', async () => {
     await page.reload()
     await until('the past is there at once', () => page.locator('.lane[data-lock]').count(), patiently)
     await until('it is live', async () => (await text('#connection')).startsWith('Live on '), patiently)
     expect(complaints).to.deep.equal([])
   })
 
-  it('ends with Ctrl-C, and says so on the page', async () => {
+  it('ends with Ctrl-C, and shows it on the page', async () => {
     sample.send('SIGINT')
     const { code, stderr } = await sample.ended
     expect(stderr).to.equal('')

@@ -55,7 +55,7 @@ describe('the sample with --once', function () {
     return rows.flatMap((row) => Object.values(row as object) as unknown[])
   }
 
-  it('oversells without the lock and is exact with it, and leaves nothing in the database', async () => {
+  it('oversells without locks and is exact with them, and leaves nothing in the database', async () => {
     const { code, stdout, stderr } = await run('--url', url, '--orders', '80')
 
     expect(stderr).to.equal('')
@@ -82,7 +82,7 @@ describe('the sample with --once', function () {
     expect(await tables()).to.deep.equal(['precious'])
   })
 
-  it('fails when the locks end at the process', async () => {
+  it('fails when the locks do not reach beyond the process', async () => {
     const { code, stderr } = await run('--url', url, '--orders', '80', '--broken-lock')
 
     expect(code).to.equal(1)
@@ -91,7 +91,7 @@ describe('the sample with --once', function () {
     expect(await tables()).to.deep.equal(['precious'])
   })
 
-  it('takes more replicas, and finds nothing to compare when there is one order', async () => {
+  it('runs more replicas, and reports that one order shows no difference', async () => {
     const { code, stdout, stderr } = await run('--url', url, '--orders', '1', '--replicas', '3')
 
     expect(code).to.equal(1)
@@ -100,7 +100,7 @@ describe('the sample with --once', function () {
     expect(rowsOf(stdout)[1]!.replicas).to.have.length(3)
   })
 
-  it('says what is wrong with an address, without a stack trace and without the password', async () => {
+  it('explains a wrong URL, without a stack trace and without the password', async () => {
     const wrong: [url: string, message: RegExp][] = [
       ['nonsense', /^This is not a database URL\./],
       ['postgres://me:secret@127.0.0.1/db', /^The sample needs MySQL or MariaDB, not postgres:/],

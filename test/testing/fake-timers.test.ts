@@ -11,7 +11,7 @@ interface Suite {
   readonly title: string
   readonly file: string
   readonly command: readonly string[]
-  /** What the runner's function that installs fake timers is given. */
+  /** The argument of the runner's function that installs fake timers. */
   readonly how?: object
   /** A configuration of jest. */
   readonly jest?: object

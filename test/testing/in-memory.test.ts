@@ -50,7 +50,7 @@ describe('InMemoryNamedLockService', () => {
     expect(await locks.check()).to.deep.equal([])
   })
 
-  it('lets somebody else hold a lock, until it is released there', async () => {
+  it('simulates another holder of a lock, until it is released there', async () => {
     await using locks = new InMemoryNamedLockService()
     const jobs = new Jobs(locks)
     const elsewhere = locks.holdElsewhere('nightly')
@@ -65,7 +65,7 @@ describe('InMemoryNamedLockService', () => {
     expect(await jobs.nightly()).to.equal(1)
   })
 
-  it('loses a lock when told to', async () => {
+  it('simulates the loss of a lock', async () => {
     await using locks = new InMemoryNamedLockService()
     expect(() => locks.simulateLoss('report')).to.throw(NamedLockConfigurationError, 'report')
     let isTold = false

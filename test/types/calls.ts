@@ -1,4 +1,4 @@
-// What calls of the service give, exactly.
+// The exact result types of the calls of the service.
 import {
   NamedLock,
   NamedLockService,

@@ -39,7 +39,7 @@ export class Orders {
   }
 }
 
-/** Each defines a class that can not be. */
+/** Each defines an invalid class. */
 export const mistakes: readonly [message: RegExp, define: () => unknown][] = [
   [
     /total is a getter/,

@@ -6,10 +6,10 @@ import { attempt } from '../../dev/servers/run.js'
 import { otherVersion } from '../../dev/versions/index.js'
 
 const root = path.join(__dirname, '../..')
-/** Where tsconfig.declarations.json looks for the package. */
+/** The folder in which tsconfig.declarations.json expects the package. */
 const declarations = path.join(root, '.cache/type-tests')
 
-/** What TypeScript 7 has to say, or another compiler; test/package compiles an application with all of them. */
+/** The errors of TypeScript 7, or of another compiler; test/package compiles an application with all of them. */
 async function compile(args: readonly string[], compiler?: string): Promise<string> {
   const tsc = path.join(compiler ?? (await otherVersion('typescript-7.0')), 'bin/tsc')
   const { output } = await attempt([process.execPath, tsc, ...args], { cwd: root })
@@ -21,7 +21,7 @@ describe('the types', function () {
   this.timeout(120_000)
 
   before('emit the declarations', async function () {
-    this.timeout(600_000) // the compiler is fetched once
+    this.timeout(600_000) // the compiler is downloaded once
     const output = await compile(
       ['-p', 'tsconfig.build.json', '--emitDeclarationOnly', '--outDir', declarations],
       path.join(root, 'node_modules/typescript'),

@@ -9,7 +9,7 @@ describe('the watch over signals', () => {
     return claim
   }
 
-  it('has one listener for a signal, however many claims it has, and none when the last has gone', () => {
+  it('has one listener for a signal, however many claims it has, and none after the last claim', () => {
     const watch = new AbortWatch()
     const { signal } = new AbortController()
     const claims = Array.from({ length: 50 }, () => waiting(signal, []))
@@ -25,7 +25,7 @@ describe('the watch over signals', () => {
     expect(getEventListeners(signal, 'abort'), 'again').to.have.length(1)
   })
 
-  it('sends away the claims of that signal and no others, also when they unwatch themselves by that', () => {
+  it('aborts the claims of that signal and no others, also when they unwatch themselves meanwhile', () => {
     const watch = new AbortWatch()
     const [one, other] = [new AbortController(), new AbortController()]
     const left: Claim[] = []

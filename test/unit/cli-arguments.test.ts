@@ -14,7 +14,7 @@ describe('the words of named-lock run', () => {
     expect(words('run --no-namespace job sh -c true -- x')).to.equal('run --no-namespace job -- sh -c true -- x')
   })
 
-  it('leaves a line alone that has the mark, and names that begin with a dash', () => {
+  it('keeps a line that has the `--`, and names that begin with a dash', () => {
     for (const line of [
       'run job -- psql -d app',
       'run -- -job psql',

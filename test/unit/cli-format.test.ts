@@ -3,14 +3,14 @@ import { listText } from '../../src/cli/list.js'
 import type { Namespaces } from '../../src/cli/namespaces.js'
 import { fitted, printable, table, widthOf } from '../../src/cli/format.js'
 
-describe('what named-lock prints', () => {
-  it('knows how wide a text is on a terminal', () => {
+describe('the output of named-lock', () => {
+  it('measures the width of a text on a terminal', () => {
     expect(['abc', 'né', 'ne\u0301', '日本', '🎉!'].map(widthOf)).to.deep.equal([3, 2, 2, 4, 3])
     expect(fitted('日本語', 5)).to.equal('日本…')
     expect(fitted('日本語', 4)).to.equal('日…')
   })
 
-  it('lets a long name give way to who has it', () => {
+  it('shortens a long name in favour of the holder', () => {
     const rows = [
       ['NAME', 'HOLDER'],
       ['x'.repeat(900), 'connection 5, app@127.0.0.1'],
@@ -20,13 +20,13 @@ describe('what named-lock prints', () => {
     expect(lines[1]).to.equal(`${'x'.repeat(20)}…  connection 5, app@127.0.0.1`)
     expect(lines[2]).to.equal(`日本${' '.repeat(17)}  connection 6`)
     for (const line of table(rows, 30).split('\n')) expect(widthOf(line)).to.be.at.most(30)
-    // Where nobody looks, nothing is left out, and no line is as long as the longest name.
+    // Without a terminal nothing is omitted, and other lines are not padded to the longest name.
     const [head, long, short] = table(rows).split('\n')
     expect(long).to.include('x'.repeat(900))
     expect([head!.length, short!.length].every((length) => length < 100)).to.equal(true)
   })
 
-  it('does not say that there are no locks where it can not know', () => {
+  it('does not claim that there are no locks if it cannot know', () => {
     const beside = { own: 'app', othersBeside: () => '' } as unknown as Namespaces
     expect(listText([], beside)).to.equal("No locks in namespace 'app'.")
     expect(listText(Object.assign([], { note: 'not all' }), beside)).to.equal(
@@ -34,7 +34,7 @@ describe('what named-lock prints', () => {
     )
   })
 
-  it('shows what a terminal would obey', () => {
+  it('escapes control characters', () => {
     expect(printable('\u001b[31m\u202e\n')).to.equal('\\u{1b}[31m\\u{202e}\\u{a}')
   })
 })

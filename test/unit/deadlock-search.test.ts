@@ -11,7 +11,7 @@ function scope(parent?: LockScope): LockScope {
   return made
 }
 
-/** Something inside `waitsIn` waits for a lock that `holder` has. */
+/** A caller inside `waitsIn` waits for a lock that `holder` has. */
 function waitFor(
   holder: LockScope | undefined,
   waitsIn: LockScope | undefined,
@@ -24,7 +24,7 @@ function waitFor(
 }
 
 describe('deadlocks of scopes', () => {
-  it('are cycles of any length, told by their names', () => {
+  it('are cycles of any length, reported by their names', () => {
     for (const length of [2, 3, 10]) {
       const scopes = Array.from({ length }, () => scope())
       const claims = scopes.map((one, i) => waitFor(scopes[(i + 1) % length], one, `n${i}`))
@@ -35,13 +35,13 @@ describe('deadlocks of scopes', () => {
     }
   })
 
-  it('are seen from the scopes around', () => {
+  it('are detected from the enclosing scopes', () => {
     const [one, other] = [scope(), scope()]
     expect(startWaiting(waitFor(other, scope(scope(one))))).to.equal(undefined)
     expect(startWaiting(waitFor(one, scope(other)))).to.have.length(2)
   })
 
-  it('are none through handles, signals, waits that are over, and waits outside of all scopes', () => {
+  it('do not include handles, signals, finished waits, and waits outside of all scopes', () => {
     const [one, other] = [scope(), scope()]
     const edges = [
       waitFor(undefined, one),
@@ -60,23 +60,23 @@ describe('deadlocks of scopes', () => {
     expect(startWaiting(waitFor(one, other))).to.equal(undefined)
   })
 
-  it('are exactly what a search of all paths finds', () => {
+  it('are exactly those that a search of all paths finds', () => {
     const edges = fc.array(fc.tuple(fc.nat(7), fc.nat(7)), { maxLength: 25 })
     const parents = fc.array(fc.option(fc.nat(7), { nil: undefined }), { minLength: 8, maxLength: 8 })
     fc.assert(
       fc.property(edges, parents, (waits, parentOf) => {
         const scopes: LockScope[] = []
-        // Only earlier scopes can be around later ones.
+        // Only earlier scopes can enclose later ones.
         for (const [i, parent] of parentOf.entries())
           scopes.push(scope(parent === undefined ? undefined : scopes[parent % i]))
         const waiting: [from: LockScope, to: LockScope][] = []
         for (const [from, to] of waits) {
           const [inner, holder] = [scopes[from]!, scopes[to]!]
-          if (isAround(holder, inner)) continue // re-entrance, which comes before
+          if (isAround(holder, inner)) continue // reentrancy, which is checked earlier
           const claim = waitFor(holder, inner)
           const expected = reaches(holder, inner, waiting)
           expect(startWaiting(claim) !== undefined).to.equal(expected)
-          // Who would wait for ever leaves.
+          // A scope that would wait forever leaves.
           if (expected) stopWaiting(claim)
           else waiting.push([inner, holder])
         }
@@ -91,7 +91,10 @@ function isAround(outer: LockScope, inner: LockScope): boolean {
   return false
 }
 
-/** Whether `holder` can not end before something inside of it, and so on, that waits for a scope around `origin`. */
+/**
+ * Whether `holder` cannot end before a wait inside of it, directly or through other holders, for a scope around
+ * `origin`.
+ */
 function reaches(holder: LockScope, origin: LockScope, waiting: readonly [LockScope, LockScope][]): boolean {
   const seen = new Set<LockScope>()
   const todo = [holder]

@@ -53,7 +53,7 @@ describe('parseDuration', () => {
     }
   })
 
-  it('refuses what is no text', () => {
+  it('refuses values other than strings', () => {
     for (const value of [5, null, undefined, {}, [], Symbol('5s'), 5n, () => '5s']) {
       expect(() => parseDuration(value as string)).to.throw(NamedLockConfigurationError, 'is not a duration')
     }
@@ -70,7 +70,7 @@ describe('parseDuration', () => {
 })
 
 describe('a duration option', () => {
-  it('is a number of milliseconds or a text', () => {
+  it('is a number of milliseconds or a string', () => {
     expect([0, 0.5, 5_000, Infinity].map((value) => milliseconds(value, 'timeout'))).to.deep.equal([
       0,
       0.5,

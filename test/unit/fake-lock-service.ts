@@ -35,19 +35,19 @@ class FakeLock extends NamedLock<undefined> {
   release = () => Promise.resolve()
 }
 
-/** What a decorated method asked its service for. */
+/** A call of a decorated method to its service. */
 export interface FakeCall {
   readonly by: 'withLock' | 'transaction'
   readonly name: unknown
   readonly options: Record<string, unknown>
 }
 
-/** A service without a database: shows what a decorated method asks for, and when it holds its lock. */
+/** A service without a database: records the calls of a decorated method, and when it holds its lock. */
 export class FakeLockService extends NamedLockService<any> {
   readonly calls: FakeCall[] = []
-  /** The next calls do not get their lock. */
+  /** Makes the next calls time out. */
   isBusy = false
-  /** The lock that is held, and the last one. */
+  /** The held lock, and the last one. */
   held: FakeLock | undefined
   last: FakeLock | undefined
   releasedAt: number | undefined

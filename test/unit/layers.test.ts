@@ -25,7 +25,7 @@ const ROOMS: readonly (readonly string[])[] = [
 
 /** What else holds: `session` must not import `queue` and `queue` not `dialect`. The first follows from the order. */
 const FORBIDDEN: readonly (readonly [from: string, to: string, why: string])[] = [
-  ['queue', 'dialect', 'queue/ decides whose turn it is and knows no server'],
+  ['queue', 'dialect', 'queue/ decides the order of callers and knows no server'],
 ]
 
 interface Import {
@@ -96,7 +96,7 @@ function roomOf(file: string): string {
   return file.split('/')[0] as string
 }
 
-/** From the top; -1 for what is in no room. */
+/** The floor of a file, from the top; -1 for a file in no room. */
 function floorOf(file: string): number {
   return ROOMS.findIndex((rooms) => rooms.includes(roomOf(file)))
 }

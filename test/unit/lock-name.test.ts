@@ -6,8 +6,8 @@ import { InvalidLockNameError, type LockName } from '../../src/index.js'
 import { exactKeyFor, foldForExclusion, keyFor, keyPrefix, postgresKeyFor } from '../../src/names/lock-name.js'
 
 /**
- * Frozen: processes with different versions of the library must meet on the same key. A change that turns one of these
- * red is a breaking change. All were computed a second time in another language.
+ * Frozen: processes with different versions of the library must meet on the same key. A change that makes one of these
+ * fail is a breaking change. All were verified with a second implementation in another language.
  */
 const golden: readonly [namespace: string | false, name: LockName, key: string, postgresKey: bigint][] = [
   ['shop', 'order:42', 'shop.order:42', 3781916301554573147n],
@@ -22,13 +22,13 @@ const golden: readonly [namespace: string | false, name: LockName, key: string, 
   ['', 'order:42', 'order:42', 6742409548142062625n],
   [false, 'a.b', 'a.b', -252989111724669425n],
   ['a', 'b', 'a.b', 6463353407833682387n],
-  // the longest that goes as it is, and one more
+  // the longest name that is used unchanged, and one character more
   ['shop', 'x'.repeat(59), `shop.${'x'.repeat(59)}`, 3103446832515767278n],
   ['shop', 'x'.repeat(60), `shop.${'x'.repeat(32)}~anukm4gqa5rvpwlfqdtvwzersq`, 245629183148385111n],
   ['shop', 'x'.repeat(1024), `shop.${'x'.repeat(32)}~km2x3trtnv5cexglmc4ls4j5c5`, 5995836803493231138n],
   ['a'.repeat(40), 'x'.repeat(23), `${'a'.repeat(40)}.${'x'.repeat(23)}`, 3286131895979722450n],
   ['a'.repeat(40), 'x'.repeat(24), `${'a'.repeat(37)}~6vsj6c2we2ocxs6gcmobbtzdr6`, -764311165707314133n],
-  // what servers would fold, pad, truncate or refuse
+  // names that servers would fold, pad, truncate or refuse
   ['shop', 'Order:42', 'shop.order:42~rjo4xgk37thylaaavvm7r2gprv', -8476395064107675771n],
   ['shop', 'é', 'shop._~krh5fdect4itrz4qoaenlzrmv6', 6075305923274805560n],
   ['shop', 'İ', 'shop._~x5zu2ucdjq2vmxkwsymydvv4y3', -4651288983021800106n],
@@ -36,12 +36,12 @@ const golden: readonly [namespace: string | false, name: LockName, key: string, 
   ['shop', '注文:42', 'shop._:42~vpew7vmt3pizi6ygkf4pxwffej', -6068196059805658732n],
   ['shop', 'x\0y', 'shop.x_y~gzmw7dpr5p5zuphhtnbbjvsbcw', 3916284006415203226n],
   ['shop', 'a~b', 'shop.a_b~pdrszjhlcv7b2zzd4y4od4wn42', 8710855191094984221n],
-  // namespaces that can not stand in a key as they are
+  // namespaces that cannot be used in a key unchanged
   ['Shop', 'order:42', 'shop.order:42~iukakcafov6dn4rbnf4oubv53j', 4977609020160703542n],
   ['my.db', 'x', 'my.db.x~b4pemv5c43m4tytykl2totur2x', 1089385502079375817n],
 ]
 
-/** Names as trying as they come, with everything servers fold close together. */
+/** Difficult names, close to each other in everything that servers fold. */
 const anyName = fc.oneof(
   fc.string({ minLength: 1, maxLength: 40, unit: 'binary' }),
   fc.string({ minLength: 1, maxLength: 80, unit: 'grapheme-ascii' }),
@@ -77,7 +77,7 @@ describe('names to keys', () => {
     }
   })
 
-  it('gives distinct names distinct keys that every server takes as they are', function () {
+  it('maps distinct names to distinct keys that every server accepts unchanged', function () {
     this.timeout(120_000)
     const keys = new Map<string, string>()
     const numbers = new Map<bigint, string>()
@@ -116,7 +116,7 @@ describe('names to keys', () => {
     )
   })
 
-  it('tells names apart that differ in case, blanks, accents or wildcards only', () => {
+  it('distinguishes names that differ only in case, blanks, accents or wildcards', () => {
     const names = [
       'a',
       'A',
@@ -209,7 +209,7 @@ describe('exact names', () => {
     }
   })
 
-  it('are no bigints but on PostgreSQL', () => {
+  it('may be bigints on PostgreSQL only', () => {
     expect(() => exactKeyFor(42n, MYSQL_EXACT_NAMES)).to.throw(InvalidLockNameError, /42n .* on MySQL.*give it as '42'/)
     expect(() => exactKeyFor(42n, MARIADB_EXACT_NAMES)).to.throw(InvalidLockNameError, /42n .* on MariaDB/)
   })

@@ -6,7 +6,7 @@ import { MYSQL2_POOL } from '../../src/dialect/mysql/mysql2-pool.js'
 import { PG_POOL } from '../../src/dialect/postgres/pg-pool.js'
 import { typeorms, type DataSource } from '../support/typeorms.js'
 
-/** What an environment, a YAML file or a slip of the hand can make of a size. */
+/** Sizes as an environment, a YAML file or a typing mistake can produce them. */
 const VALUES: readonly unknown[] = [
   undefined,
   null,
@@ -31,7 +31,7 @@ const VALUES: readonly unknown[] = [
   '-4',
 ]
 
-/** Every place that can hold it, and some where two of them disagree. */
+/** Every place for the size, and some combinations that disagree. */
 const PLACES: Readonly<Record<string, (value: unknown, limit: string) => Record<string, unknown>>> = {
   poolSize: (value) => ({ poolSize: value }),
   extra: (value, limit) => ({ extra: { [limit]: value } }),
@@ -82,7 +82,7 @@ describe('the size of a pool', () => {
           const { poolSize, extra } = dataSource.options as { poolSize?: number; extra?: object }
           const pool = new Pool({ ...{ max: poolSize as number }, ...extra })
           const { max } = pool.options as { max: unknown }
-          // How pg-pool asks whether it is full.
+          // The comparison by which pg-pool decides whether it is full.
           let most = 0
           while (!(most >= (max as number)) && most < 1_000) most++
           expectSame(dataSource, PG_POOL, most === 1_000 ? Infinity : most)

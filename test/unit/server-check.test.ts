@@ -18,7 +18,7 @@ const healthy: Answers = [
   [/CURRENT_USER/, 'app@%'],
 ]
 
-/** A server as its answers: those given here before those of a healthy one. */
+/** A server simulated by its answers: the given ones override those of a healthy server. */
 async function findingsOf(answers: Answers) {
   let timeout = '28800'
   const ask = async (sql: string): Promise<unknown> => {
@@ -33,7 +33,7 @@ async function findingsOf(answers: Answers) {
   return findings.map(({ code, severity }) => `${code} ${severity}`)
 }
 
-describe('checkServer, on servers that are not to be had here', () => {
+describe('checkServer, on servers that are not available here', () => {
   it('finds nothing wrong with a healthy one', async () => {
     expect(await findingsOf([])).to.deep.equal([])
   })
@@ -54,7 +54,7 @@ describe('checkServer, on servers that are not to be had here', () => {
     })
   }
 
-  it('knows those that only look like MySQL', async () => {
+  it('recognises servers that only look like MySQL', async () => {
     expect(await findingsOf([[/VERSION\(\)/, '8.0.11-TiDB-v7.5.0']])).to.deep.equal(['SERVER_NOT_TESTED warning'])
   })
 
@@ -97,7 +97,7 @@ describe('checkServer, on servers that are not to be had here', () => {
     expect(await findingsOf([[/^SELECT .*wait_timeout/, '28800']])).to.deep.equal(['LEASE_NOT_KEPT error'])
   })
 
-  it('does not take a lost connection for an answer', async () => {
+  it('does not treat a lost connection as an answer', async () => {
     let error: unknown
     await findingsOf([[/read_only/, new Error('closed')]]).catch((reason: unknown) => (error = reason))
     expect(error).to.be.an('error').with.property('message', 'closed')

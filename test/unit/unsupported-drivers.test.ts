@@ -33,13 +33,13 @@ describe('drivers without named locks', () => {
     })
   }
 
-  it('are refused when nobody has heard of them', () => {
+  it('are refused when they are unknown', () => {
     for (const type of ['unheard-of', '', undefined, 7, '__proto__', 'constructor']) {
       expect(refusal(type).message).to.include('knows no named locks for it')
     }
   })
 
-  it('are no DataSources at all', () => {
+  it('include values that are no DataSources', () => {
     for (const no of [undefined, null, {}, { options: { type: 'mysql' } }]) {
       expect(() => new NamedLockService(no as never)).to.throw(NamedLockConfigurationError)
     }

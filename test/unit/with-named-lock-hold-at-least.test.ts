@@ -8,7 +8,7 @@ import { classWith, FakeLockService } from './fake-lock-service.js'
 const service = (): FakeLockService => new FakeLockService()
 
 describe('@WithNamedLock with holdAtLeast', () => {
-  it('keeps the lock that long, and the call with it', async () => {
+  it('holds the lock that long, and delays the call', async () => {
     const locks = service()
     const begin = performance.now()
     expect(await new (classWith('x', 0, { holdAtLeast: '60ms' }))(locks).pay()).to.equal('done')
@@ -16,7 +16,7 @@ describe('@WithNamedLock with holdAtLeast', () => {
     expect(locks.held).to.equal(undefined)
   })
 
-  it('also when the method fails, or turns out to be no method for a lock', async () => {
+  it('holds the lock also when the method fails or returns no promise', async () => {
     for (const [body, expected] of [
       [() => Promise.reject(new TypeError('boom')), TypeError],
       [() => 42, NamedLockConfigurationError],
@@ -54,7 +54,7 @@ describe('@WithNamedLock with holdAtLeast', () => {
     expect(locks.held).to.equal(undefined)
   })
 
-  it('can be longer than a timer can run', async () => {
+  it('may exceed the longest timer', async () => {
     const warnings: string[] = []
     const listen = (warning: Error): void => void warnings.push(warning.name)
     process.on('warning', listen)

@@ -21,7 +21,7 @@ describe('@WithNamedLock with onBusy', () => {
     expect(await new (classWith('x', 0, { onBusy: 'skip' }))(busy()).pay()).to.equal(undefined)
   })
 
-  it('a function answers, with this and the arguments', async () => {
+  it('a function is called instead, with this and the arguments', async () => {
     const given: unknown[] = []
     const answers = [(): unknown => 'later', () => Promise.resolve('later')]
     for (const answer of answers) {
@@ -35,7 +35,7 @@ describe('@WithNamedLock with onBusy', () => {
     }
   })
 
-  it('rejects with what its function throws', async () => {
+  it('rejects with the error of its function', async () => {
     const boom = new Error('boom')
     const onBusy = () => {
       throw boom
@@ -52,7 +52,7 @@ describe('@WithNamedLock with onBusy', () => {
     }
   })
 
-  it('has no answer for a timeout that comes out of the method', async () => {
+  it('does not apply to a timeout thrown inside the method', async () => {
     const inner = new NamedLockTimeoutError('another lock')
     for (const transaction of [true, false]) {
       for (const onBusy of ['skip', () => 'wrong']) {
@@ -62,7 +62,7 @@ describe('@WithNamedLock with onBusy', () => {
     }
   })
 
-  it('has no answer for other errors', async () => {
+  it('does not apply to other errors', async () => {
     class Broken extends FakeLockService {
       override withLock(): Promise<any> {
         return Promise.reject(new InvalidLockNameError('broken'))
@@ -71,7 +71,7 @@ describe('@WithNamedLock with onBusy', () => {
     await rejection(new (classWith('x', 0, { onBusy: 'skip' }))(new Broken()).pay(), InvalidLockNameError)
   })
 
-  it('has no answer when there is no service', async () => {
+  it('does not apply when there is no service', async () => {
     const Class = classWith('x', 0, { onBusy: 'skip' })
     await rejection(new Class(undefined as never).pay(), NamedLockConfigurationError)
   })

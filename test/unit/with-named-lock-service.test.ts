@@ -36,7 +36,7 @@ describe('the service of a method @WithNamedLock', () => {
       return 'ran'
     }
   }
-  /** Which of the services was asked. */
+  /** The service that got the call. */
   const asked = async (instance: Pick<Anything, 'run'>, ...services: FakeLockService[]): Promise<number> => {
     expect(await instance.run()).to.equal('ran')
     const found = services.filter((one) => one.calls.splice(0).length === 1)
@@ -62,7 +62,7 @@ describe('the service of a method @WithNamedLock', () => {
     }
   })
 
-  it('may sit in a #private field with options.locks', async () => {
+  it('may be in a #private field with options.locks', async () => {
     const locks = service()
     class Hidden {
       readonly #locks = locks
@@ -105,7 +105,7 @@ describe('the service of a method @WithNamedLock', () => {
     expect(await asked(instance, first, second)).to.equal(1)
   })
 
-  it('is not looked for behind getters', async () => {
+  it('is not searched behind getters', async () => {
     const [behind, fallback] = [service(), service()]
     const instance = new Anything()
     Object.defineProperty(instance, 'getter', {
@@ -127,7 +127,7 @@ describe('the service of a method @WithNamedLock', () => {
     expect(await asked(instance, byDataSource.get(dataSource)!)).to.equal(0)
   })
 
-  it('belongs to a dataSource that a getter gives', async () => {
+  it('belongs to a dataSource returned by a getter', async () => {
     const dataSource = fakeDataSource()
     class WithGetter extends Anything {
       get dataSource() {
@@ -185,7 +185,7 @@ describe('the service of a method @WithNamedLock', () => {
     expect(await asked(Static, locks)).to.equal(0)
   })
 
-  it('is missed with an error that names the method and every way out', async () => {
+  it('is reported as missing by an error that names the method and every remedy', async () => {
     NamedLockService.setDefault(undefined)
     const error = await rejection(new Anything().run(), NamedLockConfigurationError)
     expect(error.message).to.match(/^Anything\.run: /)

@@ -6,7 +6,7 @@ import { classWith, FakeLockService } from './fake-lock-service.js'
 
 const service = (): FakeLockService => new FakeLockService()
 
-describe('@WithNamedLock beside other decorators', () => {
+describe('@WithNamedLock with other decorators', () => {
   const Route = (path: string) => (_target: object, _key: string, descriptor: PropertyDescriptor) => {
     Reflect.defineMetadata('route', path, descriptor.value as object)
   }
@@ -64,7 +64,7 @@ describe('@WithNamedLock beside other decorators', () => {
     expect(Reflect.ownKeys(decorated as object)).to.have.members(Reflect.ownKeys(Orders.prototype.plain))
   })
 
-  it('shows the metadata and properties that were put on the method, above it or below', () => {
+  it('keeps metadata and properties set on the method, above it or below', () => {
     expect(Reflect.getMetadata('route', Orders.prototype.above)).to.equal('/above')
     expect(Reflect.getMetadata('route', Orders.prototype.below)).to.equal('/below')
     expect(Orders.prototype.below).to.have.property('marked', true)
@@ -87,8 +87,8 @@ describe('@WithNamedLock beside other decorators', () => {
     expect(orders.locks.calls.map((call) => call.name)).to.deep.equal(['a', 'b'])
   })
 
-  it('works where only the descriptor is looked at', async () => {
-    // As Nest's applyDecorators does: results of decorators are thrown away.
+  it('works if only the descriptor is used', async () => {
+    // Like Nest's applyDecorators, which ignores the results of decorators.
     const Both = (target: object, key: string, descriptor: PropertyDescriptor) => {
       for (const one of [WithNamedLock('x') as MethodDecorator, Route('/both')]) one(target, key, descriptor)
     }

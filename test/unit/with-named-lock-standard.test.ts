@@ -11,7 +11,10 @@ import { FakeLockService } from './fake-lock-service.js'
 
 const file = path.join(__dirname, '../types/standard-decorators.standard.ts')
 
-/** What the file exports. Not imported: this program has legacy decorators, and would find mistakes in it. */
+/**
+ * The exports of the file. It is not imported, because this program has legacy decorators and would report errors in
+ * it.
+ */
 interface Fixture {
   Orders: any
   mistakes: readonly [message: RegExp, define: () => unknown][]
@@ -88,7 +91,7 @@ describe('@WithNamedLock as a standard decorator', () => {
     expect(error.message).to.match(/^Orders\.#hidden: /)
   })
 
-  it('refuses what is no asynchronous method', () => {
+  it('refuses members other than asynchronous methods', () => {
     expect(mistakes).to.have.length(7)
     for (const [message, define] of mistakes) expect(define).to.throw(NamedLockConfigurationError, message)
   })

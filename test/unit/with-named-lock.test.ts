@@ -44,7 +44,7 @@ describe('a call of a method @WithNamedLock', () => {
     expect(orders.locks.calls[0]).to.deep.include({ by: 'withLock', name: 'settlement' })
   })
 
-  it('hands over the timeout in milliseconds, or leaves it to the service', async () => {
+  it('passes the timeout in milliseconds, or leaves it to the service', async () => {
     const orders = new Orders(service())
     await orders.settle(1)
     await orders.pay(1, 'x')
@@ -52,7 +52,7 @@ describe('a call of a method @WithNamedLock', () => {
     expect(orders.locks.calls.map((call) => call.options.timeout)).to.deep.equal([10_000, 5_000, undefined])
   })
 
-  it('names the lock by what its function gives for this and the arguments', async () => {
+  it('names the lock by the result of its function for this and the arguments', async () => {
     const orders = new Orders(service())
     expect(await orders.pay(7, 'gift')).to.equal('order 7 gift')
     expect(orders.locks.calls[0]?.name).to.deep.equal(['order:7', 'gift'])
@@ -69,7 +69,7 @@ describe('a call of a method @WithNamedLock', () => {
     expect(statics.calls[0]?.name).to.equal('static')
   })
 
-  it('keeps the names it was given, whatever happens to the array', async () => {
+  it('keeps its names when the array is changed later', async () => {
     const names = ['a', 'b']
     const Class = classWith(names)
     names.push('c')
@@ -78,7 +78,7 @@ describe('a call of a method @WithNamedLock', () => {
     expect(locks.calls[0]?.name).to.deep.equal(['a', 'b'])
   })
 
-  it('rejects with what the name function throws, and runs nothing', async () => {
+  it('rejects with the error of the name function, and runs nothing', async () => {
     const boom = new Error('no id')
     let ran = false
     const Class = classWith(
@@ -95,7 +95,7 @@ describe('a call of a method @WithNamedLock', () => {
     expect(ran).to.equal(false)
   })
 
-  it('rejects with what the method throws, at once or later', async () => {
+  it('rejects with the error of the method, thrown at once or later', async () => {
     const boom = new Error('boom')
     for (const body of [
       () => {
@@ -109,7 +109,7 @@ describe('a call of a method @WithNamedLock', () => {
     }
   })
 
-  it('is a mistake when the method returns no promise; the lock is released', async () => {
+  it('rejects when the method returns no promise; the lock is released', async () => {
     const locks = service()
     const Class = classWith('x', 0, {}, () => 42)
     const error = await rejection(new Class(locks).pay(), NamedLockConfigurationError)
@@ -118,7 +118,7 @@ describe('a call of a method @WithNamedLock', () => {
     expect(locks.releasedAt).to.be.a('number')
   })
 
-  it('takes any thenable for a promise', async () => {
+  it('accepts any thenable as a promise', async () => {
     const Class = classWith('x', 0, {}, () => ({ then: (resolve: (value: string) => void) => resolve('fine') }))
     expect(await new Class(service()).pay()).to.equal('fine')
   })
@@ -132,7 +132,7 @@ describe('a call of a method @WithNamedLock', () => {
     expect(ran).to.equal(0)
   })
 
-  it('hands over reentrant and the signal, fixed or found out per call', async () => {
+  it('passes reentrant and the signal, fixed or computed per call', async () => {
     const { signal } = new AbortController()
     const given: unknown[] = []
     const locks = service()
@@ -153,7 +153,7 @@ describe('a call of a method @WithNamedLock', () => {
     expect(given).to.deep.equal([instance, 1, 2])
   })
 
-  it('runs in a transaction of the service when asked to', async () => {
+  it('runs in a transaction of the service with transaction: true', async () => {
     const locks = service()
     expect(await new (classWith('stock', '1s', { transaction: true }))(locks).pay()).to.equal('done')
     expect(locks.calls).to.deep.equal([

@@ -4,7 +4,7 @@ import { NestFactory } from '@nestjs/core'
 import { TypeOrmModule, type TypeOrmModuleOptions } from '@nestjs/typeorm'
 import type { Conformance } from '../../support/conformance.js'
 
-/** The test's database as TypeOrmModule is told of it. */
+/** The test's database as options of TypeOrmModule. */
 export function optionsFor(
   { address: { kind: type, ...address } }: Conformance,
   more: Partial<TypeOrmModuleOptions> & { database?: string; poolSize?: number } = {},
@@ -26,7 +26,7 @@ export async function start(module: ModuleMetadata): Promise<INestApplicationCon
   return NestFactory.createApplicationContext({ module: App, ...module }, { logger: false, abortOnError: false })
 }
 
-/** The same for the time of a test. */
+/** Like `start`, for the duration of a test. */
 export async function withApp(
   module: ModuleMetadata,
   use: (app: INestApplicationContext) => Promise<void>,

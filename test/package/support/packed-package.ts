@@ -7,10 +7,10 @@ import { run } from '../../../dev/servers/run.js'
 export const root = path.join(__dirname, '../../..')
 
 export interface PackedPackage {
-  /** What would go to the registry. */
+  /** The tarball that would be published. */
   readonly tarball: string
   readonly files: readonly { readonly path: string; readonly size: number }[]
-  /** Of the tarball, and of what is in it, in bytes. */
+  /** The size of the tarball, and of its contents, in bytes. */
   readonly size: number
   readonly unpackedSize: number
 }
@@ -25,14 +25,14 @@ export function packedPackage(): Promise<PackedPackage & { folder: string }> {
 async function pack(): Promise<PackedPackage & { folder: string }> {
   const folder = await mkdtemp(path.join(tmpdir(), 'named-lock-package-'))
   process.once('exit', () => rmSync(folder, { recursive: true, force: true }))
-  // In a folder of its own: an older build must not be packed too, and other tests may be doing the same.
+  // In a separate folder: it must not include an older build, and other tests may pack at the same time.
   const source = path.join(folder, 'source')
   await mkdir(source)
   for (const file of ['package.json', 'README.md', 'CHANGELOG.md', 'LICENSE'])
     await copyFile(path.join(root, file), path.join(source, file))
   await run(['npm', 'run', 'build', '--', '--outDir', path.join(source, 'dist')], { cwd: root })
   const output = await run(['npm', 'pack', '--json', '--ignore-scripts', '--pack-destination', folder], { cwd: source })
-  // npm's warnings stand before the JSON, and those of some versions after it.
+  // npm prints warnings before the JSON, and some versions also after it.
   const [details] = JSON.parse(output.slice(output.indexOf('[\n'), output.lastIndexOf(']') + 1)) as [
     PackedPackage & { filename: string },
   ]
