@@ -213,7 +213,7 @@ export class Acquirer {
       return LOST
     }
     // Also by the clock: the last answer may have come on another session, after a time in which nothing could run here.
-    if (claims.every((claim) => claim.isHeld)) return claims
+    if (claims.every((claim) => claim.checkLease())) return claims
     await endUnused(claims)
     this.#owner.checkOpen()
     refuseLost(claims, around)

@@ -22,8 +22,8 @@ export type ClaimEnd = 'released' | 'unused' | 'taken away'
 export function endClaim(claim: Claim, end: ClaimEnd): Promise<void> | undefined {
   if (end === 'taken away') return takeAway(claim)
   if (--claim.shares > 0) return undefined
-  // Reading `isHeld` ends a session whose lease is over, and the claim with it.
-  const isHeld = end === 'unused' ? claim.isHeld : claim.state === 'held'
+  // A lock whose lease is over must not be handed over: the check ends it.
+  const isHeld = end === 'unused' ? claim.checkLease() : claim.state === 'held'
   const answer = claim.slot.release(claim)
   if (end === 'released' && isHeld) claim.owner.released(claim)
   return answer

@@ -33,7 +33,7 @@ export function claimsAround(
     if (!scope) continue
     if (!call.reentrant) throw reentrancyRefused(name)
     const claim = claimIn(scope, exclusionKey)
-    if (!claim?.isHeld) throw lostIn(scope, name)
+    if (!claim?.checkLease()) throw lostIn(scope, name)
     if (!call.shared) refuseUpgrade(claim.target)
     held ??= new Map()
     held.set(exclusionKey, claim)
@@ -43,7 +43,7 @@ export function claimsAround(
 
 /** A lock that the scope around the call has lost while the others were acquired cannot be acquired again by the call. */
 export function refuseLost(claims: readonly Claim[], around: ReadonlyMap<string, Claim> | undefined): void {
-  const lost = claims.find((claim) => around?.get(claim.target.exclusionKey) === claim && !claim.isHeld)
+  const lost = claims.find((claim) => around?.get(claim.target.exclusionKey) === claim && !claim.checkLease())
   if (lost) throw new NamedLockLostError(`The lock '${lost.name}' was lost while the call waited for its other locks.`)
 }
 

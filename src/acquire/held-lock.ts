@@ -56,8 +56,9 @@ export class HeldLock extends NamedLock<any> implements Handle {
     return this.#lost
   }
 
+  /** False in doubt as well. A lease that is over is detected by this, before a timer could run. */
   override get isHeld(): boolean {
-    return !this.#isReleased && !this.#lost && this.claims.every((claim) => claim.isCertain)
+    return !this.#isReleased && !this.#lost && this.claims.every((claim) => claim.checkLease() && claim.isCertain)
   }
 
   /**
@@ -66,7 +67,7 @@ export class HeldLock extends NamedLock<any> implements Handle {
    */
   whenCertain(): Promise<unknown> | undefined {
     if (this.#isReleased || this.#lost) return undefined
-    const inquiries = this.claims.flatMap(({ state, session }) => (state === 'held' && session?.whenCertain) || [])
+    const inquiries = this.claims.flatMap(({ state, session }) => (state === 'held' && session?.whenCertain()) || [])
     return inquiries.length > 0 ? Promise.all(inquiries) : undefined
   }
 

@@ -85,7 +85,7 @@ export class HolderLookup {
 
 /** Who holds that claim, for those who ask about it in this process. */
 export function localHolder(claim: Claim | undefined): LockHolder | undefined {
-  const facts = claim?.isHeld ? claim.session?.facts : undefined
+  const facts = claim?.checkLease() ? claim.session?.facts : undefined
   if (!claim || !facts) return undefined
   return {
     connectionId: facts.connectionId,

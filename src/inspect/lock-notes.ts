@@ -88,7 +88,7 @@ export class LockNotes {
         if (count >= MOST) return
         const claim = holder ?? head
         if (!claim || isTold(claim) === mustHaveName) continue
-        if (holder?.isHeld && now - holder.grantedAt >= LOOK_EVERY) {
+        if (holder?.checkLease() && now - holder.grantedAt >= LOOK_EVERY) {
           held.push({
             key: holder.target.key,
             connectionId: holder.session?.connectionId ?? '',

@@ -136,13 +136,13 @@ export class Claim {
     return this.acquisition.waitsIn
   }
 
-  /** Held for certain: false as well while the server is being asked whether it has kept the session. */
+  /** Whether the lock is certainly held. False as well in doubt, while the session asks the server. Only compares clocks. */
   get isCertain(): boolean {
     return this.state === 'held' && (this.session?.isCertain ?? false)
   }
 
-  /** Held or in doubt, by the clocks of this machine, without a question to the server. */
-  get isHeld(): boolean {
-    return this.state === 'held' && (this.session?.isAlive ?? false)
+  /** Loses the session, and the lock with it, if its lease is over. Returns whether the lock is held or in doubt. */
+  checkLease(): boolean {
+    return this.state === 'held' && (this.session?.checkLease() ?? false)
   }
 }

@@ -1,5 +1,5 @@
 import type { Sessions } from '../session/sessions.js'
-import type { Lease } from '../session/session.js'
+import type { LeaseTimes } from '../session/lease.js'
 import type { Claim } from './claim.js'
 
 /** A slot that is not needed any more. */
@@ -11,7 +11,7 @@ export interface RetiredSlot {
 /** What a slot needs of what the services of a DataSource share. */
 export interface SlotContext {
   readonly sessions: Sessions
-  readonly settings: Lease
+  readonly settings: LeaseTimes
   /** The slot is not needed any more. Its turn, if it had one, goes on when this process soon wants the lock again. */
   retire(slot: RetiredSlot, turnStartedAt: number, grantedAt: number): void
   /** The claim could not have the lock at once. */

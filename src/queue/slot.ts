@@ -406,7 +406,7 @@ export class Slot implements Asker, ClaimSlot, Contested {
   /** Readers join those who have the lock, unless somebody waits before them, here or elsewhere. */
   #letReadersIn(): void {
     // Nobody joins those whose lease has run out: looking at it ends it.
-    if (!this.#holder?.isHeld) return
+    if (!this.#holder?.checkLease()) return
     const place = this.#place as Place
     for (let head = this.#queue.head; head && this.#fits(head, place); head = this.#queue.head) {
       if (this.#isTurnOver(head)) {

@@ -1,7 +1,8 @@
 import { NamedLockConfigurationError, NamedLockError, NamedLockLostError } from '../contract/errors.js'
 import type { TimeLimits } from '../util/time-limits.js'
 import { outside } from '../util/outside.js'
-import type { Lease, Session } from '../session/session.js'
+import type { LeaseTimes } from '../session/lease.js'
+import type { Session } from '../session/session.js'
 import type { Sessions } from '../session/sessions.js'
 import { AbortWatch } from './abort-watch.js'
 import type { Claim, ClaimOwner } from './claim.js'
@@ -24,7 +25,7 @@ const SOON = 60_000
  * session owns its locks re-entrantly, so callers may only share a session where one slot decides between them.
  */
 export class Slots implements SlotContext {
-  readonly settings: Lease
+  readonly settings: LeaseTimes
   readonly sessions: Sessions
   readonly #dataSource: object
   /** By exclusion key; those of readers with connections of their own by ids that are no keys. */
@@ -44,7 +45,7 @@ export class Slots implements SlotContext {
   /** Services that wait for the end of their last release, or of all slots. */
   readonly #drains = new Set<() => void>()
 
-  constructor(settings: Lease, sessions: Sessions, dataSource: object) {
+  constructor(settings: LeaseTimes, sessions: Sessions, dataSource: object) {
     this.settings = settings
     this.sessions = sessions
     this.#limits = sessions.dialect.timeLimits

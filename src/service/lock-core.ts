@@ -7,8 +7,8 @@ import type { ClaimOwner } from '../queue/claim.js'
 import { Slots } from '../queue/slots.js'
 import type { JointBounds } from '../session/joint-bounds.js'
 import type { SessionSettings } from '../session/session-settings.js'
-import type { Session } from '../session/session.js'
-import { Sessions, type SessionsListener } from '../session/sessions.js'
+import type { Session, SessionsListener } from '../session/session.js'
+import { Sessions } from '../session/sessions.js'
 
 /**
  * What services of one DataSource with equal session settings share: sessions, the slots of their locks, and the note that describes

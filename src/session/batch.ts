@@ -123,7 +123,7 @@ export class Batch {
     this.#answerAll(flown, answers, 0, first)
     if (!this.#resting) return
     setImmediate(() => {
-      void this.#session.isAlive // the first of them may have kept this process busy for longer than the lease
+      this.#session.checkLease() // the first of them may have kept this process busy for longer than the lease
       this.#wake()
       this.#answerAll(flown, answers, first, flown.length)
     })

@@ -3,11 +3,13 @@ import type { Dialect, SessionUse } from '../dialect/dialect.js'
 import { dialectOfServer } from '../dialect/choose-dialect.js'
 import { NamedLockClosedError, NamedLockConfigurationError } from '../contract/errors.js'
 import { Backoff } from '../util/backoff.js'
+import { setImmediate } from '../util/clock.js'
 import { singleValue, type RawConnection, type RunnerLike } from '../typeorm/raw-connection.js'
 import { databaseError } from '../contract/database-error.js'
+import { thisMoment } from './lease.js'
 import type { OwnConnections } from './own-data-source.js'
 import { queryWithin, SilentConnectionError } from './query-within.js'
-import { Session } from './session.js'
+import { Session, type SessionsListener } from './session.js'
 import type { SessionSettings } from './session-settings.js'
 
 /** How long a connection that has just been had may take to answer; a little longer after each that does not. */
@@ -26,8 +28,8 @@ const USES: Readonly<Record<Kind, SessionUse>> = {
   begun: 'begun',
 }
 
-/** What is opened belongs to whoever opens this. */
-export interface SessionOwner {
+/** The owner of the sessions that are opened. It is notified of their end only for sessions that it was given. */
+export interface SessionOwner extends SessionsListener {
   /** Why there can be no new sessions. */
   closedError(): Error | undefined
   /** Those that are open. */
@@ -114,7 +116,7 @@ export class SessionOpener {
     let session: Session
     try {
       if (!this.isDialectSure) await this.#findDialect(connection, patience)
-      session = await Session.prepare(runner, connection, this.dialect, this.#settings, patience, USES[kind])
+      session = await this.#makeSession(runner, connection, kind, patience)
     } catch (error) {
       this.dialect.destroy(connection)
       await runner.release().catch(() => {})
@@ -131,6 +133,24 @@ export class SessionOpener {
     if (session.lostError) throw session.lostError
     this.#owner.opened(session, kind)
     return session
+  }
+
+  async #makeSession(runner: RunnerLike, connection: RawConnection, kind: Kind, patience: number): Promise<Session> {
+    const { dialect } = this
+    const ignore = (): void => {}
+    connection.on('error', ignore) // without a listener of ours a second 'error' would end the process
+    try {
+      let sentAt = thisMoment()
+      const ask = (sql: string): Promise<unknown> => {
+        sentAt = thisMoment()
+        return queryWithin(dialect.wire(connection), sql, patience)
+      }
+      const facts = await dialect.open(ask, this.#settings.lease, USES[kind], connection)
+      return new Session(this.#owner, runner, connection, dialect, this.#settings, facts, sentAt)
+    } finally {
+      // The session has a listener of its own by now, or the connection is about to be destroyed and may emit once more.
+      setImmediate(() => connection.removeListener('error', ignore))
+    }
   }
 
   /** While the database is away one connection is tried at a time, for whatever it is wanted. */
@@ -190,7 +210,7 @@ export class SessionOpener {
   async #stillAnswers(session: Session): Promise<boolean> {
     if (session.isWorking) return false // it may be busy for hours, and others watch over its locks
     await session.ask(this.dialect.keepAlive).catch(() => {})
-    return session.isAlive
+    return session.checkLease()
   }
 
   /** A server that takes longer for a trifle could not keep up with the heartbeats either. */

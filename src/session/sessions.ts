@@ -11,7 +11,7 @@ import { outside } from '../util/outside.js'
 import { OwnConnections } from './own-data-source.js'
 import { Questions } from './borrowing-place.js'
 import { queryWithin, SilentConnectionError } from './query-within.js'
-import type { Session } from './session.js'
+import type { Session, SessionsListener } from './session.js'
 import { SessionOpener, type Kind } from './session-opener.js'
 import type { SessionSettings } from './session-settings.js'
 import { SharedPlace, type Shared } from './shared-place.js'
@@ -27,13 +27,6 @@ const IDLE_WAITING = 1_000
 const IDLE_SHARED = 5_000
 /** How long the server may take for the farewell of all sessions. */
 const PATIENCE = 2_000
-
-/** Who is notified of what happens to sessions. */
-export interface SessionsListener {
-  sessionLost(session: Session, error: NamedLockLostError): void
-  /** Work keeps the session's connection busy for long: the session cannot ask the server itself whether the lock is still held. */
-  sessionSilent(session: Session): void
-}
 
 /**
  * All connections of the services that share them: the shared session, the waiting sessions, and those that a single lock has for
@@ -82,6 +75,8 @@ export class Sessions implements BoundMember {
       closedError: () => this.#closedError,
       open: () => this.#open.keys(),
       opened: (session, kind) => this.#opened(session, kind),
+      sessionLost: (session, error) => this.#sessionLost(session, error),
+      sessionSilent: (session) => this.#sessionSilent(session),
     })
     this.work = new WorkSessions({
       places: bounds.work,
@@ -162,7 +157,7 @@ export class Sessions implements BoundMember {
   /** Back from a wait; it must hold nothing. */
   returnWaiting(session: Session): void {
     if (session.lostError) return
-    session.lastUsed = monotonicNow()
+    session.touch()
     if (this.#closed) {
       void this.#giveBack(session)
       return
@@ -330,15 +325,18 @@ export class Sessions implements BoundMember {
 
   #opened(session: Session, kind: Kind): void {
     this.#open.set(session, kind)
-    session.onLost = (error) => {
-      this.#forget(session)
-      this.#listener.sessionLost(session, error)
-    }
-    session.onSilence = () => {
-      this.#witness.ask(session)
-      this.#listener.sessionSilent(session)
-    }
     this.#startLookingAfter()
+  }
+
+  #sessionLost(session: Session, error: NamedLockLostError): void {
+    if (!this.#open.has(session)) return // it was refused, or is on its way back to the pool: it holds nothing
+    this.#forget(session)
+    this.#listener.sessionLost(session, error)
+  }
+
+  #sessionSilent(session: Session): void {
+    this.#witness.ask(session)
+    this.#listener.sessionSilent(session)
   }
 
   get #closedError(): Error | undefined {

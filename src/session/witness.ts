@@ -5,9 +5,9 @@ import type { RawConnection, RunnerLike } from '../typeorm/raw-connection.js'
 import { outside } from '../util/outside.js'
 import { OwnConnections } from './own-data-source.js'
 import { queryWithin } from './query-within.js'
-import type { SentAt, Session } from './session.js'
+import { thisMoment } from './lease.js'
+import type { Session } from './session.js'
 import type { Shared } from './shared-place.js'
-import { monotonicNow, wallNow } from '../util/clock.js'
 import { within } from '../util/within.js'
 
 /** Where the service's own connections can be asked. */
@@ -89,7 +89,7 @@ export class Witness {
 
   async #askBy(ask: Ask, session: Session): Promise<void> {
     const dialect = this.#dialect()
-    const sentAt: SentAt = { monotonic: monotonicNow(), wall: wallNow() }
+    const sentAt = thisMoment()
     const rows = await ask(dialect.atWork(session.connectionId))
     if (dialect.readAtWork(rows, session.facts)) session.seenAtWork(sentAt)
   }

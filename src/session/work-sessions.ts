@@ -58,7 +58,7 @@ export class WorkSessions {
   /** An idle one. */
   takeAtOnce(): Session | undefined {
     for (let session = this.#idle.pop(); session; session = this.#idle.pop()) {
-      if (session.isAlive) return session
+      if (session.checkLease()) return session
     }
     return undefined
   }
@@ -83,7 +83,7 @@ export class WorkSessions {
       await this.#context.giveBack(session)
       return
     }
-    session.lastUsed = monotonicNow()
+    session.touch()
     if (!first) {
       this.#idle.push(session)
       return

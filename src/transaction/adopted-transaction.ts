@@ -21,7 +21,7 @@ export async function adoptTransaction(
   onEnd: () => void,
 ): Promise<TransactionLocks> {
   const session = await sessions.adopt(runner)
-  session.transactionStatus = 'open'
+  session.noteTransactionStatus('open')
   const work = new WorkConnection(session, runner, 'application')
   const locks = new TransactionLocks(runner, session, work, scope)
   let hasEnded = false
@@ -64,7 +64,7 @@ export async function adoptTransaction(
     }
   }
 
-  locks.watchFor(() => void end())
+  session.whenLost(() => void end())
   return locks
 }
 

@@ -117,7 +117,7 @@ export class BegunTransactionSource implements SessionSource {
 
   async #begin(): Promise<Session> {
     const { session, runner } = await this.#sessions.begun.begin(this.#isolation)
-    session.transactionStatus = 'open'
+    session.noteTransactionStatus('open')
     this.#bound = new BoundRunner(this.#dataSource, session, runner)
     this.#session = session
     if (session.lostError) throw session.lostError

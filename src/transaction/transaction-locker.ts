@@ -11,6 +11,7 @@ import type { Target } from '../names/targets.js'
 import type { Acquisition } from '../queue/acquisition.js'
 import type { Claim } from '../queue/claim.js'
 import { currentScope, isWithin } from '../scope/lock-scope.js'
+import type { LostListener } from '../session/session.js'
 import type { DataSourceLike } from '../typeorm/data-source-like.js'
 import type { WorkRunner } from '../typeorm/query-runner.js'
 import { monotonicNow } from '../util/clock.js'
@@ -30,6 +31,8 @@ export class TransactionLocker {
   readonly #targets: CallTargets
   readonly #acquirer: Acquirer
   readonly #running: RunningTransactions
+  /** One listener for all calls: a session registers it once. Another service of the DataSource may own the session. */
+  readonly #sessionLost: LostListener = (session, error) => this.#core.slots.sessionLost(session, error)
 
   constructor(
     dataSource: DataSourceLike,
@@ -56,7 +59,7 @@ export class TransactionLocker {
     if (this.#owner.isPooled) refuseInSavepoint(runner, targets)
     const { locks } = (await this.#running.on(runner)).transaction
     if (this.#owner.isPooled) refuseOldSnapshot(locks.session.facts.isolation, targets)
-    locks.watchFor((session, error) => this.#core.slots.sessionLost(session, error))
+    locks.session.whenLost(this.#sessionLost)
     await locks.waits.run(() => this.#lockAll(locks, targets, call, startedAt))
     return targets.map(({ key }) => key)
   }

@@ -1,5 +1,4 @@
 import { endClaim } from '../acquire/claim-end.js'
-import type { NamedLockLostError } from '../contract/errors.js'
 import type { LockScope } from '../scope/lock-scope.js'
 import type { Claim } from '../queue/claim.js'
 import type { Session } from '../session/session.js'
@@ -21,7 +20,6 @@ export class TransactionLocks {
   readonly #first: readonly Claim[]
   readonly #added: Claim[] = []
   #waits: Serial | undefined
-  #watchers: Set<Watcher> | undefined
 
   constructor(
     runner: WorkRunner,
@@ -56,20 +54,6 @@ export class TransactionLocks {
     this.#added.push(claim)
   }
 
-  /** Tells another service of the DataSource, too, when the session dies. */
-  watchFor(watcher: Watcher): void {
-    if (!this.#watchers) {
-      const watchers = (this.#watchers = new Set())
-      const { session } = this
-      const told = session.onLost
-      session.onLost = (error) => {
-        told?.(error)
-        for (const tell of watchers) tell(session, error)
-      }
-    }
-    this.#watchers.add(watcher)
-  }
-
   /** The transaction has ended, and the locks that were added with it. */
   release(): Promise<void> | undefined {
     if (this.#added.length === 0) return undefined
@@ -81,5 +65,3 @@ export class TransactionLocks {
     return Promise.all(answers).then(() => {})
   }
 }
-
-type Watcher = (session: Session, error: NamedLockLostError) => void

@@ -15,6 +15,9 @@ import { runInNewContext } from 'node:vm'
 
 export const { setTimeout, clearTimeout, setInterval, clearInterval, setImmediate } = timers
 
+/** The longest delay of `setTimeout`, in milliseconds: a timer with a longer one fires at once. */
+export const LONGEST_TIMER = 2_147_483_647
+
 /** Resolves after that many milliseconds. */
 export const sleep = promised.setTimeout
 

@@ -251,7 +251,7 @@ export class WorkConnection implements ProxyHandler<Driver> {
     // In doubt there is something to roll back.
     const status = heard === 'none' && session.facts.status === 'implicit' ? 'implicit' : heard
     const hasEnded = session.transactionStatus === 'open' && status !== 'open'
-    session.transactionStatus = status
+    session.noteTransactionStatus(status)
     // A statement that commits implicitly, in a transaction that the application runs itself, is the application's business.
     if (!hasEnded || !reason || !this.#runner?.isTransactionActive || (this.#owner !== 'ours' && !isByError)) return
     this.#endedBy = reason()
