@@ -13,11 +13,9 @@ export interface ServerFacts {
   readonly identity: string
   /** When the server was started, in seconds of its own clock, give or take one: connection ids begin again then. */
   readonly startedAt: number
-  readonly readOnly: boolean
   readonly user: string | undefined
   readonly host: string | undefined
   readonly database: string | undefined
-  readonly version: string
   /** The isolation level of the transaction, where that matters to locks. */
   readonly isolation?: string | undefined
   /** What the session's settings were before the library changed them. */

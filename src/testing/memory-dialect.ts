@@ -108,11 +108,9 @@ export class MemoryDialect implements Dialect {
       connectionId,
       identity: this.#server.id,
       startedAt: this.#server.startedAt,
-      readOnly: false,
       user: undefined,
       host: undefined,
       database: undefined,
-      version: this.#server.id,
       restore: 'restore',
       lease: leaseMs,
     }

@@ -17,7 +17,7 @@ import { MARKS } from '../marks.js'
 import { checkLegible, PROBE, refuseIllegible } from './legible.js'
 import { MySqlWire } from './mysql-wire.js'
 import { MYSQL2_POOL } from './mysql2-pool.js'
-import { checkServer, isSet, type ReplacedSettings } from './server-check.js'
+import { checkServer, type ReplacedSettings } from './server-check.js'
 import { hexLiteral, KEY_PARAMETER, keyParameter } from './sql-literal.js'
 
 const ER_NO_SUCH_TABLE = 1146
@@ -248,9 +248,9 @@ export abstract class MySqlFamily implements Dialect {
         (isForWork ? '' : `,SESSION ${this.timeLimit}=0`),
     )
     // Read back on purpose: a proxy may swallow the SET, and then the server would keep a vanished client's locks for hours.
-    const [id, version, lease, readOnly, identity, user, database] = singleRow(
+    const [id, lease, identity, user, database] = singleRow(
       await ask(
-        `SELECT CONNECTION_ID() AS i,VERSION() AS v,@@SESSION.wait_timeout AS w,@@GLOBAL.read_only AS o,${this.identity} AS s,USER() AS u,DATABASE() AS d`,
+        `SELECT CONNECTION_ID() AS i,@@SESSION.wait_timeout AS w,${this.identity} AS s,USER() AS u,DATABASE() AS d`,
       ),
     )
     const [clock] = singleRow(await ask('SELECT UNIX_TIMESTAMP(SYSDATE()) AS t'))
@@ -260,11 +260,9 @@ export abstract class MySqlFamily implements Dialect {
       connectionId: id ?? '',
       identity: identity ?? 'unknown',
       startedAt: Number(clock) - Number(uptime),
-      readOnly: isSet(readOnly),
       user: user?.slice(0, at),
       host: user?.slice(at + 1),
       database,
-      version: version ?? '',
       restore:
         `SET SESSION wait_timeout=${Number(before[0])}${changed.map(([name, , value]) => `,SESSION ${name}=${value}`).join('')}` +
         (isForWork ? '' : `,SESSION ${this.timeLimit}=${Number(before[1])}`),

@@ -252,7 +252,7 @@ async function maybe(answer: Promise<unknown>): Promise<unknown> {
 }
 
 /** MariaDB 12 has levels of read_only, by name. */
-export function isSet(value: string | undefined): boolean {
+function isSet(value: string | undefined): boolean {
   return value !== undefined && value !== '0' && value.toUpperCase() !== 'OFF'
 }
 

@@ -24,9 +24,9 @@ export class PooledPostgresDialect extends PostgresDialect {
   /** In a transaction that has just begun, or that is the application's. All in one statement, which is a round trip before the lock. */
   override async open(ask: Ask, leaseMs: number, use: SessionUse): Promise<ServerFacts> {
     const milliseconds = serverLease(leaseMs)
-    const [id, version = '', startedAt, isStandby, user, host, database, port, isolation, number] = singleRow(
+    const [id, version = '', startedAt, user, host, database, port, isolation, number] = singleRow(
       await ask(
-        'SELECT pg_catalog.pg_backend_pid(),pg_catalog.version(),extract(epoch FROM pg_catalog.pg_postmaster_start_time())::text,pg_catalog.pg_is_in_recovery()::int,' +
+        'SELECT pg_catalog.pg_backend_pid(),pg_catalog.version(),extract(epoch FROM pg_catalog.pg_postmaster_start_time())::text,' +
           'session_user::text,pg_catalog.host(pg_catalog.inet_client_addr()),pg_catalog.current_database()::text,pg_catalog.inet_server_port(),' +
           `pg_catalog.current_setting('transaction_isolation'),pg_catalog.current_setting('server_version_num'),pg_catalog.set_config('idle_in_transaction_session_timeout','${milliseconds}',true)`,
       ),
@@ -36,11 +36,9 @@ export class PooledPostgresDialect extends PostgresDialect {
       connectionId: id ?? '',
       identity: serverOf(port, startedAt),
       startedAt: Number(startedAt),
-      readOnly: isStandby === '1',
       user,
       host,
       database,
-      version,
       isolation,
       losesTokens: Number(number) < FLUSHES_MESSAGES,
       // What was set ends with the transaction; one that is the library's own must not go back to the pool.

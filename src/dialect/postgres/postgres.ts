@@ -237,10 +237,10 @@ export class PostgresDialect implements Dialect {
   }
 
   async open(ask: Ask, leaseMs: number, use: SessionUse, connection: RawConnection): Promise<ServerFacts> {
-    const [id, version = '', number, startedAt, isStandby, user, host, database, port, own = '', ...before] = singleRow(
+    const [id, version = '', number, startedAt, user, host, database, port, own = '', ...before] = singleRow(
       await ask(
         "SELECT pg_catalog.pg_backend_pid(),pg_catalog.version(),pg_catalog.current_setting('server_version_num'),extract(epoch FROM pg_catalog.pg_postmaster_start_time())::text," +
-          'pg_catalog.pg_is_in_recovery()::int,session_user::text,pg_catalog.host(pg_catalog.inet_client_addr()),pg_catalog.current_database()::text,pg_catalog.inet_server_port(),' +
+          'session_user::text,pg_catalog.host(pg_catalog.inet_client_addr()),pg_catalog.current_database()::text,pg_catalog.inet_server_port(),' +
           `(SELECT pg_catalog.string_agg(name,',') FROM pg_catalog.pg_settings WHERE source='session' AND name IN (${NAMES})),` +
           "pg_catalog.current_setting('idle_in_transaction_session_timeout'),pg_catalog.current_setting('idle_session_timeout',true)," +
           "pg_catalog.current_setting('statement_timeout'),pg_catalog.current_setting('lock_timeout')," +
@@ -271,11 +271,9 @@ export class PostgresDialect implements Dialect {
       connectionId: id ?? '',
       identity: serverOf(port, startedAt),
       startedAt: Number(startedAt),
-      readOnly: isStandby === '1',
       user,
       host,
       database,
-      version,
       losesTokens: Number(number) < FLUSHES_MESSAGES,
       restore: [
         ...settings.map(({ name, at }) => restoreSetting(name, before[at], own.split(','))),
