@@ -60,14 +60,16 @@ export class MariaDbDialect extends MySqlFamily {
     }
   }
 
-  protected override readonly timeLimit = 'max_statement_time'
-
-  /** MariaDB 10.3 and later; SHOW says nothing of those that a server does not have. */
-  protected override async idleLimits(ask: Ask): Promise<readonly (readonly [string, number])[]> {
-    const rows = (await ask("SHOW SESSION VARIABLES LIKE 'idle%transaction_timeout'")) as [string, string][]
-    return rows.map(([name, value]) => [name, Number(value)] as const).filter(([, value]) => value > 0)
+  protected override readonly variables = {
+    timeLimit: 'max_statement_time',
+    // There is no server_uuid here: host name, port and data directory tell servers apart.
+    identity: "CONCAT_WS(' ',@@hostname,@@port,@@datadir)",
+    idleLimits,
   }
+}
 
-  /** There is no server_uuid here: host name, port and data directory tell servers apart. */
-  protected override readonly identity = "CONCAT_WS(' ',@@hostname,@@port,@@datadir)"
+/** MariaDB 10.3 and later; the answer to SHOW leaves out the variables that a server does not have. */
+async function idleLimits(ask: Ask): Promise<readonly (readonly [string, number])[]> {
+  const rows = (await ask("SHOW SESSION VARIABLES LIKE 'idle%transaction_timeout'")) as [string, string][]
+  return rows.map(([name, value]) => [name, Number(value)] as const).filter(([, value]) => value > 0)
 }

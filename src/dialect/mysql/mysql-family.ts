@@ -14,19 +14,14 @@ import type { Ask } from '../../typeorm/raw-connection.js'
 import type { LockTable } from '../lock-table.js'
 import { readUserVariable } from './metadata-locks.js'
 import { MARKS } from '../marks.js'
-import { checkLegible, PROBE, refuseIllegible } from './legible.js'
+import { checkLegible } from './legible.js'
+import { mysqlCounter } from './mysql-counter.js'
+import { openMySqlSession, replacedSettings, type ServerVariables } from './mysql-session.js'
 import { MySqlWire } from './mysql-wire.js'
 import { MYSQL2_POOL } from './mysql2-pool.js'
-import { checkServer, type ReplacedSettings } from './server-check.js'
+import { checkServer } from './server-check.js'
 import { hexLiteral, KEY_PARAMETER, keyParameter } from './sql-literal.js'
-
-const ER_NO_SUCH_TABLE = 1146
-
-/**
- * A lease ends on the server at least this much after the client has given its locks up, so that the client knows first:
- * half a second for timers that are late, or a thousandth of the lease for clocks that run apart.
- */
-const SERVER_GRACE = { least: 500, part: 1 / 1000 }
+import { statusIn } from './transaction-status.js'
 
 /** An empty text. Written as a literal it is NULL under MariaDB's sql_mode EMPTY_STRING_IS_NULL, and NULL is no answer. */
 const NOTHING = 'SPACE(0)'
@@ -36,12 +31,6 @@ const NOTE = 'typeorm-named-lock'
 
 const wires = new WeakMap<object, MySqlWire>()
 
-/** What a session has set to its own values: check() may run on its connection, and has to report the application's. */
-const replaced = new WeakMap<object, ReplacedSettings>()
-
-/** https://dev.mysql.com/doc/dev/mysql-server/latest/mysql__com_8h.html#a1d854e841086925be1883e4d7b4e8cad */
-const SERVER_STATUS_IN_TRANS = 1
-const SERVER_STATUS_AUTOCOMMIT = 2
 /** ER_SERVER_SHUTDOWN, ER_ERROR_DURING_COMMIT, ER_QUERY_INTERRUPTED, and MariaDB's ER_CONNECTION_KILLED and ER_STATEMENT_TIMEOUT. */
 const COMMIT_INTERRUPTED: ReadonlySet<unknown> = new Set([1053, 1180, 1317, 1927, 1969])
 
@@ -73,17 +62,7 @@ export abstract class MySqlFamily implements Dialect {
   abstract wait(literal: string, mark: string, milliseconds: number): string
   abstract waitFailure(error: unknown): WaitFailure
   abstract readLocks(ask: Ask): Promise<LockTable>
-  /** The variable that limits how long a statement may run. */
-  protected abstract readonly timeLimit: string
-  /**
-   * Limits for a transaction's silence that are in force, with their values. They would end a session within its lease: while it lives,
-   * the lease alone says how long it may be silent.
-   */
-  protected idleLimits(_ask: Ask): Promise<readonly (readonly [name: string, value: number])[]> {
-    return Promise.resolve([])
-  }
-  /** An expression that names the server. */
-  protected abstract readonly identity: string
+  protected abstract readonly variables: ServerVariables
 
   wire(connection: RawConnection): RawConnection {
     let wire = wires.get(connection)
@@ -139,21 +118,7 @@ export abstract class MySqlFamily implements Dialect {
   }
 
   counter(table: string): CounterStatements {
-    const name = table
-      .split('.')
-      .map((part) => `\`${part}\``)
-      .join('.')
-    return {
-      create:
-        `CREATE TABLE IF NOT EXISTS ${name} (lock_key VARCHAR(64) CHARACTER SET ascii COLLATE ascii_bin NOT NULL PRIMARY KEY, ` +
-        'token BIGINT UNSIGNED NOT NULL) ENGINE=InnoDB',
-      raise: (key, floor) =>
-        `INSERT INTO ${name} (lock_key,token) VALUES (${hexLiteral(key)},LAST_INSERT_ID(${floor + 1n})) ` +
-        `ON DUPLICATE KEY UPDATE token=LAST_INSERT_ID(GREATEST(token,${floor})+1)`,
-      last: 'SELECT CAST(LAST_INSERT_ID() AS CHAR) AS t',
-      commit: 'COMMIT',
-      isMissing: (error) => (error as { errno?: number }).errno === ER_NO_SUCH_TABLE,
-    }
+    return mysqlCounter(table)
   }
 
   /**
@@ -199,7 +164,7 @@ export abstract class MySqlFamily implements Dialect {
 
   /** A connection that has sent its last answer, and waits for the next statement, sleeps: its wait_timeout runs. */
   atWork(connectionId: string): string {
-    return `SELECT ${this.identity} AS s,(SELECT COUNT(*) FROM information_schema.PROCESSLIST WHERE ID=${connectionId} AND COMMAND<>'Sleep') AS n`
+    return `SELECT ${this.variables.identity} AS s,(SELECT COUNT(*) FROM information_schema.PROCESSLIST WHERE ID=${connectionId} AND COMMAND<>'Sleep') AS n`
   }
 
   readAtWork(rows: unknown, { identity }: ServerFacts): boolean {
@@ -220,56 +185,11 @@ export abstract class MySqlFamily implements Dialect {
     const illegible = await checkLegible(ask)
     // Whatever else was found out would be made of such answers.
     if (illegible) return [illegible]
-    return checkServer(ask, this, leaseMs, replaced.get(connection))
+    return checkServer(ask, this, leaseMs, replacedSettings(connection))
   }
 
-  async open(ask: Ask, leaseMs: number, use: SessionUse, connection: RawConnection): Promise<ServerFacts> {
-    const isForWork = use !== 'locks'
-    const before = singleRow(
-      await ask(
-        `SELECT @@SESSION.wait_timeout AS w,@@SESSION.${this.timeLimit} AS t,@@SESSION.autocommit AS a,@@SESSION.completion_type AS c,${PROBE}`,
-      ),
-    )
-    await refuseIllegible(ask, before.slice(4))
-    // A COMMIT must not begin the next transaction, or end the connection; and what holds locks only must hold no snapshot. Where
-    // work runs that has to commit by itself, autocommit stays off.
-    const own = [
-      ...(isForWork || before[2] === '1' ? [] : [['autocommit', '1', '0'] as const]),
-      ...(use === 'transaction' || before[3] === 'NO_CHAIN'
-        ? []
-        : [['completion_type', "'NO_CHAIN'", `'${before[3]}'`] as const]),
-    ]
-    replaced.set(connection, { autocommit: before[2], completionType: before[3] })
-    const seconds = Math.ceil((leaseMs + Math.max(SERVER_GRACE.least, leaseMs * SERVER_GRACE.part)) / 1000)
-    const idle = await this.idleLimits(ask)
-    const changed = [...idle.map(([name, value]) => [name, '0', String(value)] as const), ...own]
-    const set = await ask(
-      `SET SESSION wait_timeout=${seconds}${changed.map(([name, value]) => `,SESSION ${name}=${value}`).join('')}` +
-        (isForWork ? '' : `,SESSION ${this.timeLimit}=0`),
-    )
-    // Read back on purpose: a proxy may swallow the SET, and then the server would keep a vanished client's locks for hours.
-    const [id, lease, identity, user, database] = singleRow(
-      await ask(
-        `SELECT CONNECTION_ID() AS i,@@SESSION.wait_timeout AS w,${this.identity} AS s,USER() AS u,DATABASE() AS d`,
-      ),
-    )
-    const [clock] = singleRow(await ask('SELECT UNIX_TIMESTAMP(SYSDATE()) AS t'))
-    const [, uptime] = singleRow(await ask("SHOW GLOBAL STATUS LIKE 'Uptime'"))
-    const at = user?.lastIndexOf('@') ?? -1
-    return {
-      connectionId: id ?? '',
-      identity: identity ?? 'unknown',
-      startedAt: Number(clock) - Number(uptime),
-      user: user?.slice(0, at),
-      host: user?.slice(at + 1),
-      database,
-      restore:
-        `SET SESSION wait_timeout=${Number(before[0])}${changed.map(([name, , value]) => `,SESSION ${name}=${value}`).join('')}` +
-        (isForWork ? '' : `,SESSION ${this.timeLimit}=${Number(before[1])}`),
-      // A session that began with autocommit off is told the opposite by MySQL 9's packets.
-      status: isForWork && before[2] === '0' ? 'implicit' : this.statusAfter(set),
-      lease: Number(lease) === seconds ? leaseMs : undefined,
-    }
+  open(ask: Ask, leaseMs: number, use: SessionUse, connection: RawConnection): Promise<ServerFacts> {
+    return openMySqlSession(ask, this.variables, leaseMs, use, connection)
   }
 
   destroy(connection: RawConnection): void {
@@ -306,25 +226,7 @@ export abstract class MySqlFamily implements Dialect {
     return COMMIT_INTERRUPTED.has((error as { errno?: unknown }).errno)
   }
 
-  /** OK packets carry it. What a SELECT answers with ends without one, as far as the drivers show it. */
   statusAfter(result: unknown): TransactionStatus | undefined {
-    const status = okPacketIn(result)?.serverStatus
-    if (typeof status !== 'number') return undefined
-    return status & SERVER_STATUS_IN_TRANS ? 'open' : status & SERVER_STATUS_AUTOCOMMIT ? 'none' : 'implicit'
+    return statusIn(result)
   }
-}
-
-/** mysql2's and mysql's name for an OK packet. */
-const OK_PACKETS: ReadonlySet<unknown> = new Set(['ResultSetHeader', 'OkPacket'])
-
-/** The last OK packet in an answer. Of a procedure, or several statements, there is a list, in which those with rows are lists themselves. */
-function okPacketIn(result: unknown): { readonly serverStatus?: unknown } | undefined {
-  let last: unknown = result
-  if (Array.isArray(result)) {
-    let i = result.length - 1
-    while (i >= 0 && Array.isArray(result[i])) i--
-    last = result[i]
-  }
-  const isOk = OK_PACKETS.has((last as object | undefined | null)?.constructor.name)
-  return isOk ? (last as { serverStatus?: unknown }) : undefined
 }

@@ -59,6 +59,5 @@ export class MySqlDialect extends MySqlFamily {
     }
   }
 
-  protected override readonly timeLimit = 'max_execution_time'
-  protected override readonly identity = '@@server_uuid'
+  protected override readonly variables = { timeLimit: 'max_execution_time', identity: '@@server_uuid' }
 }

@@ -4,8 +4,9 @@ import type { ServerFacts, SessionUse } from '../dialect.js'
 import type { Ask } from '../../typeorm/raw-connection.js'
 import { POOLED_PG_POOL } from './pg-pool.js'
 import type { PgClient } from './pg-wire.js'
-import { FLUSHES_MESSAGES, PostgresDialect, refuseRelatives, serverLease, serverOf } from './postgres.js'
+import { PostgresDialect } from './postgres.js'
 import { checkPooledPostgres } from './postgres-check.js'
+import { FLUSHES_MESSAGES, refuseRelatives, serverLeaseMs, serverOf } from './postgres-session.js'
 
 /**
  * PostgreSQL behind a pooler that pools transactions: locks that live and end with a transaction
@@ -23,7 +24,7 @@ export class PooledPostgresDialect extends PostgresDialect {
 
   /** In a transaction that has just begun, or that is the application's. All in one statement, which is a round trip before the lock. */
   override async open(ask: Ask, leaseMs: number, use: SessionUse): Promise<ServerFacts> {
-    const milliseconds = serverLease(leaseMs)
+    const milliseconds = serverLeaseMs(leaseMs)
     const [id, version = '', startedAt, user, host, database, port, isolation, number] = singleRow(
       await ask(
         'SELECT pg_catalog.pg_backend_pid(),pg_catalog.version(),extract(epoch FROM pg_catalog.pg_postmaster_start_time())::text,' +
@@ -58,7 +59,7 @@ export class PooledPostgresDialect extends PostgresDialect {
       locks.map(([, shared, key]) => `${call}${shared === '' ? '' : '_shared'}(${key})`).join(',')
     return (
       `SELECT ${all('pg_catalog.pg_advisory_lock')};COMMIT AND CHAIN;SELECT ${all('pg_catalog.pg_advisory_xact_lock')},${all('pg_catalog.pg_advisory_unlock')},` +
-      `set_config('idle_in_transaction_session_timeout','${serverLease(leaseMs)}',true)`
+      `set_config('idle_in_transaction_session_timeout','${serverLeaseMs(leaseMs)}',true)`
     )
   }
 

@@ -1,4 +1,3 @@
-import { UnsupportedDriverError } from '../../contract/errors.js'
 import { postgresKeyFor } from '../../names/lock-name.js'
 import type { LockName } from '../../contract/options.js'
 import type { Finding } from '../../contract/lock-info.js'
@@ -18,22 +17,11 @@ import type { LockTable } from '../lock-table.js'
 import { MARKS } from '../marks.js'
 import { PG_POOL } from './pg-pool.js'
 import { cancelBackend, PgWire, type PgClient } from './pg-wire.js'
-import { refuseTransactionPooling } from './pg-pooler.js'
 import { checkPostgres } from './postgres-check.js'
-import {
-  BATCH_STATEMENT,
-  batchText,
-  COMMITTED_TOKEN,
-  PREPARED,
-  sqlOf,
-  WAITS_FOR_LOG,
-  writersMark,
-} from './postgres-expressions.js'
+import { postgresCounter } from './postgres-counter.js'
+import { batchText, COMMITTED_TOKEN, sqlOf, writersMark } from './postgres-expressions.js'
 import { readPgLocks } from './postgres-locks.js'
-import { NAMES, restoreSetting, SETTINGS } from './postgres-settings.js'
-
-/** As for MySQL: the client gives its locks up at least this much earlier than the server does. */
-const SERVER_GRACE = { least: 500, part: 1 / 1000 }
+import { openPostgresSession, serverOf } from './postgres-session.js'
 
 /**
  * A statement that blocks for a lock has a snapshot for all that time. CREATE INDEX CONCURRENTLY and its relatives wait for the end of every
@@ -50,7 +38,6 @@ const SAVEPOINT = 'typeorm_named_lock'
 /** Errors with which the server ends the connection: shutdowns, pg_terminate_backend, and the timeouts that make the lease. */
 const LAST_WORDS: ReadonlySet<unknown> = new Set(['57P01', '57P02', '57P03', '57P04', '57P05', '25P03', '25P04'])
 
-const UNDEFINED_TABLE = '42P01'
 const QUERY_CANCELED = '57014'
 const LOCK_NOT_AVAILABLE = '55P03'
 const IN_FAILED_TRANSACTION = '25P02'
@@ -222,65 +209,11 @@ export class PostgresDialect implements Dialect {
   }
 
   counter(table: string): CounterStatements {
-    const name = table
-      .split('.')
-      .map((part) => `"${part}"`)
-      .join('.')
-    return {
-      create: `CREATE TABLE IF NOT EXISTS ${name} (lock_key VARCHAR(64) NOT NULL PRIMARY KEY, token BIGINT NOT NULL)`,
-      raise: (key, floor) =>
-        `INSERT INTO ${name} AS t (lock_key,token) VALUES ('${key.replaceAll("'", "''")}',${floor + 1n}) ` +
-        `ON CONFLICT (lock_key) DO UPDATE SET token=GREATEST(t.token,${floor})+1 ` +
-        `RETURNING CASE WHEN ${WAITS_FOR_LOG} THEN token::text END`,
-      isMissing: (error) => (error as { code?: unknown }).code === UNDEFINED_TABLE,
-    }
+    return postgresCounter(table)
   }
 
-  async open(ask: Ask, leaseMs: number, use: SessionUse, connection: RawConnection): Promise<ServerFacts> {
-    const [id, version = '', number, startedAt, user, host, database, port, own = '', ...before] = singleRow(
-      await ask(
-        "SELECT pg_catalog.pg_backend_pid(),pg_catalog.version(),pg_catalog.current_setting('server_version_num'),extract(epoch FROM pg_catalog.pg_postmaster_start_time())::text," +
-          'session_user::text,pg_catalog.host(pg_catalog.inet_client_addr()),pg_catalog.current_database()::text,pg_catalog.inet_server_port(),' +
-          `(SELECT pg_catalog.string_agg(name,',') FROM pg_catalog.pg_settings WHERE source='session' AND name IN (${NAMES})),` +
-          "pg_catalog.current_setting('idle_in_transaction_session_timeout'),pg_catalog.current_setting('idle_session_timeout',true)," +
-          "pg_catalog.current_setting('statement_timeout'),pg_catalog.current_setting('lock_timeout')," +
-          "pg_catalog.current_setting('transaction_timeout',true)",
-      ),
-    )
-    refuseRelatives(version)
-    await refuseTransactionPooling(connection as unknown as PgClient, id, use === 'transaction' ? undefined : ask)
-    const milliseconds = serverLease(leaseMs)
-    const settings = SETTINGS.filter(({ since }) => Number(number) >= since).filter(
-      (one) => use === 'locks' || one.isLease,
-    )
-    await ask(
-      [
-        ...settings.map(({ name, isLease }) => `SET ${name}=${isLease ? milliseconds : 0}`),
-        ...(use === 'locks' ? [BATCH_STATEMENT] : []),
-      ].join(';'),
-    )
-    // Read back in a statement of its own: a pooler may have sent this one to another connection.
-    const [sameId, idle, idleInTransaction] = singleRow(
-      await ask(
-        "SELECT pg_catalog.pg_backend_pid(),(SELECT setting FROM pg_catalog.pg_settings WHERE name='idle_session_timeout')," +
-          "(SELECT setting FROM pg_catalog.pg_settings WHERE name='idle_in_transaction_session_timeout')",
-      ),
-    )
-    const kept = use === 'transaction' ? idleInTransaction : idle
-    return {
-      connectionId: id ?? '',
-      identity: serverOf(port, startedAt),
-      startedAt: Number(startedAt),
-      user,
-      host,
-      database,
-      losesTokens: Number(number) < FLUSHES_MESSAGES,
-      restore: [
-        ...settings.map(({ name, at }) => restoreSetting(name, before[at], own.split(','))),
-        ...(use === 'locks' ? [`DEALLOCATE ${PREPARED}`] : []),
-      ].join(';'),
-      lease: sameId === id && Number(kept) === milliseconds ? leaseMs : undefined,
-    }
+  open(ask: Ask, leaseMs: number, use: SessionUse, connection: RawConnection): Promise<ServerFacts> {
+    return openPostgresSession(ask, leaseMs, use, connection as unknown as PgClient)
   }
 
   /** pg's `release(true)` behind TypeORM's back would make its `destroy()` spin for ever; a client that was ended leaves the pool. */
@@ -322,29 +255,4 @@ export class PostgresDialect implements Dialect {
   isRolledBack(result: unknown): boolean {
     return (result as { command?: unknown } | undefined)?.command === 'ROLLBACK'
   }
-}
-
-/** What tells one server from another. */
-export function serverOf(port: string | undefined, startedAt: string | undefined): string {
-  return `the one on port ${port ?? '(local)'} that was started at ${startedAt}`
-}
-
-/** The first version in which the record of a fencing token can be flushed before its transaction ends. */
-export const FLUSHES_MESSAGES = 170_000
-
-/** What the server is told. */
-export function serverLease(leaseMs: number): number {
-  const lease = leaseMs + Math.max(SERVER_GRACE.least, leaseMs * SERVER_GRACE.part)
-  return Math.ceil(lease / 1000) * 1000
-}
-
-/** Servers that speak PostgreSQL's protocol, and have no advisory locks. */
-const RELATIVES: readonly [RegExp, string][] = [
-  [/CockroachDB/i, 'CockroachDB, whose advisory lock functions are stubs that lock nothing'],
-  [/Redshift/i, 'Amazon Redshift, which has no advisory locks'],
-]
-
-export function refuseRelatives(version: string): void {
-  const [, what] = RELATIVES.find(([pattern]) => pattern.test(version)) ?? []
-  if (what) throw new UnsupportedDriverError(`The server can not be used for named locks: it is ${what}.`)
 }

@@ -1,0 +1,23 @@
+import type { CounterStatements } from '../dialect.js'
+import { hexLiteral } from './sql-literal.js'
+
+const ER_NO_SUCH_TABLE = 1146
+
+/** Fencing tokens from a table: LAST_INSERT_ID(…) keeps the number that a statement has made of a counter. */
+export function mysqlCounter(table: string): CounterStatements {
+  const name = table
+    .split('.')
+    .map((part) => `\`${part}\``)
+    .join('.')
+  return {
+    create:
+      `CREATE TABLE IF NOT EXISTS ${name} (lock_key VARCHAR(64) CHARACTER SET ascii COLLATE ascii_bin NOT NULL PRIMARY KEY, ` +
+      'token BIGINT UNSIGNED NOT NULL) ENGINE=InnoDB',
+    raise: (key, floor) =>
+      `INSERT INTO ${name} (lock_key,token) VALUES (${hexLiteral(key)},LAST_INSERT_ID(${floor + 1n})) ` +
+      `ON DUPLICATE KEY UPDATE token=LAST_INSERT_ID(GREATEST(token,${floor})+1)`,
+    last: 'SELECT CAST(LAST_INSERT_ID() AS CHAR) AS t',
+    commit: 'COMMIT',
+    isMissing: (error) => (error as { errno?: number }).errno === ER_NO_SUCH_TABLE,
+  }
+}

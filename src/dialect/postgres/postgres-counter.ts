@@ -1,0 +1,20 @@
+import type { CounterStatements } from '../dialect.js'
+import { WAITS_FOR_LOG } from './postgres-expressions.js'
+
+const UNDEFINED_TABLE = '42P01'
+
+/** Fencing tokens from a table. The answer waits until the record of the counter is on disk. */
+export function postgresCounter(table: string): CounterStatements {
+  const name = table
+    .split('.')
+    .map((part) => `"${part}"`)
+    .join('.')
+  return {
+    create: `CREATE TABLE IF NOT EXISTS ${name} (lock_key VARCHAR(64) NOT NULL PRIMARY KEY, token BIGINT NOT NULL)`,
+    raise: (key, floor) =>
+      `INSERT INTO ${name} AS t (lock_key,token) VALUES ('${key.replaceAll("'", "''")}',${floor + 1n}) ` +
+      `ON CONFLICT (lock_key) DO UPDATE SET token=GREATEST(t.token,${floor})+1 ` +
+      `RETURNING CASE WHEN ${WAITS_FOR_LOG} THEN token::text END`,
+    isMissing: (error) => (error as { code?: unknown }).code === UNDEFINED_TABLE,
+  }
+}

@@ -1,0 +1,85 @@
+import { UnsupportedDriverError } from '../../contract/errors.js'
+import { singleRow, type Ask } from '../../typeorm/raw-connection.js'
+import type { ServerFacts, SessionUse } from '../dialect.js'
+import { serverLeaseSeconds } from '../server-lease.js'
+import { refuseTransactionPooling } from './pg-pooler.js'
+import type { PgClient } from './pg-wire.js'
+import { BATCH_STATEMENT, PREPARED } from './postgres-expressions.js'
+import { NAMES, restoreSetting, SETTINGS } from './postgres-settings.js'
+
+/** Makes a connection a session: the lease is its idle_session_timeout, and in a transaction its idle_in_transaction_session_timeout. */
+export async function openPostgresSession(
+  ask: Ask,
+  leaseMs: number,
+  use: SessionUse,
+  connection: PgClient,
+): Promise<ServerFacts> {
+  const [id, version = '', number, startedAt, user, host, database, port, own = '', ...before] = singleRow(
+    await ask(
+      "SELECT pg_catalog.pg_backend_pid(),pg_catalog.version(),pg_catalog.current_setting('server_version_num'),extract(epoch FROM pg_catalog.pg_postmaster_start_time())::text," +
+        'session_user::text,pg_catalog.host(pg_catalog.inet_client_addr()),pg_catalog.current_database()::text,pg_catalog.inet_server_port(),' +
+        `(SELECT pg_catalog.string_agg(name,',') FROM pg_catalog.pg_settings WHERE source='session' AND name IN (${NAMES})),` +
+        "pg_catalog.current_setting('idle_in_transaction_session_timeout'),pg_catalog.current_setting('idle_session_timeout',true)," +
+        "pg_catalog.current_setting('statement_timeout'),pg_catalog.current_setting('lock_timeout')," +
+        "pg_catalog.current_setting('transaction_timeout',true)",
+    ),
+  )
+  refuseRelatives(version)
+  await refuseTransactionPooling(connection, id, use === 'transaction' ? undefined : ask)
+  const milliseconds = serverLeaseMs(leaseMs)
+  const settings = SETTINGS.filter(({ since }) => Number(number) >= since).filter(
+    (one) => use === 'locks' || one.isLease,
+  )
+  await ask(
+    [
+      ...settings.map(({ name, isLease }) => `SET ${name}=${isLease ? milliseconds : 0}`),
+      ...(use === 'locks' ? [BATCH_STATEMENT] : []),
+    ].join(';'),
+  )
+  // Read back in a statement of its own: a pooler may have sent this one to another connection.
+  const [sameId, idle, idleInTransaction] = singleRow(
+    await ask(
+      "SELECT pg_catalog.pg_backend_pid(),(SELECT setting FROM pg_catalog.pg_settings WHERE name='idle_session_timeout')," +
+        "(SELECT setting FROM pg_catalog.pg_settings WHERE name='idle_in_transaction_session_timeout')",
+    ),
+  )
+  const kept = use === 'transaction' ? idleInTransaction : idle
+  return {
+    connectionId: id ?? '',
+    identity: serverOf(port, startedAt),
+    startedAt: Number(startedAt),
+    user,
+    host,
+    database,
+    losesTokens: Number(number) < FLUSHES_MESSAGES,
+    restore: [
+      ...settings.map(({ name, at }) => restoreSetting(name, before[at], own.split(','))),
+      ...(use === 'locks' ? [`DEALLOCATE ${PREPARED}`] : []),
+    ].join(';'),
+    lease: sameId === id && Number(kept) === milliseconds ? leaseMs : undefined,
+  }
+}
+
+/** A text that tells one server from another. */
+export function serverOf(port: string | undefined, startedAt: string | undefined): string {
+  return `the one on port ${port ?? '(local)'} that was started at ${startedAt}`
+}
+
+/** The first version in which the record of a fencing token can be flushed before its transaction ends. */
+export const FLUSHES_MESSAGES = 170_000
+
+export function serverLeaseMs(leaseMs: number): number {
+  return serverLeaseSeconds(leaseMs) * 1000
+}
+
+/** Servers that speak PostgreSQL's protocol, and have no advisory locks. */
+const RELATIVES: readonly [RegExp, string][] = [
+  [/CockroachDB/i, 'CockroachDB, whose advisory lock functions are stubs that lock nothing'],
+  [/Redshift/i, 'Amazon Redshift, which has no advisory locks'],
+]
+
+/** @throws UnsupportedDriverError for a server without locks. */
+export function refuseRelatives(version: string): void {
+  const [, what] = RELATIVES.find(([pattern]) => pattern.test(version)) ?? []
+  if (what) throw new UnsupportedDriverError(`The server cannot be used for named locks: it is ${what}.`)
+}
