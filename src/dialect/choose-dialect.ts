@@ -1,5 +1,6 @@
 import type { DataSourceLike } from '../typeorm/data-source-like.js'
 import { NamedLockConfigurationError, UnsupportedDriverError } from '../contract/errors.js'
+import { singleValue, type Ask } from '../typeorm/raw-connection.js'
 import type { Dialect } from './dialect.js'
 import { MariaDbDialect } from './mysql/mariadb.js'
 import { MySqlDialect } from './mysql/mysql.js'
@@ -54,7 +55,7 @@ export function dialectFor(dataSource: DataSourceLike): Dialect {
   if (driverType === 'postgres') return postgres
   const reason = REASONS.get(String(driverType)) ?? 'this library knows no named locks for it'
   throw new UnsupportedDriverError(
-    `The driver '${String(driverType)}' can not be used for named locks: ${reason}. Supported are 'mysql', 'mariadb' and 'postgres'.`,
+    `The driver '${String(driverType)}' cannot be used for named locks: ${reason}. Supported are 'mysql', 'mariadb' and 'postgres'.`,
   )
 }
 
@@ -71,7 +72,12 @@ export function pooledDialectFor(dataSource: DataSourceLike): Dialect {
   )
 }
 
-/** Both driver types talk to both servers: the version tells which dialect is right. */
-export function dialectOfServer(version: string): Dialect {
+/**
+ * Both driver types of MySQL and MariaDB talk to both servers: the version tells which dialect is right. Undefined where the version
+ * cannot be read; the dialect says why when it opens a session.
+ */
+export async function dialectOfServer(ask: Ask): Promise<Dialect | undefined> {
+  const version = singleValue(await ask('SELECT VERSION() AS v')) ?? ''
+  if (!/^\d/.test(version)) return undefined
   return /mariadb/i.test(version) ? mariadb : mysql
 }

@@ -1,19 +1,16 @@
 import { dialectOfServer } from '../dialect/choose-dialect.js'
 import type { Finding } from '../contract/lock-info.js'
-import { singleValue } from '../typeorm/raw-connection.js'
 import type { Sessions } from '../session/sessions.js'
 import type { Settings } from '../contract/settings.js'
 
 const ORDER: readonly Finding['severity'][] = ['error', 'warning', 'info']
 
-/** Everything that is wrong with this set-up, worst first. */
+/** The findings about the server, the DataSource's options and the pool, worst first. */
 export async function check(sessions: Sessions, settings: Settings, poolSize: number): Promise<Finding[]> {
   const ofServer = await sessions.inspect(async (ask, connection) => {
-    // The sessions' own way to find out may be refused, and then it is this that has to tell why.
-    const dialect = sessions.isDialectSure
-      ? sessions.dialect
-      : dialectOfServer(singleValue(await ask('SELECT VERSION() AS v')) ?? '')
-    return dialect.check(ask, settings.lease, connection)
+    // No session may open on this server, and then it is this check that has to say why.
+    const found = sessions.isDialectSure ? undefined : await dialectOfServer(ask)
+    return (found ?? sessions.dialect).check(ask, settings.lease, connection)
   })
   return [...ofServer, ...sessions.checkPool(), ...checkPool(settings, poolSize)].sort(
     (a, b) => ORDER.indexOf(a.severity) - ORDER.indexOf(b.severity),
@@ -30,7 +27,7 @@ export function checkPool({ connections, maxSessions }: Settings, poolSize: numb
       message:
         `The DataSource's pool has ${poolSize} connections, of which locks may use ${most}` +
         (most < 2
-          ? ': none of them can wait, so that locks held by other processes are polled for. transaction() and dedicated locks need one each beside them.'
+          ? ': none of them can wait, so locks that other processes hold are polled for. transaction() and dedicated locks need one connection each beside them.'
           : ` (maxSessions is ${maxSessions}): few can wait at the same time, further waits are polled for.`),
       remedy: `Set poolSize to ${2 * maxSessions} or more, or use connections: 'own'.`,
     },

@@ -1,5 +1,5 @@
 import type { DataSourceLike } from '../typeorm/data-source-like.js'
-import type { PoolDriver } from '../dialect/dialect.js'
+import type { PoolDriver } from '../dialect/pool-driver.js'
 import { clearTimeout, setTimeout } from '../util/clock.js'
 import { outside } from '../util/outside.js'
 

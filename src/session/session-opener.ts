@@ -4,7 +4,7 @@ import { dialectOfServer } from '../dialect/choose-dialect.js'
 import { NamedLockClosedError, NamedLockConfigurationError } from '../contract/errors.js'
 import { Backoff } from '../util/backoff.js'
 import { setImmediate } from '../util/clock.js'
-import { singleValue, type RawConnection, type RunnerLike } from '../typeorm/raw-connection.js'
+import type { RawConnection, RunnerLike } from '../typeorm/raw-connection.js'
 import { databaseError } from '../contract/database-error.js'
 import { thisMoment } from './lease.js'
 import type { OwnConnections } from './own-data-source.js'
@@ -183,11 +183,10 @@ export class SessionOpener {
   }
 
   async #findDialect(connection: RawConnection, patience: number): Promise<void> {
-    const version =
-      singleValue(await queryWithin(this.dialect.wire(connection), 'SELECT VERSION() AS v', patience)) ?? ''
-    // No version: it can not be read, and the dialect says why when it opens a session.
-    if (!/^\d/.test(version)) return
-    this.dialect = dialectOfServer(version)
+    const wire = this.dialect.wire(connection)
+    const found = await dialectOfServer((sql) => queryWithin(wire, sql, patience))
+    if (!found) return
+    this.dialect = found
     this.isDialectSure = true
   }
 

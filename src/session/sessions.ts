@@ -1,5 +1,6 @@
 import type { DataSourceLike } from '../typeorm/data-source-like.js'
-import type { Dialect, PoolWatch } from '../dialect/dialect.js'
+import type { Dialect } from '../dialect/dialect.js'
+import type { PoolWatch } from '../dialect/pool-driver.js'
 import type { Ask } from '../typeorm/raw-connection.js'
 import type { Finding } from '../contract/lock-info.js'
 import { NamedLockClosedError, NamedLockError, type NamedLockLostError } from '../contract/errors.js'

@@ -1,4 +1,5 @@
-import type { Dialect, PoolDriver, ServerFacts, WaitFailure } from '../dialect/dialect.js'
+import type { Dialect, ServerFacts, WaitFailure } from '../dialect/dialect.js'
+import type { PoolDriver } from '../dialect/pool-driver.js'
 import type { Ask } from '../typeorm/raw-connection.js'
 import type { LockTable } from '../dialect/lock-table.js'
 import { MARKS } from '../dialect/marks.js'

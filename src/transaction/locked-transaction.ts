@@ -135,7 +135,7 @@ export class LockedTransaction {
     await runner.rollbackTransaction().catch(() => {})
     if (!runner.isTransactionActive) return
     // A subscriber has thrown before it was sent, or the work has left a savepoint.
-    await session.ask('ROLLBACK').then(
+    await session.ask(session.dialect.rollBack).then(
       () => ((runner as { isTransactionActive: boolean }).isTransactionActive = false),
       (error: unknown) => session.lose(error),
     )

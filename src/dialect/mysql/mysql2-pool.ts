@@ -1,6 +1,6 @@
 import type { DataSourceLike } from '../../typeorm/data-source-like.js'
 import type { RawConnection } from '../../typeorm/raw-connection.js'
-import type { PoolDriver, PoolWatch } from '../dialect.js'
+import type { PoolDriver, PoolWatch } from '../pool-driver.js'
 import { checkSize, isNumeric, usableSize, type GivenSize } from '../pool-size.js'
 
 /** mysql2's pool: `enqueue` is emitted when a caller has to wait for a connection. That of the older driver `mysql` is like it. */

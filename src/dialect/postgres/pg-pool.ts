@@ -1,6 +1,6 @@
 import type { DataSourceLike } from '../../typeorm/data-source-like.js'
 import { setImmediate } from '../../util/clock.js'
-import type { PoolDriver, PoolWatch } from '../dialect.js'
+import type { PoolDriver, PoolWatch } from '../pool-driver.js'
 import { checkSize, isNumeric, usableSize, type GivenSize } from '../pool-size.js'
 
 /** The pool of pg. It tells nobody when a caller has to wait. */
