@@ -102,14 +102,14 @@ const serviceOptions: [string, any, RegExp][] = [
 ]
 
 const drivers: [string, RegExp][] = [
-  ['sqlite', /'sqlite' can not be used .*SQLite is a file.* Supported are/],
-  ['better-sqlite3', /'better-sqlite3' can not be used .*Supported are/],
-  ['sqljs', /'sqljs' can not be used .*one process.*Supported are/],
-  ['cockroachdb', /'cockroachdb' can not be used .*lock nothing.*Supported are/],
-  ['aurora-mysql', /'aurora-mysql' can not be used .*Use the mysql driver/],
-  ['mssql', /'mssql' can not be used .*Supported are/],
-  ['oracle', /'oracle' can not be used .*Supported are/],
-  ['mongodb', /'mongodb' can not be used .*Supported are/],
+  ['sqlite', /'sqlite' cannot be used .*SQLite is a file.* Supported are/],
+  ['better-sqlite3', /'better-sqlite3' cannot be used .*Supported are/],
+  ['sqljs', /'sqljs' cannot be used .*one process.*Supported are/],
+  ['cockroachdb', /'cockroachdb' cannot be used .*lock nothing.*Supported are/],
+  ['aurora-mysql', /'aurora-mysql' cannot be used .*Use the mysql driver/],
+  ['mssql', /'mssql' cannot be used .*Supported are/],
+  ['oracle', /'oracle' cannot be used .*Supported are/],
+  ['mongodb', /'mongodb' cannot be used .*Supported are/],
 ]
 
 describe('wrong calls', () => {
