@@ -59,7 +59,7 @@ export class Acquirer {
 
   /**
    * Acquires the locks of a call, on the shared session or on a connection of their own as the call says. Resolves to the handle, or to
-   * the claim whose time ran out.
+   * the claim that timed out.
    *
    * @param isScoped The locks are for work that runs in a scope of its own: the handle's `scope`.
    * @throws NamedLockConfigurationError behind a pooler that pools transactions, where only `obtainOn` can hold locks.
@@ -91,7 +91,7 @@ export class Acquirer {
     })
   }
 
-  /** The error of a caller whose time ran out: it names the holder, if the server says within a moment which that is. */
+  /** The error of a claim that timed out. It names the holder, if the server reports it within a moment. */
   timeoutError(claim: Claim): Promise<Error> {
     return timeoutError(claim, this.#lookup, this.#core.sessions)
   }
@@ -177,7 +177,7 @@ export class Acquirer {
   }
 
   /**
-   * The claims of all targets, in their order; the one whose time ran out; or LOST: a lock was lost before the last one was granted. No work
+   * The claims of all targets, in their order; the one that timed out; or LOST: a lock was lost before the last one was granted. No work
    * has begun then, so nothing is wrong: the caller starts again, from the first name on, as the order of the names is the same everywhere.
    *
    * @param around The claims of scopes around the call, which it shares instead of waiting for itself.
@@ -258,7 +258,7 @@ const outcomeOf = (claim: Claim): { claim: Claim; isGranted: boolean } => ({
   isGranted: claim.state === 'held',
 })
 
-/** A call without the lock has a claim whose time ran out, and nothing to record. */
+/** A call that timed out has nothing to record. */
 function recordLock(lock: HeldLock | Claim, trace: AcquireTrace): void {
   if (!(lock instanceof HeldLock)) return
   trace.lock = lock

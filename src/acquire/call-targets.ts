@@ -41,7 +41,7 @@ export class CallTargets {
   /**
    * The targets of a call, in the order in which all callers take them.
    *
-   * @param runner The transaction whose connection has to answer the questions: it must not wait for another one of the pool.
+   * @param runner The QueryRunner of a transaction, which has to ask on its own connection: it must not wait for another one of the pool.
    * @throws NamedLockTimeoutError when the server does not answer within the call's timeout.
    */
   async ofCall(

@@ -7,8 +7,8 @@ import { clearTimeout, setTimeout } from '../util/clock.js'
  *
  * - `released`: a handle or a transaction is done with it. The last one to be so releases the lock, and the service is notified.
  * - `unused`: its call failed before any work ran under the lock, for instance because another lock of the call timed out. The lock is
- *   released as above, with two exceptions: no event, as the caller never had a handle; and a lock whose lease is over is not passed on
- *   to the next caller of this process.
+ *   released as above, with two exceptions: no event, as the caller never had a handle; and a lock with a lease that is over is not
+ *   passed on to the next caller of this process.
  * - `taken away`: the service closes. All handles that share the lock lose it at once, and their signals are aborted. A lock inside a
  *   transaction takes the transaction with it: its connection is given up, so that the lock never ends before the ROLLBACK.
  */
@@ -22,7 +22,7 @@ export type ClaimEnd = 'released' | 'unused' | 'taken away'
 export function endClaim(claim: Claim, end: ClaimEnd): Promise<void> | undefined {
   if (end === 'taken away') return takeAway(claim)
   if (--claim.shares > 0) return undefined
-  // A lock whose lease is over must not be handed over: the check ends it.
+  // The check ends a session with a lease that is over, and the claim with it: such a lock must not be handed over.
   const isHeld = end === 'unused' ? claim.checkLease() : claim.state === 'held'
   const answer = claim.slot.release(claim)
   if (end === 'released' && isHeld) claim.owner.released(claim)
@@ -41,7 +41,7 @@ function takeAway(claim: Claim): Promise<void> | undefined {
   return claim.slot.release(claim)
 }
 
-/** How long a caller whose call has failed waits for the release of the locks that it had, in milliseconds. */
+/** How long a failed call waits for the release of the locks that it had, in milliseconds. */
 const GRACE = 250
 
 /**

@@ -19,7 +19,7 @@ export function claimAround(dataSource: object, exclusionKey: string): Claim | u
 /**
  * The claims that a call shares with the scopes around it, by exclusion key.
  *
- * @throws NamedLockReentrancyError without `reentrant`, and for a writer whose scope is a reader; NamedLockLostError when the scope has
+ * @throws NamedLockReentrancyError without `reentrant`, and for a writer in the scope of a reader; NamedLockLostError when the scope has
  * lost the lock: the call cannot acquire it again under the scope's work.
  */
 export function claimsAround(

@@ -71,7 +71,7 @@ export class HeldLock extends NamedLock<any> implements Handle {
     return inquiries.length > 0 ? Promise.all(inquiries) : undefined
   }
 
-  /** Made when first read: a lock whose work does not use it does not pay for it. */
+  /** Made when first read: a lock costs nothing for it when its work does not use it. */
   override get signal(): AbortSignal {
     this.#controller ??= new AbortController()
     if (this.#lost && !this.#controller.signal.aborted) this.#controller.abort(this.#lost)

@@ -7,7 +7,7 @@ import type { Claim } from '../queue/claim.js'
 import type { Sessions } from '../session/sessions.js'
 
 /*
- * The errors of callers whose time ran out. Each says for which lock, after how long, and why as far as it is known: the holder of the
+ * The errors of callers that time out. Each says for which lock, after how long, and why as far as it is known: the holder of the
  * lock, or what kept the caller from asking the database.
  */
 

@@ -1,6 +1,6 @@
 import { NamedLockConfigurationError } from './errors.js'
 
-/** A number of milliseconds, or a number with a unit: `'500ms'`, `'10s'`, `'2m'`, `'1h'`. `Infinity` waits for ever. */
+/** A number of milliseconds, or a number with a unit: `'500ms'`, `'10s'`, `'2m'`, `'1h'`. `Infinity`: no limit. */
 export type Duration = number | `${number}${'ms' | 's' | 'm' | 'h'}`
 
 const UNITS = { ms: 1, s: 1_000, m: 60_000, h: 3_600_000 } as const

@@ -1,7 +1,7 @@
 import type { LockHolder } from './lock-info.js'
 import { recognisedAcrossCopies } from '../util/across-copies.js'
 
-/** Stable codes, one per error class: what to switch on when `instanceof` can not be used. */
+/** Stable codes, one per error class: for a switch where `instanceof` is not possible. */
 export type NamedLockErrorCode =
   | 'TIMEOUT'
   | 'LOST'
@@ -16,17 +16,17 @@ export type NamedLockErrorCode =
   | 'COMMITTED'
   | 'DATABASE'
 
-/** What became of a transaction. `'unknown'`: the connection was lost during the COMMIT, and only the data can tell. */
+/** The outcome of a transaction. `'unknown'`: the connection was lost during the COMMIT, and only the data can tell. */
 export type TransactionOutcome = 'committed' | 'rolledBack' | 'unknown'
 
 /**
- * Base of every error of this library. Thrown itself for what the database answered (`DATABASE`: its own error is `cause`),
+ * Base of every error of this library. Thrown itself when the database answers with an error (`DATABASE`: that error is `cause`),
  * by `NamedLock.assertHeld` (`NOT_HELD`), and by `transaction` when a subscriber fails after the COMMIT (`COMMITTED`: the
  * subscriber's error is `cause`).
  */
 export class NamedLockError extends Error {
   readonly code: NamedLockErrorCode
-  /** From `transaction`: what became of it, where the error is about that. */
+  /** From `transaction`: its outcome, where the error is about that. */
   declare readonly outcome?: TransactionOutcome | undefined
 
   constructor(
@@ -49,10 +49,10 @@ function named(constructor: abstract new (...args: never[]) => Error, name: stri
   Object.defineProperty(constructor.prototype, 'name', { value: name, configurable: true, writable: true })
 }
 
-/** The lock did not come free in time. `holder` tells who has it, where that could be found out. */
+/** The timeout expired while the lock was held. `holder` identifies the holder, if known. */
 export class NamedLockTimeoutError extends NamedLockError {
   declare readonly code: 'TIMEOUT'
-  /** Who held the lock when the time ran out; undefined where it can not be told. */
+  /** The holder of the lock when the timeout expired; undefined if unknown. */
   readonly holder: LockHolder | undefined
 
   constructor(message: string, options?: ErrorOptions & { holder?: LockHolder | undefined }) {
@@ -61,11 +61,11 @@ export class NamedLockTimeoutError extends NamedLockError {
   }
 }
 
-/** The lock was lost while it was held: its connection died or its lease ran out. Somebody else may have it by now. */
+/** The lock was lost while it was held: its connection died or its lease ran out. Another caller may hold it by now. */
 export class NamedLockLostError extends NamedLockError {
   declare readonly code: 'LOST'
   /**
-   * From `transaction`: what became of the transaction on the lock's connection. `'unknown'`: the connection was lost during the
+   * From `transaction`: the outcome of the transaction on the lock's connection. `'unknown'`: the connection was lost during the
    * COMMIT, and only the data can tell.
    */
   declare readonly outcome?: 'rolledBack' | 'unknown' | undefined
@@ -83,7 +83,7 @@ export class NamedLockDeadlockError extends NamedLockError {
   }
 }
 
-/** The running scope already holds this name. Ask with `reentrant: true` if that is meant. */
+/** The running scope holds the lock already. Pass `reentrant: true` to share it. */
 export class NamedLockReentrancyError extends NamedLockError {
   declare readonly code: 'REENTRANCY'
   constructor(message: string, options?: ErrorOptions) {
@@ -91,7 +91,7 @@ export class NamedLockReentrancyError extends NamedLockError {
   }
 }
 
-/** Asked for inside a running transaction, where the lock would be released before the COMMIT. */
+/** Requested inside a running transaction, where the lock would be released before the COMMIT. */
 export class NamedLockInsideTransactionError extends NamedLockError {
   declare readonly code: 'INSIDE_TRANSACTION'
   constructor(message: string, options?: ErrorOptions) {
@@ -99,7 +99,7 @@ export class NamedLockInsideTransactionError extends NamedLockError {
   }
 }
 
-/** A name that can not be a lock's. */
+/** The name is not valid for a lock. */
 export class InvalidLockNameError extends NamedLockError {
   declare readonly code: 'INVALID_NAME'
   constructor(message: string, options?: ErrorOptions) {

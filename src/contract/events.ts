@@ -1,8 +1,8 @@
-/** What every event of a service carries. */
+/** The properties of every event of a service. */
 export interface NamedLockEvent {
   /** The name as the caller gave it. */
   readonly name: string
-  /** What the server knows it by. */
+  /** The lock's key on the server. */
   readonly key: string
   /** How long the caller waited for it, in milliseconds. */
   readonly waitedMs: number
@@ -10,16 +10,16 @@ export interface NamedLockEvent {
 
 /** The events of a NamedLockService, each with the arguments of its listeners. */
 export interface NamedLockEvents {
-  /** A caller could not have the lock at once and waits. */
+  /** The lock is taken, and a caller waits for it. */
   waiting: [event: NamedLockEvent]
-  /** A caller has the lock: `server` when the server granted it, `handover` when a caller of this process passed it on. */
+  /** A caller holds the lock: `server` if the server granted it, `handover` if a caller of this process passed it on. */
   acquired: [event: NamedLockEvent & { readonly by: 'server' | 'handover' }]
-  /** A caller's time ran out. */
+  /** A caller's timeout expired. */
   timedOut: [event: NamedLockEvent]
   /** A held lock was lost: its connection died or its lease ran out. */
   lost: [event: NamedLockEvent & { readonly error: Error }]
-  /** A lock was given back, after `heldMs` milliseconds. */
+  /** A lock was released, after `heldMs` milliseconds. */
   released: [event: NamedLockEvent & { readonly heldMs: number }]
-  /** Giving a lock back failed; its connection was destroyed, so the server has freed it or will when the lease ends. */
+  /** The release of a lock failed. Its connection was destroyed, so the server frees the lock, at the latest when the lease ends. */
   releaseFailed: [event: NamedLockEvent & { readonly error: unknown }]
 }

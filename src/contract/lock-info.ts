@@ -1,37 +1,37 @@
-/* What `holder`, `list` and `check` answer with. */
+/* The results of `holder`, `list` and `check`. */
 
-/** Who holds a lock, as far as the server tells. */
+/** The holder of a lock, as far as the server reports it. */
 export interface LockHolder {
   /** The server's id of the connection. */
   readonly connectionId: string
   readonly user?: string | undefined
   readonly host?: string | undefined
   readonly database?: string | undefined
-  /** Since when. */
+  /** When the lock was granted. */
   readonly since?: Date | undefined
   /** Host name and process id, where the holder is an instance of this library: `worker-3:4711`. */
   readonly process?: string | undefined
 }
 
-/** Who waits for a lock. */
+/** A waiter for a lock. */
 export interface LockWaiter extends Omit<LockHolder, 'connectionId'> {
-  /** The connection that is blocked; undefined for callers of this process that queue behind one, or that poll. */
+  /** The connection that is blocked; undefined for callers of this process that queue or poll. */
   readonly connectionId?: string | undefined
 }
 
 /** A lock on the server. */
 export interface LockInfo {
   readonly key: string
-  /** The name as a caller gave it, where that is known. */
+  /** The name as a caller gave it, if known. */
   readonly name?: string | undefined
   readonly holder: LockHolder
-  /** Who waits for it, in order. Of other processes only what blocks on the server can be seen. */
+  /** Its waiters, in order. Of other processes, only those that block on the server are visible. */
   readonly waiters: readonly LockWaiter[]
 }
 
 /** The locks that `list` found. */
 export interface LockList extends Array<LockInfo> {
-  /** Why locks of other applications may be missing here; undefined when the server told all. */
+  /** Why locks of other applications may be missing here; undefined when the list is complete. */
   readonly note?: string | undefined
 }
 
@@ -40,8 +40,8 @@ export interface Finding {
   /** Stable, for scripts. */
   readonly code: string
   readonly severity: 'error' | 'warning' | 'info'
-  /** What was found, and what follows from it. */
+  /** The problem and its consequences. */
   readonly message: string
-  /** What to do about it. */
+  /** How to fix it. */
   readonly remedy: string
 }

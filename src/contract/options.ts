@@ -1,32 +1,32 @@
 import type { Duration } from './duration.js'
 
-/** Text, or a bigint: with `exactName`, a PostgreSQL advisory key as it is. */
+/** A string or a bigint; with `exactName`, a bigint is a PostgreSQL advisory key as it is. */
 export type LockName = string | bigint
-/** One name, or several that are taken together: all or none. */
+/** One name, or several that are acquired together: all or none. */
 export type LockNames = LockName | readonly LockName[]
 
 /**
- * `shared`: the lock lives on the service's session beside all others, and costs no connection.
- * `dedicated`: it has a connection of its own, and the handle's `manager` works on that connection.
+ * `shared`: the lock is held on the service's session, with all others, and costs no connection.
+ * `dedicated`: the lock has a connection of its own, and the handle's `manager` works on that connection.
  */
 export type SessionKind = 'shared' | 'dedicated'
 
 export interface AcquireOptions<S extends SessionKind = SessionKind> {
-  /** How long to wait for the lock. Default: the service's `timeout` (10 s); 0 for the `try…` calls. `Infinity` waits for ever. */
+  /** How long to wait for the lock. Default: the service's `timeout` (10 s); 0 for the `try…` calls. `Infinity`: no limit. */
   timeout?: Duration | undefined
-  /** Ends the wait when aborted; the call then rejects with the signal's own reason. A lock that is held is not affected. */
+  /** Ends the wait when aborted: the call rejects with the signal's reason. A held lock is not affected. */
   signal?: AbortSignal | undefined
-  /** Asking for a name that the running scope already holds is counted instead of being a NamedLockReentrancyError. Default false. */
+  /** Share a lock that the running scope holds already, instead of throwing a NamedLockReentrancyError. Default false. */
   reentrant?: boolean | undefined
   /**
-   * The name goes to the server untouched, to share a lock with SQL or other languages. On PostgreSQL it is an advisory key: a
+   * Use the name as the key, unchanged, to share a lock with SQL or other languages. On PostgreSQL it is an advisory key: a
    * bigint, or its decimal text such as `lock.key`. Default false.
    */
   exactName?: boolean | undefined
-  /** Where the lock lives. Default `'shared'`. */
+  /** The session that holds the lock. Default `'shared'`. */
   session?: S | undefined
   /**
-   * A reader lock: held together with other readers, never beside a writer. Where the server has them (PostgreSQL), else a
+   * A reader lock: held together with other readers, never together with a writer. PostgreSQL only, otherwise a
    * NamedLockConfigurationError. Default false.
    */
   shared?: boolean | undefined
@@ -37,7 +37,7 @@ export interface TransactionOptions extends Omit<AcquireOptions, 'session'> {
   isolation?: 'READ UNCOMMITTED' | 'READ COMMITTED' | 'REPEATABLE READ' | 'SERIALIZABLE' | undefined
 }
 
-/** How the name of an inspected lock is read. */
+/** How the name of an inspected lock becomes a key. */
 export interface InspectOptions {
   /** As in AcquireOptions. */
   exactName?: boolean | undefined
@@ -55,21 +55,21 @@ export interface HandOverOptions {
 }
 
 export interface NamedLockServiceOptions {
-  /** What keys begin with, so that applications on one server do not meet. Default: the database's name, as the server has it. `false`: nothing. */
+  /** Key prefix: keeps applications on one server apart. Default: the database's name, as the server spells it. `false`: no prefix. */
   namespace?: string | false | undefined
-  /** How long to wait for a lock when a call does not say. Default 10 s. */
+  /** Default timeout for calls that pass none. Default 10 s. */
   timeout?: Duration | undefined
-  /** How long the server keeps the locks of a connection it has not heard from. Default 30 s, at least 1 s. */
+  /** How long the server keeps the locks of a silent connection. Default 30 s, at least 1 s. */
   lease?: Duration | undefined
   /** How often an idle session is used, so that its lease does not end. Default: a third of the lease. */
   keepAlive?: Duration | undefined
-  /** Go on with a warning where the server does not take the lease (a proxy that swallows SET). Default false: an error. */
+  /** Continue with a warning where the server does not accept the lease (a proxy that swallows SET). Default false: an error. */
   allowNoLease?: boolean | undefined
-  /** The most connections the service takes for ordinary locks. Default 4, and never more than half of the pool. */
+  /** The most connections that the service borrows for ordinary locks. Default 4, and never more than half of the pool. */
   maxSessions?: number | undefined
   /**
    * The most locks that the service holds or waits for at a time. One more is a NamedLockConfigurationError. Default: 1 000 on PostgreSQL,
-   * whose table of locks is of fixed size and fails everybody when it is full; no limit elsewhere.
+   * where the lock table has a fixed size and all of its users fail when it is full; no limit elsewhere.
    */
   maxLocks?: number | undefined
   /**
@@ -78,32 +78,32 @@ export interface NamedLockServiceOptions {
    */
   connections?: 'pool' | 'own' | undefined
   /**
-   * `'transaction'`: for PostgreSQL behind a pooler that pools transactions (PgBouncer), where no connection is one's own for longer
-   * than a transaction. `transaction`, `lockTransaction`, `runMigrations` and the decorator with `transaction: true` take locks that
-   * live and end with a transaction; `withLock`, `acquire` and the like are NamedLockConfigurationErrors. Default `'session'`.
+   * `'transaction'`: for PostgreSQL behind a pooler that pools transactions (PgBouncer), where a connection belongs to a client for one
+   * transaction only. `transaction`, `lockTransaction`, `runMigrations` and the decorator with `transaction: true` acquire locks that
+   * end with a transaction; `withLock`, `acquire` and the like throw a NamedLockConfigurationError. Default `'session'`.
    */
   pooling?: 'session' | 'transaction' | undefined
-  /** Bounds of passing a lock on inside the process. */
+  /** Bounds for passing a lock on inside the process. */
   handOver?: HandOverOptions | undefined
-  /** How long `close()` lets running work finish before it takes the lock away. Default 5 s. */
+  /** How long `close()` waits for running work before it takes the lock away. Default 5 s. */
   closeTimeout?: Duration | undefined
   /**
-   * What happens when a lock is asked for while a transaction of the same DataSource is running around the call, where it
-   * would be released before the COMMIT. Default `'error'`: NamedLockInsideTransactionError.
+   * The reaction to a lock that is requested inside a transaction of the same DataSource, where it would be released before the
+   * COMMIT. Default `'error'`: NamedLockInsideTransactionError.
    */
   insideTransaction?: 'error' | 'warn' | 'allow' | undefined
   /**
-   * Fencing tokens from a table of counters, one for each key, instead of the server's own numbers: they go on rising wherever
-   * the table goes, also after a failover. The table is created when first needed (docs/safety.md has the statement).
+   * Fencing tokens from a table of counters, one for each key, instead of the server's own numbers: they keep rising with the
+   * table, also after a failover. The table is created when first needed (docs/safety.md has the statement).
    */
   fencing?: { readonly table: string } | undefined
 }
 
-/** What `list` lists. */
+/** Selects the locks for `list`. */
 export interface ListOptions {
-  /** Only names that begin so; `%` and `_` mean nothing special. */
+  /** Only names that begin with this text; `%` and `_` have no special meaning. */
   prefix?: string | undefined
-  /** True: only locks that somebody waits for. */
+  /** True: only locks with waiters. */
   waiting?: boolean | undefined
 }
 

@@ -16,7 +16,7 @@ export interface Settings {
   readonly keepAlive: number
   readonly allowNoLease: boolean
   readonly maxSessions: number
-  /** Undefined: what the server can bear. */
+  /** Undefined: the dialect's limit. */
   readonly maxLocks: number | undefined
   readonly connections: 'pool' | 'own'
   readonly pooling: 'session' | 'transaction'
@@ -120,7 +120,7 @@ export function defaultCall(timeout: number): CallSettings {
   }
 }
 
-/** Who takes options of a call: errors name it, so that a mistake is found where it was made. */
+/** The calls with options. Errors name the call, to show where the mistake is. */
 export type CallName =
   | 'withLock'
   | 'tryWithLock'
@@ -134,7 +134,7 @@ export type CallName =
 /** Checks the options of one call, before anything is sent for it. */
 export function readCallOptions(given: unknown, fallback: CallSettings, call: CallName): CallSettings {
   if (given === undefined) return fallback
-  // Not by a function that is handed in: all calls with options come by here.
+  // Without a closure for the call: this is the path of all calls with options.
   try {
     const options = known(given as AcquireOptions & TransactionOptions, optionsOf(call))
     return {

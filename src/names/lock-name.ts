@@ -4,8 +4,8 @@ import type { LockName } from '../contract/options.js'
 import { show } from '../contract/settings.js'
 
 /*
- * Names to keys. A name is what the caller gives, a key is what the server is given. The mapping is frozen: processes with
- * different versions of this library must meet on the same key.
+ * Names to keys: a name comes from the caller, a key goes to the server. The mapping is frozen: processes with different versions of
+ * this library must compute the same key.
  *
  * A key is `<namespace>.<name>` (without a namespace: the name) as long as that is at most 64 characters of printable ASCII
  * without upper case and without `~`, and the namespace has no dot. Everything else becomes
@@ -18,7 +18,7 @@ import { show } from '../contract/settings.js'
  * has in the namespace `a`.
  */
 
-/** No server is bothered by keys of this length: MySQL takes 64 characters, MariaDB 192 bytes. */
+/** Every server accepts keys of this length: MySQL takes 64 characters, MariaDB 192 bytes. */
 const LONGEST_KEY = 64
 const LONGEST_NAME = 1_024
 const HASH_LENGTH = 26
@@ -27,18 +27,18 @@ const READABLE_LENGTH = LONGEST_KEY - HASH_LENGTH - 1
 const PLAIN_KEY = /^[ -@[-}]{1,64}$/
 const BASE32 = 'abcdefghijklmnopqrstuvwxyz234567'
 
-/** What a dialect says about the names its server takes as they are. */
+/** A dialect's rules for names that its server accepts unchanged. */
 export interface ExactNameRules {
   /** For error messages. */
   readonly server: string
-  /** Why the server would not take this name ("it has 65 characters, and …"); undefined when it does. */
+  /** Why the server would refuse this name ("it has 65 characters, and …"); undefined if it accepts it. */
   readonly refusal: (name: string) => string | undefined
 }
 
 /**
  * The key of a name. A bigint stands for its decimal text: `42n` and `'42'` are one name.
  *
- * @throws InvalidLockNameError for a name that is empty, too long, no well-formed text, or neither string nor bigint.
+ * @throws InvalidLockNameError for a name that is empty, too long, not well-formed text, or neither string nor bigint.
  */
 export function keyFor(namespace: string | false, name: LockName): string {
   const text = typeof name === 'string' ? name : checkName(name)
@@ -48,19 +48,19 @@ export function keyFor(namespace: string | false, name: LockName): string {
   return `${readable(key)}~${base32(digest(namespace, checkName(text))).slice(0, HASH_LENGTH)}`
 }
 
-/** What every key of a namespace begins with. A namespace that can not be part of a key as it is may share this with others. */
+/** The beginning of every key of a namespace. A namespace that cannot be part of a key unchanged may share it with others. */
 export function keyPrefix(namespace: string | false): string {
   return namespace ? readable(`${namespace}.`) : ''
 }
 
-/** The name behind a key of a namespace, where the key tells it. */
+/** The name behind a key of a namespace, if the key shows it. */
 export function nameOf(namespace: string | false, key: string): string | undefined {
   if (!PLAIN_KEY.test(key)) return undefined
   if (namespace === false) return key
   return key.startsWith(`${namespace}.`) && !namespace.includes('.') ? key.slice(namespace.length + 1) : undefined
 }
 
-/** Whether a key of a namespace can belong to a name that begins like this; keys that are shortened do not tell it all. */
+/** Whether a key of a namespace can belong to a name that begins like this; shortened keys do not show all of it. */
 export function mayBeginWith(namespace: string | false, key: string, prefix: string): boolean {
   const name = nameOf(namespace, key)
   if (name !== undefined) return name.startsWith(prefix)
@@ -79,19 +79,19 @@ export function mayBeginWith(namespace: string | false, key: string, prefix: str
 export function exactKeyFor(name: LockName, rules: ExactNameRules): string {
   if (typeof name === 'bigint') {
     throw new InvalidLockNameError(
-      `${name}n can not be an exact name on ${rules.server}, whose lock names are text: give it as '${name}'. A bigint is an exact key on PostgreSQL only.`,
+      `${name}n cannot be an exact name on ${rules.server}, where lock names are text: pass '${name}'. A bigint is an exact key on PostgreSQL only.`,
     )
   }
   const text = checkName(name)
   const refusal = rules.refusal(text)
-  if (refusal) throw new InvalidLockNameError(`${show(text)} can not be an exact name on ${rules.server}: ${refusal}.`)
+  if (refusal) throw new InvalidLockNameError(`${show(text)} cannot be an exact name on ${rules.server}: ${refusal}.`)
   return text
 }
 
 /**
- * Folds at least what MySQL folds in lock names (case, É = é, İ = i, the Kelvin sign = k) and more. It only decides who queues
- * with whom in this process: folding too much makes callers wait for each other, folding too little would have two of them
- * believe in one lock. Two exact names of one fold may still be two locks on the server.
+ * Folds at least what MySQL folds in lock names (case, É = é, İ = i, the Kelvin sign = k) and more. It only decides which callers of this
+ * process queue together: folding too much makes callers wait for each other, folding too little would give two of them one
+ * lock. Two exact names of one fold may still be two locks on the server.
  *
  * Keys of `keyFor` fold to themselves, so only exact names need to be folded to compare the two.
  */
@@ -108,14 +108,14 @@ export function postgresKeyFor(namespace: string | false, name: LockName): bigin
 /**
  * The text of a name.
  *
- * @throws InvalidLockNameError for what can not be a name on any server.
+ * @throws InvalidLockNameError for a value that no server accepts as a name.
  */
 export function checkName(name: unknown): string {
   if (typeof name === 'bigint') return name.toString()
   if (typeof name !== 'string') {
     throw new InvalidLockNameError(`A lock's name is a string or a bigint, not ${show(name)}.`)
   }
-  if (name === '') throw new InvalidLockNameError("A lock's name can not be empty.")
+  if (name === '') throw new InvalidLockNameError("A lock's name cannot be empty.")
   if (name.length > LONGEST_NAME) {
     throw new InvalidLockNameError(
       `${show(name)} has ${name.length} characters: a lock's name can have at most ${LONGEST_NAME}.`,
@@ -123,7 +123,7 @@ export function checkName(name: unknown): string {
   }
   if (!name.isWellFormed()) {
     throw new InvalidLockNameError(
-      `${show(name)} is not well-formed Unicode (half of a surrogate pair) and can not be a lock's name.`,
+      `${show(name)} is not well-formed Unicode (half of a surrogate pair) and cannot be a lock's name.`,
     )
   }
   return name

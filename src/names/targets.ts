@@ -15,9 +15,9 @@ export interface KeyRules {
   keyFor(namespace: string | false, name: LockName): string
   /** A key as it stands in SQL. */
   literal(key: string): string
-  /** The same for a lock that many may hold together, as long as nobody holds it alone. Left out where there are none: no reader locks. */
+  /** The same for a reader lock: many readers hold it together, but never with a writer. Undefined where the server has none. */
   sharedLiteral?(literal: string): string
-  /** What excludes whom, for an exact name: keys that the server may fold together must give the same text. */
+  /** The text by which callers of an exact name exclude each other: the same for all keys that the server may fold together. */
   exclusionKey(key: string): string
   /** The key of an exact name, or an InvalidLockNameError for what this server would refuse. */
   exactKey(name: string | bigint): string
@@ -35,13 +35,13 @@ export interface Target {
   readonly key: string
   /** The key as it stands in SQL. */
   readonly literal: string
-  /** What excludes whom in this process. */
+  /** Callers with the same one exclude each other in this process. */
   readonly exclusionKey: string
-  /** For readers: held by many together. */
+  /** Of a reader: many hold the lock together. */
   readonly isShared?: true | undefined
 }
 
-/** How many names keep their key at hand. */
+/** How many names are kept with their keys. */
 const REMEMBERED = 1_000
 
 /**
@@ -55,7 +55,7 @@ export class Targets {
   readonly #dataSource: DataSourceLike
   readonly #rules: () => KeyRules
   #namespace: string | false | undefined
-  /** Names tend to come again: their keys are not worked out anew each time. */
+  /** The same names come again and again: their keys are computed once. */
   readonly #recent = new Map<LockName, Target>()
 
   /** @param rules Those of the server, which may turn out to be another one than the driver's type says. */
@@ -98,12 +98,12 @@ export class Targets {
     return target
   }
 
-  /** False until the server has been asked what the database is called, where that has to be known first. */
+  /** False until the server has answered the question for the database's name, where that has to be known first. */
   get isSettled(): boolean {
     return this.#namespace !== undefined || this.#question === undefined
   }
 
-  /** Asks the server what the database is called. */
+  /** Asks the server for the database's name. */
   async settle(ask: Ask): Promise<void> {
     const question = this.#question
     if (this.#namespace !== undefined || question === undefined) return
@@ -115,17 +115,17 @@ export class Targets {
     return this.#rules().nameOfDatabase?.(databaseOf(this.#dataSource))
   }
 
-  /** What keys of the service's names begin with. */
+  /** The beginning of the service's keys. */
   get namespace(): string | false {
     return this.#space()
   }
 
-  /** Those that were lately asked for. */
+  /** The targets of names that were requested lately. */
   get known(): Iterable<Target> {
     return this.#recent.values()
   }
 
-  /** All names of a call, in the one order in which everybody takes them; a name given twice is one. */
+  /** The targets of a call, in the order in which all callers acquire them; a name given twice is one. */
   ofAll(names: LockNames, exactName: boolean, isShared: boolean): readonly Target[] {
     if (!isSeveral(names)) return [this.of(names, exactName, isShared)]
     if (names.length === 0) throw new InvalidLockNameError('No name was given: the list of names is empty.')
@@ -136,7 +136,7 @@ export class Targets {
       const other = byKey.get(target.exclusionKey)
       if (other && other.key !== target.key) {
         throw new InvalidLockNameError(
-          `${show(other.name)} and ${show(target.name)} can not be taken together: they differ in nothing that the server is sure to tell apart.`,
+          `${show(other.name)} and ${show(target.name)} cannot be acquired together: the server may take them for one lock. Use names that differ in more than case, accents or width.`,
         )
       }
       byKey.set(target.exclusionKey, target)
@@ -156,13 +156,13 @@ export class Targets {
   #space(): string | false {
     if (this.#namespace !== undefined) return this.#namespace
     const database = databaseOf(this.#dataSource) ?? false
-    // Before the DataSource is initialised only its configuration can tell, and that may leave the database out.
+    // Before the DataSource is initialised only its configuration has the name, and may leave it out.
     if (this.#dataSource.isInitialized && this.#question === undefined) this.#namespace = database
     return database
   }
 }
 
-/** As the handle shows them. */
+/** The names as the handle shows them. */
 export function namesOf(names: LockNames): string[] {
   return isSeveral(names) ? names.map(String) : [String(names)]
 }

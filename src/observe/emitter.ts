@@ -12,9 +12,9 @@ const channels = Object.fromEntries(NAMES.map((name) => [name, channel(`typeorm-
   Channel
 >
 
-/** The events of a service. A listener that throws or rejects harms nobody: it becomes a process warning. */
+/** The events of a service. The error of a listener that throws or rejects becomes a process warning, and has no other effect. */
 export class Emitter {
-  /** Whose events they are. */
+  /** The service that the events belong to. */
   readonly owner: object
   readonly #emitter = new EventEmitter().setMaxListeners(0)
 
@@ -34,7 +34,7 @@ export class Emitter {
     this.#emitter.off(event, listener)
   }
 
-  /** Whether anybody listens: an event that nobody hears is not even made. */
+  /** Whether the event has listeners: without any, it is not even built. */
   hears(event: EventName): boolean {
     return this.#emitter.listenerCount(event) > 0 || channels[event].hasSubscribers
   }

@@ -3,18 +3,18 @@ import type { NamedLock } from '../scope/named-lock.js'
 import type { LockNames } from '../contract/options.js'
 import { namesOf } from '../names/targets.js'
 
-/** What the subscribers of `tracing:typeorm-named-lock:acquire:*` are told: one object for the whole call. */
+/** The message for subscribers of `tracing:typeorm-named-lock:acquire:*`: one object for the whole call. */
 export interface AcquireTrace {
-  /** The NamedLockService that was asked. */
+  /** The NamedLockService of the call. */
   readonly service: object | undefined
   readonly names: readonly string[]
-  /** How long the caller is ready to wait, in milliseconds. */
+  /** The call's timeout, in milliseconds. */
   readonly timeout: number
-  /** What the server knows the locks by, once the caller has them; undefined at the end when it did not get them. */
+  /** The keys of the locks on the server, once they are granted; undefined at the end of a call without its locks. */
   keys?: readonly string[]
-  /** The handle, once it is there; `lockTransaction` has none. */
+  /** The handle, once the locks are granted; `lockTransaction` has none. */
   lock?: NamedLock<any>
-  /** Why the call failed, where it did not just time out. */
+  /** The error of a call that failed other than by a timeout. */
   error?: unknown
   /**
    * For subscribers to set before the end of the call: runs the work of a scoped call (`withLock`, `transaction`, a decorated
@@ -39,7 +39,7 @@ export function isTraced(): boolean {
 }
 
 /**
- * Calls `obtain` and publishes the call on the tracing channel. `record` enters the locks that the call has got, if any, in the trace.
+ * Calls `obtain` and publishes the call on the tracing channel. `record` enters the locks of the call, if it has any, in the trace.
  */
 export function traced<T>(
   service: object | undefined,
@@ -57,7 +57,7 @@ export function traced<T>(
   return acquireChannel.tracePromise(work, trace)
 }
 
-/** Calls the work of a scoped call, in the way that a subscriber wants it. What goes wrong there does not concern the work. */
+/** Calls the work of a scoped call, inside the subscriber's `around` if there is one. Errors of a subscriber do not affect the work. */
 export function callUnder<T>(trace: AcquireTrace | undefined, work: () => T): T {
   const around = trace?.around
   if (!around) return work()

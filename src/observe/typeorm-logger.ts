@@ -7,7 +7,7 @@ interface Logging {
   readonly options: { readonly logging?: unknown }
 }
 
-/** TypeORM's own logger hears of locks where its `logging` asks for `info`; of lost ones where it asks for `warn`. */
+/** Logs locks with TypeORM's own logger where its `logging` includes `info`, and lost ones where it includes `warn`. */
 export function logEvents(dataSource: DataSourceLike, events: Emitter): void {
   const { options } = dataSource as unknown as Logging
   const log = (level: 'info' | 'warn', message: string): void => {

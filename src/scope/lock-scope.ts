@@ -1,7 +1,7 @@
 import { AsyncLocalStorage } from 'node:async_hooks'
 import { processWide } from '../util/process-wide.js'
 
-/** What a scope needs to know of the lock it holds; the handle itself, in practice. */
+/** The lock of a scope, as far as the scope uses it: the handle. */
 export interface ScopedLock {
   readonly names: readonly string[]
   readonly isHeld: boolean
@@ -12,7 +12,7 @@ export interface ScopedTransaction {
   /** Its EntityManager. */
   readonly manager: unknown
   readonly isActive: boolean
-  /** One of the library's, as opposed to one that the application began itself. */
+  /** The library began it, not the application. */
   readonly isOurs: boolean
   /** The lock of that key, if it is held until the transaction has ended. */
   claimOf(key: string): object | undefined
@@ -23,23 +23,23 @@ export interface ScopedTransaction {
  * the detection of deadlocks inside this process look at. Made before the lock is asked for, open until its work has ended.
  */
 export class LockScope {
-  /** The handle, while the work runs. */
+  /** The handle. Written when the locks are granted, and kept after the work: `open` tells whether it still counts. */
   lock: ScopedLock | undefined
   /** The transaction that the work runs in, if it is this scope's. */
   transaction: ScopedTransaction | undefined
-  /** It holds some of its locks already while it waits for the others. */
+  /** It holds some of its locks already while it waits for the others. Written by the acquirer. */
   hasLocks = false
-  /** Claims that something inside this scope waits for: what the scope can not end before. */
+  /** The claims that code inside this scope waits for: the scope cannot end before them. Written by deadlock detection. */
   waits: Set<unknown> | undefined
   /** False once the work has ended: branches that outlive it do not hold the lock any more. */
   open = true
-  /** Not the work itself, but what begins and ends its transaction: subscribers run here. */
+  /** The scope in which the work's transaction begins and ends, with its subscribers; not the work itself. */
   isAroundWork = false
 
   constructor(
     readonly parent: LockScope | undefined,
     readonly dataSource: object,
-    /** Slot keys: what excludes whom on the server. */
+    /** The exclusion keys of its locks. */
     readonly keys: readonly string[],
   ) {}
 }

@@ -4,19 +4,19 @@ import { findHeld } from './lock-scope.js'
 import { recognisedAcrossCopies } from '../util/across-copies.js'
 
 /**
- * A lock that is held: what `acquire` resolves to and what work is called with. Abstract: only the library makes them,
- * and `instanceof NamedLock` works.
+ * A held lock: the result of `acquire`, and the argument of work. Abstract, because only the library creates locks;
+ * `instanceof NamedLock` works.
  */
 export abstract class NamedLock<out Manager = EntityManager | undefined> {
-  /** The names as they were asked for. */
+  /** The names as the caller gave them. */
   abstract readonly names: readonly string[]
-  /** What the server knows them by. */
+  /** The keys of the names on the server. */
   abstract readonly keys: readonly string[]
-  /** Works on the lock's own connection; undefined unless it was taken with `session: 'dedicated'` or by `transaction`. */
+  /** Works on the lock's own connection; undefined unless the lock was acquired with `session: 'dedicated'` or by `transaction`. */
   abstract readonly manager: Manager
-  /** Aborted with the NamedLockLostError when the lock is lost. Give it to whatever the work waits for. */
+  /** Aborted with the NamedLockLostError when the lock is lost. Pass it to everything that the work waits for. */
   abstract readonly signal: AbortSignal
-  /** False once the lock was released or lost. Compares clocks, asks nobody: a process that was frozen gets the right answer. */
+  /** False once the lock was released or lost. Compares clocks and sends nothing: correct also in a process that was frozen. */
   abstract readonly isHeld: boolean
 
   /** The only name, or all of them joined by `', '`. */
@@ -33,14 +33,14 @@ export abstract class NamedLock<out Manager = EntityManager | undefined> {
   abstract verify(): Promise<boolean>
 
   /**
-   * A number that rises from holder to holder, for writes that must refuse an older holder's. Taken on the connection
+   * A number that rises from holder to holder, so that a write can refuse those of earlier holders. Taken on the connection
    * that holds the lock.
    *
    * @throws NamedLockLostError when the lock is not held any more.
    */
   abstract fencingToken(): Promise<bigint>
 
-  /** Gives the lock back. Calling it again does nothing. */
+  /** Releases the lock. Calling it again does nothing. */
   abstract release(): Promise<void>
 
   [Symbol.asyncDispose](): Promise<void> {

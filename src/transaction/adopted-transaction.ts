@@ -7,11 +7,11 @@ import { TransactionLocks } from './transaction-locks.js'
 type Method = 'commitTransaction' | 'rollbackTransaction' | 'release' | 'connect'
 
 /**
- * A transaction that the application runs itself, from its first lock on. The lease is set on its connection, the connection
- * is kept alive, and the ways in which a transaction ends are watched on its QueryRunner. After each of them the locks are given
- * back if the transaction is not active any more, whatever came of it: a subscriber that throws after the COMMIT rejects a
- * transaction that has ended. At savepoints the transaction goes on. A QueryRunner that is released while its transaction is
- * active loses its connection: the pool would hand it, with its locks, to somebody else.
+ * Adopts a transaction that the application runs itself, with its first lock: sets the lease on its connection, keeps the connection
+ * alive, and replaces the methods of its QueryRunner that end a transaction. After each of them the locks are released if the
+ * transaction is not active any more, also when the method rejects: a subscriber that throws after the COMMIT rejects a transaction that
+ * has ended. At savepoints the transaction goes on. A QueryRunner that is released while its transaction is active loses its connection:
+ * the pool would lend it, with its locks, to the next caller.
  */
 export async function adoptTransaction(
   runner: WorkRunner,
@@ -32,10 +32,10 @@ export async function adoptTransaction(
     scope.open = false
     onEnd()
     for (const restore of restorers) restore()
-    // Whatever else the work sends is committed by itself, until the application has its connection back.
+    // Further statements of the work would be autocommitted: refuse them until the application has its connection back.
     work.close()
     const released = locks.release()
-    // Right behind the releases, without waiting for their answers: it stands in the way of whoever ends the transaction.
+    // Sent right behind the releases, without waiting for their answers: the application's COMMIT or ROLLBACK waits for all of it.
     await Promise.all([released, sessions.giveBack(session)])
     restoreConnect()
     work.detach()
@@ -53,7 +53,7 @@ export async function adoptTransaction(
   ]
 
   const thenEnd = async (original: () => Promise<unknown>): Promise<void> => {
-    // Subscribers run here, and must find the locks held as long as they are.
+    // Subscribers run here: for them the locks are held until they are released.
     const around = scopeAround(scope)
     around.transaction = level()
     try {
@@ -68,7 +68,7 @@ export async function adoptTransaction(
   return locks
 }
 
-/** Replaces a method of this one object; the result undoes it, unless somebody else has replaced it since. */
+/** Replaces a method of this one object; the result undoes it, unless other code has replaced it since. */
 function replace(
   runner: WorkRunner,
   name: Method,

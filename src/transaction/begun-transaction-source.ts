@@ -12,7 +12,7 @@ const NEW_FOR_EACH_STATEMENT: ReadonlySet<string | undefined> = new Set(['read c
 
 /**
  * A transaction of its own for the locks of a call and for the work under them, where locks end with their transaction. It begins
- * before the first lock is asked for, and is rolled back when that does not come.
+ * before the first lock is requested, and is rolled back when that lock is not granted.
  */
 export class BegunTransactionSource implements SessionSource {
   readonly #dataSource: DataSourceLike
@@ -21,7 +21,7 @@ export class BegunTransactionSource implements SessionSource {
   #beginning: Promise<Session> | undefined
   #session: Session | undefined
   #bound: BoundRunner | undefined
-  /** How many claims of the call use it. */
+  /** How many claims of the call use it. Written by open and close. */
   #users = 0
 
   constructor(dataSource: DataSourceLike, sessions: Sessions, isolation: TransactionOptions['isolation']) {
@@ -87,14 +87,14 @@ export class BegunTransactionSource implements SessionSource {
 
   takeOver(): void {}
 
-  /** All of the call's locks are given up with it: one that can not be had makes the others useless. */
+  /** Releases all of the call's locks: when one of them cannot be acquired, the others are useless. */
   async endTransaction(): Promise<void> {
     const { runner } = this.#bound ?? {}
     if (!runner?.isTransactionActive || this.#session?.lostError) return
     await runner.rollbackTransaction()
   }
 
-  /** What the transaction sees must be as new as its locks. */
+  /** Renews the transaction's snapshot: it must not be older than the locks. */
   async renewSnapshot(literals: readonly string[], lease: number): Promise<void> {
     const session = this.#session as Session
     const { dialect, facts } = session
@@ -102,15 +102,15 @@ export class BegunTransactionSource implements SessionSource {
     try {
       await session.ask(dialect.renewSnapshot(literals, lease))
     } catch (error) {
-      session.lose(error) // a lock of the session may be left, and must not go back to the pooler
+      session.lose(error) // the session may still hold a lock, and must not go back to the pooler
       throw databaseError(
-        `The transaction could not be made to see what was committed before its lock came (${facts.isolation} needs PostgreSQL 12 or later)`,
+        `The snapshot of the transaction could not be renewed after its lock was granted (${facts.isolation} needs PostgreSQL 12 or later)`,
         error,
       )
     }
   }
 
-  /** Nothing of the work may go on. */
+  /** Refuses all further statements of the work. */
   endWork(): void {
     this.#bound?.close()
   }

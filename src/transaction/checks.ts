@@ -11,50 +11,52 @@ export function runnerOf(manager: unknown, dataSource: DataSourceLike): WorkRunn
   const runner = its?.queryRunner
   if (!runner?.isTransactionActive) {
     throw new NamedLockConfigurationError(
-      'lockTransaction: no transaction is running on that EntityManager. Give it the one that dataSource.transaction calls its work ' +
-        'with, or the manager of a QueryRunner after startTransaction(); or use locks.transaction(name, work).',
+      'lockTransaction: no transaction is running on that EntityManager. Pass the one that dataSource.transaction passes to its work, ' +
+        'or the manager of a QueryRunner after startTransaction(); or use locks.transaction(name, work).',
     )
   }
   // TypeORM 1.x, and 0.3.
   if ((its?.dataSource ?? its?.connection) === dataSource) return runner
   throw new NamedLockConfigurationError(
-    "lockTransaction: that EntityManager belongs to another DataSource than this service's. Use the service of its own.",
+    "lockTransaction: that EntityManager belongs to another DataSource than this service's. Use the service of that DataSource.",
   )
 }
 
-/** The rollback of a savepoint takes the locks with it that were taken in it, while the transaction goes on without them. */
+/** The rollback of a savepoint releases the locks that were acquired in it, while the transaction goes on without them. */
 export function refuseInSavepoint(runner: WorkRunner, targets: readonly Target[]): void {
   if ((runner.transactionDepth ?? 1) <= 1) return
   throw new NamedLockConfigurationError(
-    `lockTransaction: the lock '${targets[0]?.name}' was asked for inside a savepoint (a transaction in the transaction). With pooling: 'transaction' ` +
-      'a lock belongs to the savepoint it was taken in, and a rollback of that would lose it without a word. Take it in the outermost transaction.',
+    `lockTransaction: the lock '${targets[0]?.name}' was requested inside a savepoint (a transaction in the transaction). With pooling: 'transaction' ` +
+      'a lock belongs to the savepoint that it was acquired in, and a rollback of the savepoint would release it silently. Acquire it in the outermost transaction.',
   )
 }
 
-/** The statement that asks for the lock would take the snapshot, before the lock is there. */
+/** The statement that requests the lock would take the snapshot, before the lock is granted. */
 export function refuseOldSnapshot(isolation: string | undefined, targets: readonly Target[]): void {
   if (isolation !== 'repeatable read' && isolation !== 'serializable') return
   throw new NamedLockConfigurationError(
-    `lockTransaction: the transaction runs with ${isolation.toUpperCase()}, where it would go on seeing what was there before the lock ` +
-      `'${targets[0]?.name}' came. With pooling: 'transaction' use locks.transaction(name, { isolation }, work), or READ COMMITTED.`,
+    `lockTransaction: the transaction runs with ${isolation.toUpperCase()}, where it would keep a snapshot from before the lock ` +
+      `'${targets[0]?.name}' was granted. With pooling: 'transaction' use locks.transaction(name, { isolation }, work), or READ COMMITTED.`,
   )
 }
 
-/** All savepoints of a transaction see it at one level. */
+/** All savepoints of a transaction have its isolation level. */
 export function nestedIsolation(
   wanted: TransactionOptions['isolation'],
   running: TransactionOptions['isolation'],
 ): void {
   if (wanted === undefined || wanted === running) return
   throw new NamedLockConfigurationError(
-    `isolation: '${wanted}' can not be had inside a transaction that runs with ${running ? `'${running}'` : 'another level'}: set it on the outermost.`,
+    `isolation: '${wanted}' is not possible inside a transaction that runs with ${running ? `'${running}'` : 'another level'}: set it on the outermost.`,
   )
 }
 
 export function noLongerActive(locks: TransactionLocks): Error {
   return (
     locks.session.lostError ??
-    new NamedLockError('The transaction has ended meanwhile: there is none to hold the lock.', { code: 'NOT_HELD' })
+    new NamedLockError('The transaction has ended in the meantime: no transaction is left to hold the lock.', {
+      code: 'NOT_HELD',
+    })
   )
 }
 

@@ -12,10 +12,10 @@ interface Watched {
 const watched = processWide('watched', () => new WeakMap<object, Watched>())
 
 /**
- * Makes known, to the code inside, the transactions that the application runs with `dataSource.transaction` and
- * `dataSource.manager.transaction`: TypeORM itself tells nobody, and a lock that is taken there without knowing would be given
- * back before the COMMIT. One method of one object is replaced for it, which calls the original and changes nothing else.
- * QueryRunners that are started by hand stay unknown.
+ * Runs a scope around the transactions that the application starts with `dataSource.transaction` and `dataSource.manager.transaction`, so
+ * that the code inside can find them: TypeORM does not report them, and a lock that is acquired there would be released before the
+ * COMMIT. For this, one method of one object is replaced; it calls the original and changes nothing else. QueryRunners that the
+ * application starts by hand stay unknown.
  *
  * @returns How to stop.
  */

@@ -8,7 +8,7 @@ import type { TransactionLocks } from './transaction-locks.js'
 /** How long a BEGIN may take at least, in milliseconds. */
 const BEGIN_PATIENCE = 1_000
 
-/** How long a caller waits. */
+/** How long a caller waits for the transaction to begin. */
 export interface Patience {
   readonly milliseconds: number
   readonly signal: AbortSignal | undefined
@@ -20,17 +20,17 @@ type Isolation = TransactionOptions['isolation']
  * The transaction of a lock that is held on the same connection: the snapshot begins after the lock was taken, the lock ends
  * after the COMMIT, and when the connection dies both die together.
  *
- * The work's own error always goes through, after a ROLLBACK. Errors that the dying connection caused become the
- * NamedLockLostError that says what became of the transaction.
+ * Errors of the work are rethrown unchanged, after a ROLLBACK. Errors that the dying connection caused become a
+ * NamedLockLostError with the outcome of the transaction.
  */
 export class LockedTransaction {
   readonly locks: TransactionLocks
   readonly isolation: Isolation
   readonly #begin: () => Promise<void>
-  /** Set when the transaction can not be committed any more, though the work may not know it. */
+  /** The error of a failed rollback to a savepoint: the transaction cannot be committed any more, though the work may not know it. */
   #doom: unknown
 
-  /** @param begin What begins it, where that is not TypeORM's part. */
+  /** @param begin Begins the transaction, where TypeORM does not. */
   constructor(locks: TransactionLocks, isolation: Isolation, begin?: () => Promise<void>) {
     this.locks = locks
     this.isolation = isolation
@@ -38,8 +38,8 @@ export class LockedTransaction {
   }
 
   /**
-   * @param begun The caller's time for it to begin, in milliseconds, and signal. After that the work takes its own time, and what
-   *   the database does not answer ends with the lease.
+   * @param begun How long the caller waits for the transaction to begin. After that the work takes its own time, and a statement that the
+   *   database does not answer ends with the lease.
    */
   async run(lock: HeldLock, begun: Patience, work: () => unknown): Promise<unknown> {
     let result: unknown
@@ -59,7 +59,7 @@ export class LockedTransaction {
     return result
   }
 
-  /** A transaction inside the transaction. Its failure is the caller's to deal with; the transaction around it goes on. */
+  /** A transaction inside the transaction. It may fail alone: the transaction around it goes on. */
   async runNested(lock: HeldLock, work: () => unknown): Promise<unknown> {
     const { runner } = this.locks
     await runner.startTransaction().catch((error: unknown) => {
@@ -72,14 +72,14 @@ export class LockedTransaction {
       await runner.commitTransaction()
       return result
     } catch (error) {
-      // Where the savepoint is gone (the server has rolled everything back after a deadlock) so is what was done before it.
+      // Without its savepoint (the server rolls everything back after a deadlock) the work before it is gone, too: commit nothing.
       if (runner.isTransactionActive) await runner.rollbackTransaction().catch(() => (this.#doom ??= error))
       throw this.#explain(lock, error)
     }
   }
 
   async #beginWithin(lock: HeldLock, { milliseconds, signal }: Patience): Promise<void> {
-    // The lock may have come with the last millisecond of the caller's time, on a healthy network: that is not to be thrown away.
+    // On a healthy network the lock may be granted in the last millisecond of the caller's time: do not waste it.
     const time = Math.max(milliseconds, BEGIN_PATIENCE)
     let isLate = false
     try {
@@ -116,25 +116,25 @@ export class LockedTransaction {
     if (refusedBy) {
       throw new NamedLockError(
         `The transaction under the lock '${lock.name}' was rolled back, although its work returned: a statement in it had failed ` +
-          `(${refusedBy.message}), and the work has not let that error through.`,
+          `(${refusedBy.message}), and the work did not rethrow that error.`,
         { cause: refusedBy },
       )
     }
-    // Not by TypeORM's flag: a branch that outlives the work may have begun the next, which is refused.
+    // Not by TypeORM's flag alone: a branch that outlives the work may have begun another transaction, which is refused.
     if (work.isCommitted || !runner.isTransactionActive) return
     await this.#rollBack()
     throw new NamedLockConfigurationError(
-      `The work under the lock '${lock.name}' has begun a transaction on its QueryRunner and not ended it: everything was rolled back.`,
+      `The work under the lock '${lock.name}' began a transaction on its QueryRunner and did not end it: everything was rolled back. End it inside the work.`,
     )
   }
 
-  /** A transaction that can not be rolled back must not stay on a connection that is used again. */
+  /** A transaction that cannot be rolled back must not stay on a connection that is used again: the session is lost then. */
   async #rollBack(): Promise<void> {
     const { runner, session } = this.locks
     if (!runner.isTransactionActive || session.lostError) return
     await runner.rollbackTransaction().catch(() => {})
     if (!runner.isTransactionActive) return
-    // A subscriber has thrown before it was sent, or the work has left a savepoint.
+    // A subscriber threw before the ROLLBACK was sent, or the work has left a savepoint.
     await session.ask(session.dialect.rollBack).then(
       () => ((runner as { isTransactionActive: boolean }).isTransactionActive = false),
       (error: unknown) => session.lose(error),

@@ -12,7 +12,7 @@ const levels = processWide('levels', () => new WeakMap<object, TransactionLevel>
 /** The first calls of `lockTransaction` in a transaction, while its connection is being made ready. */
 const adopting = processWide('adopting', () => new WeakMap<object, Promise<TransactionLevel>>())
 
-/** The transactions whose locks the library knows: which one runs on a QueryRunner, and which one around the running code. */
+/** The transactions with locks: which one runs on a QueryRunner, and which one around the running code. */
 export class RunningTransactions {
   readonly #dataSource: DataSourceLike
   readonly #sessions: Sessions

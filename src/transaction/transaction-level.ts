@@ -5,8 +5,8 @@ import type { LockedTransaction } from './locked-transaction.js'
 import { Serial } from '../util/serial.js'
 
 /**
- * A transaction or a savepoint inside it, as the scope that runs in it sees it. Savepoints of one level are taken one after the
- * other: on the server they are a stack, and branches that run side by side would end each other's.
+ * A transaction or a savepoint inside it, for the scope that runs in it. Savepoints of one level run one after the other: on the
+ * server they are a stack, and branches that run at the same time would end each other's.
  */
 export class TransactionLevel implements ScopedTransaction {
   readonly transaction: LockedTransaction
@@ -35,7 +35,7 @@ export class TransactionLevel implements ScopedTransaction {
   }
 }
 
-/** A transaction that the application began itself; `level` as soon as a lock is taken in it. */
+/** A transaction that the application began itself. `level` is set with the first lock in it, and cleared at its end. */
 export class ForeignTransaction implements ScopedTransaction {
   readonly manager: unknown
   readonly isOurs = false

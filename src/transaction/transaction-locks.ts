@@ -8,15 +8,15 @@ import { Serial } from '../util/serial.js'
 
 /**
  * The locks of one transaction that last until it has ended: which they are, and on which session. There is one for each
- * QueryRunner with such locks, whichever service of the DataSource took them.
+ * QueryRunner with such locks, for all services of the DataSource.
  */
 export class TransactionLocks {
   readonly runner: WorkRunner
   readonly session: Session
   readonly work: WorkConnection
-  /** What can not end before a wait for one of these locks. */
+  /** The scope that cannot end before a wait for one of these locks. */
   readonly scope: LockScope
-  /** The claims that the transaction was begun with; given back by whoever began it. */
+  /** The claims that the transaction began with. Their handle releases them. */
   readonly #first: readonly Claim[]
   readonly #added: Claim[] = []
   #waits: Serial | undefined
@@ -39,7 +39,7 @@ export class TransactionLocks {
     return !this.session.lostError && this.runner.isTransactionActive
   }
 
-  /** One lock at a time may be waited for: they share the connection. */
+  /** Waits run one after the other, as they share the connection. */
   get waits(): Serial {
     return (this.#waits ??= new Serial())
   }
@@ -54,7 +54,7 @@ export class TransactionLocks {
     this.#added.push(claim)
   }
 
-  /** The transaction has ended, and the locks that were added with it. */
+  /** Releases the locks that were added, after the transaction has ended. */
   release(): Promise<void> | undefined {
     if (this.#added.length === 0) return undefined
     const answers: Promise<void>[] = []

@@ -5,9 +5,8 @@ import type { Session } from '../session/session.js'
 import { WorkConnection } from './work-connection.js'
 
 /**
- * A QueryRunner of the application's DataSource that works on a session's connection for one call. A new one for every call,
- * though the connection is used again and again: an EntityManager that is kept and used after its call must not end up in the
- * next caller's transaction.
+ * A QueryRunner of the application's DataSource that works on a session's connection for one call. Every call gets a new one, though
+ * many calls use the connection: an EntityManager that the work keeps must not end up in the next caller's transaction.
  */
 export class BoundRunner {
   readonly runner: WorkRunner
@@ -15,7 +14,7 @@ export class BoundRunner {
   readonly session: Session
   #isClosed = false
 
-  /** @param runner One that was made before and is not connected; else a new one. */
+  /** @param runner One that is not connected yet; by default a new one. */
   constructor(
     dataSource: DataSourceLike,
     session: Session,
@@ -23,7 +22,7 @@ export class BoundRunner {
   ) {
     const work = new WorkConnection(session, runner, 'ours')
     const connected = Promise.resolve(work.connection)
-    // All statements of a QueryRunner ask for its connection here; its own release() then has nothing to give back.
+    // All statements of a QueryRunner get their connection here, so its own release() has no connection to return.
     runner.connect = () => connected
     runner.release = refuseRelease
     this.runner = runner
@@ -32,12 +31,12 @@ export class BoundRunner {
   }
 
   /**
-   * The call is over: nothing can be done with its EntityManager any more. What it has left of a transaction must not go on under
-   * the next lock, nor reach the pool. TypeORM's flag knows of its own transactions only; there are those that began with
-   * autocommit off, or by a statement of the work.
+   * The call is over: its EntityManager sends nothing any more. A transaction that it has left open must not go on under the next lock, nor
+   * reach the pool. TypeORM's flag covers only transactions that TypeORM began, and not those that began with autocommit off or by a
+   * statement of the work.
    */
   close(): void {
-    // Once: `close()` of the service may have taken the lock away from the work, and the connection is somebody else's when that ends.
+    // Once: `close()` of the service may have taken the lock away from the work, and the connection has another holder when the work ends.
     if (this.#isClosed) return
     this.#isClosed = true
     const { session } = this
@@ -47,7 +46,7 @@ export class BoundRunner {
     void this.runner.release()
     if (session.lostError) return
     if (isOpen) session.lose(new Error('the lock was released while a transaction was running on its connection'))
-    // Ahead of the lock's release on the wire. Where it cannot be sent, the session is lost.
+    // Sent ahead of the lock's release. If it cannot be sent, the session is lost.
     else if (isOpen === undefined) {
       session.send(session.dialect.rollBack, (error) => {
         if (error) session.lose(error)
@@ -59,7 +58,7 @@ export class BoundRunner {
 function refuseRelease(): Promise<never> {
   return Promise.reject(
     new NamedLockConfigurationError(
-      'release() of the QueryRunner was called by work under a named lock: its connection goes back when the lock is released.',
+      'Work under a named lock called release() of its QueryRunner. The connection is returned when the lock is released: do not release it yourself.',
     ),
   )
 }

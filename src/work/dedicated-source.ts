@@ -5,7 +5,7 @@ import type { Session } from '../session/session.js'
 import type { WorkSessions } from '../session/work-sessions.js'
 
 /**
- * One connection of its own for all locks of a call, and for the work under them. Taken for the first lock, given back after
+ * One connection of its own for all locks of a call, and for the work under them. Borrowed for the first lock and returned after
  * the last; or passed on, with the lock that is held on it, to the next caller of this process that waits for that lock.
  */
 export class DedicatedSource implements SessionSource {
@@ -13,9 +13,9 @@ export class DedicatedSource implements SessionSource {
   readonly #pool: WorkSessions
   #taking: Promise<Session> | undefined
   #session: Session | undefined
-  /** The session of work that has ended: others may have it. */
+  /** The session of work that has ended, for its EntityManager: another call may use it by now. Written by endWork. */
   #last: Session | undefined
-  /** How many claims of the call use it. */
+  /** How many claims of the call use it. Written by open, close and takeOver. */
   #users = 0
   #bound: BoundRunner | undefined
   #hasEnded = false
@@ -37,7 +37,7 @@ export class DedicatedSource implements SessionSource {
     return this.#taking && this.#pool.obstacle
   }
 
-  /** Makes ready what the work will need, while the lock is being asked for. */
+  /** Makes the work's QueryRunner ready while the server is asked for the lock. */
   prepare(): void {
     if (this.#session) void this.bound
   }
@@ -50,7 +50,7 @@ export class DedicatedSource implements SessionSource {
   get manager(): unknown {
     if (!this.#bound && this.#last) {
       this.#bound = new BoundRunner(this.#dataSource, this.#last)
-      this.#bound.close() // it only says that the lock has ended
+      this.#bound.close() // its EntityManager only reports that the lock has ended
     }
     return this.#bound || this.#session ? this.bound.runner.manager : undefined
   }
@@ -84,12 +84,12 @@ export class DedicatedSource implements SessionSource {
   async close(session: Session): Promise<void> {
     if (--this.#users > 0) return
     this.#session = undefined
-    if (!this.#hasEnded) this.#bound = undefined // made ready for a session that did not get the lock
+    if (!this.#hasEnded) this.#bound = undefined // it was made for a session that did not get the lock
     await this.#pool.putBack(session)
   }
 
   canTakeOver(from: SessionSource): boolean {
-    // Not while it holds other locks, and not past those who wait for a connection of the pool.
+    // Not while it holds other locks, and not while callers wait for a connection of the pool: they are first.
     return from instanceof DedicatedSource && from.#users === 1 && this.#users === 0 && !this.#pool.hasPoolWaiters
   }
 

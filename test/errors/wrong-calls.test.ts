@@ -28,7 +28,7 @@ const wrongName = (message: RegExp) => is('InvalidLockNameError', message)
 const wrongSetting = (message: RegExp) => is('NamedLockConfigurationError', message)
 
 const names: [string, any, RegExp][] = [
-  ['an empty name', '', /name can not be empty/],
+  ['an empty name', '', /name cannot be empty/],
   ['no name', undefined, /string or a bigint, not undefined/],
   ['null', null, /string or a bigint, not null/],
   ['a number', 42, /string or a bigint, not 42/],
@@ -40,7 +40,7 @@ const names: [string, any, RegExp][] = [
   ['a name that is too long', 'x'.repeat(1_025), /has 1025 characters: .* at most 1024/],
   ['half a character', 'a\ud83d', /not well-formed Unicode/],
   ['no names', [], /list of names is empty/],
-  ['an empty name among others', ['a', ''], /name can not be empty/],
+  ['an empty name among others', ['a', ''], /name cannot be empty/],
   ['a number among names', ['a', 1], /string or a bigint, not 1/],
   ['a list in a list', [['a']], /string or a bigint, not an array/],
 ]

@@ -153,7 +153,7 @@ describe('names to keys', () => {
 
   describe('refuses', () => {
     const refused: readonly [what: string, name: unknown, message: RegExp][] = [
-      ['the empty name', '', /can not be empty/],
+      ['the empty name', '', /cannot be empty/],
       ['1 025 characters', 'x'.repeat(1025), /has 1025 characters.*at most 1024/],
       ['1 025 characters that need a hash', 'É'.repeat(1025), /has 1025 characters/],
       ['half a surrogate pair', 'a\ud83d', /not well-formed/],
@@ -210,7 +210,7 @@ describe('exact names', () => {
   })
 
   it('may be bigints on PostgreSQL only', () => {
-    expect(() => exactKeyFor(42n, MYSQL_EXACT_NAMES)).to.throw(InvalidLockNameError, /42n .* on MySQL.*give it as '42'/)
+    expect(() => exactKeyFor(42n, MYSQL_EXACT_NAMES)).to.throw(InvalidLockNameError, /42n .* on MySQL.*pass '42'/)
     expect(() => exactKeyFor(42n, MARIADB_EXACT_NAMES)).to.throw(InvalidLockNameError, /42n .* on MariaDB/)
   })
 
