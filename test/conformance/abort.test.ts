@@ -28,7 +28,7 @@ describe('abort', () => {
       expect(after.statements - again.statements).to.equal(again.statements - before.statements)
     })
 
-    it('ends a wait at once, with the reason, whoever holds the lock', async () => {
+    it('ends a wait at once, with the reason, for every kind of holder', async () => {
       const locks = await ctx.service()
       const mine = await locks.acquire('mine')
       await ctx.outsider.getLock(foreign())
@@ -84,7 +84,7 @@ describe('abort', () => {
       await ctx.outsider.releaseLock(foreign())
     })
 
-    it('does not touch a lock that is held, and leaves no listener on the signal', async () => {
+    it('does not affect a held lock, and leaves no listener on the signal', async () => {
       const locks = await ctx.service()
       const controller = ctx.abortController()
       const { signal } = controller
@@ -103,7 +103,7 @@ describe('abort', () => {
       await Promise.all([lock.release(), several.release()])
     })
 
-    it('takes one signal for many waits without a warning', async () => {
+    it('supports one signal for many waits without a warning', async () => {
       const warnings: Error[] = []
       const onWarning = (warning: Error) => warnings.push(warning)
       process.on('warning', onWarning)
@@ -123,7 +123,7 @@ describe('abort', () => {
       await ctx.outsider.releaseLock(foreign())
     })
 
-    it('knows the reason of AbortSignal.timeout', async () => {
+    it('rejects with the reason of AbortSignal.timeout', async () => {
       const locks = await ctx.service()
       const mine = await locks.acquire('mine')
       const reason = await reasonOf(locks.acquire('mine', { signal: AbortSignal.timeout(100) }))

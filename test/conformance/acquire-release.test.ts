@@ -20,7 +20,7 @@ describe('acquire and release', () => {
         expect(await ctx.outsider.holderOf(lock.key)).to.equal(null)
       })
 
-      it('can be acquired again and again', async () => {
+      it('can be acquired repeatedly', async () => {
         const locks = await ctx.service()
         for (let i = 0; i < 20; i++) {
           const lock = await locks.acquire('report')
@@ -30,7 +30,7 @@ describe('acquire and release', () => {
         }
       })
 
-      it('tells its name and the key that the server knows it by', async () => {
+      it('has its name and its key on the server', async () => {
         const locks = await ctx.service()
         const lock = await locks.acquire('report:42')
         expect(lock.name).to.equal('report:42')
@@ -54,7 +54,7 @@ describe('acquire and release', () => {
         expect(await locks.isLocked('report')).to.equal(false)
       })
 
-      it('takes a second release for nothing', async () => {
+      it('ignores a second release', async () => {
         const locks = await ctx.service()
         const lock = await locks.acquire('report')
         await Promise.all([lock.release(), lock.release()])
@@ -63,7 +63,7 @@ describe('acquire and release', () => {
         await next.release()
       })
 
-      it('does not take the lock from the next holder by a second release', async () => {
+      it('does not release the lock of the next holder by a second release', async () => {
         const locks = await ctx.service()
         const first = await locks.acquire('report')
         await first.release()
@@ -94,7 +94,7 @@ describe('acquire and release', () => {
         expect(await ctx.outsider.holderOf(key)).to.equal(null)
       })
 
-      it('gives null at once when it only tries, whoever holds the lock', async () => {
+      it('tryAcquire returns null at once, for every kind of holder', async () => {
         const locks = await ctx.service()
         const other = await ctx.service()
         const mine = await locks.acquire('mine')
@@ -118,7 +118,7 @@ describe('acquire and release', () => {
         }
       })
 
-      it('gets a free lock with no time to wait, on a service that has no connection yet', async () => {
+      it('gets a free lock without waiting, on a service that has no connection yet', async () => {
         const tried = await (await ctx.service()).tryAcquire('report')
         expect(tried).to.be.instanceOf(NamedLock)
         await tried?.release()
@@ -153,7 +153,7 @@ describe('acquire and release', () => {
         await Promise.all(held.map((lock) => lock.release()))
       })
 
-      it('outlives the transactions of others', async () => {
+      it('survives the transactions of other callers', async () => {
         const dataSource = await ctx.dataSource()
         const locks = await ctx.service({}, dataSource)
         const lock = await locks.acquire('report')

@@ -6,7 +6,9 @@ import { connectionsIn, onNewConnection, type RawConnection } from '../support/t
 /** More lone requests than a session sends as plain text. */
 const MANY = 24
 
-/** Those in which a text has other bytes than in the statement, and some in which only part of the world can be written. */
+/**
+ * Character sets in which a text has other bytes than in the statement, and some that cannot represent all characters.
+ */
 const COLLATIONS = [
   'utf16_general_ci',
   'utf16le_general_ci',
@@ -23,7 +25,7 @@ const COLLATIONS = [
   'utf8mb4_bin',
 ]
 
-/** As drivers are told of them. */
+/** Character sets as options of drivers. */
 const CHARSETS = [
   'LATIN1_SWEDISH_CI',
   'SJIS_JAPANESE_CI',
@@ -37,7 +39,7 @@ describe('a key under other character sets', () => {
   forEachDialectAndTypeorm((ctx) => {
     beforeEach(() => ctx.notOnPostgres('keys are numbers'))
 
-    /** One name by every way, and by another connection between. */
+    /** Locks one name through every kind of statement, and through another connection in between. */
     async function lockEveryWay(dataSource: DataSource): Promise<void> {
       const locks = await ctx.service({}, dataSource)
       const exact = `${ctx.database}.[é 日本 ~|`
@@ -49,7 +51,8 @@ describe('a key under other character sets', () => {
       for (const [name, options] of names) {
         for (let i = 0; i < MANY; i++) await locks.withLock(name, options, () => {})
         const key = options === names[0][1] ? ctx.keyOf(name) : name
-        // By the prepared statement, in a batch, on another connection, in a transaction: each time the server has that very key.
+        // By the prepared statement, in a batch, on another connection, in a transaction: each time the server has the
+        // same key.
         const isTaken = async (how: string) => {
           expect(await ctx.outsider.holderOf(key), how).not.to.equal(null)
           expect(await ctx.outsider.getLock(key), how).to.equal(false)
@@ -67,7 +70,7 @@ describe('a key under other character sets', () => {
         )
         await locks.withLock(name, { ...options, session: 'dedicated' }, () => isTaken('dedicated'))
         await locks.transaction(name, options, () => isTaken('in a transaction'))
-        // And each of them is given back, or this would wait for ever.
+        // Each of them has been released; otherwise this would wait forever.
         expect(await ctx.outsider.getLock(key), 'free').to.equal(true)
         expect(await locks.tryAcquire(name, options)).to.equal(null)
         expect((await locks.holder(name, options))?.connectionId).to.equal(await ctx.outsider.holderOf(key))
@@ -83,7 +86,7 @@ describe('a key under other character sets', () => {
     }
 
     for (const collation of COLLATIONS) {
-      it(`has the same bytes by every way: collation_connection = ${collation}`, async () => {
+      it(`has the same bytes in every statement: collation_connection = ${collation}`, async () => {
         const dataSource = await ctx.dataSource()
         const set = (connection: RawConnection) => connection.query(`SET collation_connection = ${collation}`)
         connectionsIn(dataSource).forEach(set)
@@ -93,7 +96,7 @@ describe('a key under other character sets', () => {
     }
 
     for (const charset of CHARSETS) {
-      it(`has the same bytes by every way: charset ${charset} of the driver`, async () => {
+      it(`has the same bytes in every statement: charset ${charset} of the driver`, async () => {
         await lockEveryWay(await ctx.dataSource({ extra: { charset } }))
       })
     }

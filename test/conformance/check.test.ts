@@ -31,7 +31,7 @@ describe('check', () => {
       expect(await own.check()).to.deep.equal([])
     })
 
-    it('finds missing grants, and says which', async () => {
+    it('finds missing grants, and names them', async () => {
       const user = `${ctx.database}_weak`
       await ctx.createUser(user, 'weak')
       const weak = makeDataSource(ctx.typeorm, { ...ctx.address, username: user, password: 'weak' })
@@ -40,7 +40,7 @@ describe('check', () => {
         const locks = await ctx.service({}, weak)
         const findings = await locks.check()
         if (ctx.isPostgres) {
-          // Everybody may see the locks there.
+          // Every account may see the locks there.
           expect(codes(findings)).to.deep.equal(['MISSING_GRANT_KILL'])
           expect(findings[0]!.remedy).to.match(/GRANT pg_signal_backend/)
           await ctx.outsider.query(`GRANT pg_signal_backend TO ${user}`)
@@ -91,7 +91,7 @@ describe('check, a server with flaws', function () {
         ['completion_type', "'CHAIN'", "'NO_CHAIN'", 'COMPLETION_TYPE', /begins another transaction/],
         ['completion_type', "'RELEASE'", "'NO_CHAIN'", 'COMPLETION_TYPE', /ends its connection/],
       ] as const)
-        it(`finds that sessions begin with ${variable}=${value}, and nothing of it in sessions that do not`, async () => {
+        it(`finds that sessions begin with ${variable}=${value}, and reports nothing for other sessions`, async () => {
           const others = ['BINLOG_STATEMENT', 'ROLLBACK_ON_TIMEOUT']
           const before = await ctx.service()
           expect(codes(await before.check())).to.deep.equal(others)
@@ -122,7 +122,7 @@ describe('check, a server with flaws', function () {
           this.test!.title += ' (needs the files of the server)'
           this.skip()
         }
-        // What tells the server at its next start that it is one.
+        // This file makes the server a standby at its next start.
         const signal = path.join(ctx.server.dataDir, 'standby.signal')
         await writeFile(signal, '')
         await ctx.server.restart()

@@ -94,7 +94,7 @@ describe('a date that is set', () => {
       await until('the lock to be free', async () => !(await locks.isLocked('a')))
     })
 
-    it('forward passes a lock on to the next caller of the process, whose work is certain of it', async () => {
+    it('forward passes a lock on to the next caller of the process, and its work is certain of the lock', async () => {
       const [locks, events] = await watched()
       const order: string[] = []
       const one = locks.withLock('a', async () => {

@@ -10,7 +10,7 @@ describe('close', () => {
     (ctx) => {
       const foreign = () => ctx.keyOf('foreign')
 
-      it('gives waiters a NamedLockClosedError, whoever they wait for', async () => {
+      it('rejects waiters with a NamedLockClosedError, for every kind of holder', async () => {
         const locks = await ctx.service()
         const mine = await locks.acquire('mine')
         await ctx.outsider.getLock(foreign())
@@ -39,7 +39,7 @@ describe('close', () => {
         await ctx.outsider.releaseLock(foreign())
       })
 
-      it('refuses calls that come after it, and may be called again', async () => {
+      it('refuses later calls, and may be called again', async () => {
         const locks = await ctx.service()
         await (await locks.acquire('a')).release()
         await Promise.all([locks.close(), locks.close()])
@@ -56,11 +56,11 @@ describe('close', () => {
         )
       })
 
-      it('closes a service that was never used', async () => {
+      it('closes an unused service', async () => {
         await (await ctx.service()).close()
       })
 
-      it('releases idle handles at once, with their signals', async () => {
+      it('releases idle handles at once, and aborts their signals', async () => {
         const locks = await ctx.service({ closeTimeout: '10s' })
         const one = await locks.acquire('one')
         const several = await locks.acquire(['two', 'three'])
@@ -83,7 +83,7 @@ describe('close', () => {
         let key = ''
         const end = new Promise<void>((resolve) => (finish = resolve))
         const started = new Promise<void>((resolve) => {
-          // What the work comes to is looked at below.
+          // The result of the work is checked below.
           void working.push(
             locks.withLock('report', async (lock) => {
               key = lock.key
@@ -109,7 +109,7 @@ describe('close', () => {
       })
       const working: Promise<string>[] = []
 
-      it('takes the lock from work that goes on past closeTimeout: first its signal, then the lock', async () => {
+      it('ends the lock of work that exceeds closeTimeout: first its signal aborts, then the lock is released', async () => {
         const locks = await ctx.service({ closeTimeout: 300 })
         const outsider = await ctx.connectOutsider()
         let finish = (): void => undefined
@@ -156,7 +156,7 @@ describe('close', () => {
         await Promise.all([theirs.release(), got.release()])
       })
 
-      it('gives the connections back to the application as they were', async () => {
+      it('returns the connections to the application with their settings restored', async () => {
         const dataSource = await ctx.dataSource({ poolSize: 4 })
         const locks = await ctx.service({ lease: '5s' }, dataSource)
         await ctx.outsider.getLock(foreign())

@@ -11,7 +11,7 @@ describe('NamedLock.current and assertHeld', () => {
         .to.throw(NamedLockError)
         .with.property('code', 'NOT_HELD')
 
-    it('give the lock that the running scope holds', async () => {
+    it('return the lock that the running scope holds', async () => {
       const locks = await ctx.service()
       await locks.withLock('outer', async (outer) => {
         expect(NamedLock.current()).to.equal(outer)
@@ -32,7 +32,7 @@ describe('NamedLock.current and assertHeld', () => {
       notHeld('outer')
     })
 
-    it('know nothing of handles, and nothing of the scopes of others', async () => {
+    it('ignore handles, and other scopes', async () => {
       const locks = await ctx.service()
       const handle = await locks.acquire('a')
       expect(NamedLock.current()).to.equal(undefined)
@@ -59,7 +59,7 @@ describe('NamedLock.current and assertHeld', () => {
       expect(await later).to.equal(undefined)
     })
 
-    it('tell a lock that was lost from one that is held', async () => {
+    it('distinguish a lost lock from a held one', async () => {
       const locks = await ctx.service()
       const work = locks.withLock('a', async (lock) => {
         await ctx.outsider.kill((await ctx.outsider.holderOf(lock.key))!)

@@ -12,21 +12,21 @@ import { settlesWithin, until } from '../support/until.js'
 
 const title = (text: string): string => text.replace(/[a-z]/, (letter) => letter.toUpperCase())
 
-/** Each way to ask first for a lock: a service has to know the database's name before any of them computes a key. */
+/** Each kind of first call: a service must know the database's name before any of them computes a key. */
 const firstCalls = ['acquire', 'transaction', 'lockTransaction', 'isLocked', 'list', 'several names'] as const
 
-describe('a database that is configured by several names', function () {
+describe('a database that is configured under several names', function () {
   this.timeout(120_000)
 
-  describe('and a service that has to ask for the right one', () => {
+  describe('and a service that must ask the server for the right one', () => {
     forEachServerAndTypeorm(
       (ctx) => {
-        // Asked for everywhere on PostgreSQL, and on the others where the case of the name leaves it open.
+        // On PostgreSQL always, on the others if the case of the name leaves it open.
         const database = ctx.isPostgres ? ctx.database : `${ctx.database}_ASK`
         before('create it', () => (ctx.isPostgres ? undefined : ctx.outsider.query(`CREATE DATABASE ${database}`)))
         after('drop it', async () => {
           if (ctx.isPostgres) return
-          const client = await SqlClient.connect(ctx.server) // the outsider has gone by now
+          const client = await SqlClient.connect(ctx.server) // the outsider is closed by now
           await client.dropDatabase(database)
           await client.end()
         })
@@ -59,7 +59,7 @@ describe('a database that is configured by several names', function () {
                 if (isMet || !/(current_database\(\)::text|LOWER\(.*\)) AS d/.test(sql)) return undefined
                 isMet = true
                 if (kind === 'cancel') return cancelled(ctx.isPostgres)
-                void ctx.outsider.kill(connectionId).catch(() => undefined) // it may have gone
+                void ctx.outsider.kill(connectionId).catch(() => undefined) // the connection may be gone
                 return Object.assign(new Error('the connection was closed'), { fatal: true })
               }
               const locks = await ctx.service({}, dataSource)
@@ -101,14 +101,14 @@ describe('a database that is configured by several names', function () {
     )
   })
 
-  describe('where the server folds the case of names', () => {
+  describe('on a server that folds the case of names', () => {
     forEachOwnServer(
       (ctx) => {
-        it('has one lock by one name, whichever call is the first of a service', async () => {
+        it('has one lock for one name, for every kind of first call', async () => {
           for (const first of firstCalls) await excludes(ctx, ctx.database, title(ctx.database), first)
         })
 
-        it('has the lower-case namespace, and keys of an ordinary name are as ever', async () => {
+        it('has the lower-case namespace, and unchanged keys for ordinary names', async () => {
           const upper = await ctx.service({}, await ctx.dataSource({ database: title(ctx.database) }))
           await upper.withLock('a', async ({ key }) => {
             expect(key).to.equal(`${ctx.database}.a`)
@@ -117,7 +117,7 @@ describe('a database that is configured by several names', function () {
           })
         })
 
-        it('is what was configured, whatever database a pooled connection uses', async () => {
+        it('is the configured one, whichever database a pooled connection uses', async () => {
           const dataSource = await ctx.dataSource({ database: title(ctx.database), poolSize: 2 })
           for (let i = 0; i < 2; i++) await dataSource.query(`USE ${ctx.otherDatabase}`)
           const locks = await ctx.service({}, dataSource)
@@ -129,10 +129,10 @@ describe('a database that is configured by several names', function () {
     )
   })
 
-  describe('where it does not', () => {
+  describe('on a server that does not', () => {
     forEachServerAndTypeorm(
       (ctx) => {
-        it('has the name as it is written', async () => {
+        it('has the name as written', async () => {
           const upper = `${ctx.database}_UP`
           await ctx.outsider.query(`CREATE DATABASE ${upper}`)
           try {
@@ -158,11 +158,11 @@ describe('a database that is configured by several names', function () {
       (ctx) => {
         const program = findPgBouncer()
         if (program === undefined) {
-          it('has one lock by one name (needs PgBouncer)')
+          it('has one lock for one name (needs PgBouncer)')
           return
         }
         for (const mode of ['session', 'transaction'] as const) {
-          it(`has one lock by one name, ${mode}s pooled`, async () => {
+          it(`has one lock for one name, ${mode}s pooled`, async () => {
             const aliases = { shop_alias: ctx.database }
             const behind = new Behind(ctx, await PgBouncer.start(program, ctx.address, { mode, aliases }))
             try {

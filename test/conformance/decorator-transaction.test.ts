@@ -55,7 +55,7 @@ describe('@WithNamedLock with transaction', () => {
       expect(await ctx.outsider.holderOf(key())).to.equal(null)
     })
 
-    it('answers for a lock that somebody else has', async () => {
+    it('applies onBusy if another holder has the lock', async () => {
       const stock = new Stock(await ctx.service())
       await ctx.outsider.getLock(key())
       expect(await stock.tryToTake()).to.equal(undefined)
@@ -63,7 +63,7 @@ describe('@WithNamedLock with transaction', () => {
       expect(await stock.tryToTake()).to.equal('taken')
     })
 
-    it('holds as long as it is told', async () => {
+    it('holds the lock for holdAtLeast', async () => {
       const stock = new Stock(await ctx.service())
       const begin = performance.now()
       await stock.takeSlowly()

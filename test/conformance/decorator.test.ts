@@ -13,7 +13,7 @@ import { forEachDialectAndTypeorm } from '../support/conformance.js'
 import { rejection } from '../support/rejection.js'
 import { until } from '../support/until.js'
 
-/** As applications write them; what every method gives back proves under which lock it ran. */
+/** Classes as applications write them; the result of every method proves under which lock it ran. */
 class OrderService {
   running = 0
   most = 0
@@ -159,7 +159,7 @@ describe('@WithNamedLock', () => {
       expect(shared.most).to.equal(1)
     })
 
-    it('waits its time, and answers for a lock that somebody else has', async () => {
+    it('waits for its timeout, and applies onBusy if another holder has the lock', async () => {
       const service = new OrderService(await ctx.service())
       await ctx.outsider.getLock(keyOf('busy'))
       const start = performance.now()
@@ -185,7 +185,7 @@ describe('@WithNamedLock', () => {
       expect(await Jobs.nightly()).to.equal(keyOf('nightly'))
     })
 
-    it('finds the DataSource of a repository, and of whoever has one', async () => {
+    it('finds the service through the DataSource of a repository, or of any instance', async () => {
       const dataSource = await ctx.dataSource({
         entities: [{ name: 'Thing', columns: { id: { type: 'int', primary: true } } }],
       })
@@ -202,7 +202,7 @@ describe('@WithNamedLock', () => {
       expect(await new ByDataSource(dataSource).run()).to.equal(keyOf('repository'))
     })
 
-    it('finds the default service, and says whose service is missing without one', async () => {
+    it('finds the default service, and names the method if there is none', async () => {
       const missing = await rejection(new Orphan().run(), NamedLockError)
       expect(missing.message)
         .to.match(/Orphan/)
@@ -214,7 +214,7 @@ describe('@WithNamedLock', () => {
       expect(await Jobs.nightly()).to.equal(keyOf('nightly'))
     })
 
-    it('takes the service it is given before any other', async () => {
+    it('prefers the service of its option to any other', async () => {
       const [mine, given] = [await ctx.service(), await ctx.service({ namespace: `${ctx.database}_given` })]
       class Given {
         readonly locks = mine
@@ -240,7 +240,7 @@ describe('@WithNamedLock', () => {
       expect(await ctx.outsider.userLocksOf(ctx.database)).to.deep.equal([])
     })
 
-    it('knows of re-entrance', async () => {
+    it('detects reentrancy', async () => {
       const service = new OrderService(await ctx.service())
       await rejection(
         service.outer(() => service.again()),
@@ -257,7 +257,7 @@ describe('@WithNamedLock', () => {
       expect(await ctx.outsider.userLocksOf(ctx.database)).to.deep.equal([])
     })
 
-    it('holds as long as it is told', async () => {
+    it('holds the lock for holdAtLeast', async () => {
       const service = new OrderService(await ctx.service())
       const other = new OrderService(await ctx.service())
       const start = performance.now()

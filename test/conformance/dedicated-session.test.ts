@@ -10,14 +10,14 @@ describe("session: 'dedicated'", () => {
     (ctx) => {
       const dedicated = { session: 'dedicated' } as const
 
-      it('tells when the work itself has given the lock away', async () => {
+      it('reports a loss when the work itself has released the lock', async () => {
         const locks = await ctx.service()
         const work = locks.withLock('report', dedicated, (lock) => lock.manager.query('SELECT RELEASE_ALL_LOCKS()'))
         expect((await rejection(work, NamedLockLostError)).message).to.include("'report'")
         expect(await locks.withLock('report', dedicated, (lock) => lock.verify())).to.equal(true)
       })
 
-      it('gives a manager that works on the connection that holds the lock', async () => {
+      it('has a manager that works on the connection that holds the lock', async () => {
         const locks = await ctx.service()
         const check = async (lock: Awaited<ReturnType<typeof acquire>>) => {
           const [row] = await lock.manager.query('SELECT CONNECTION_ID() AS id, DATABASE() AS db')
@@ -97,7 +97,7 @@ describe("session: 'dedicated'", () => {
         })
       })
 
-      it('gives its connection back, usable', async () => {
+      it('returns its connection in a usable state', async () => {
         const dataSource = await ctx.dataSource({ poolSize: 3 })
         const locks = await ctx.service({}, dataSource)
         for (let i = 0; i < 10; i++)

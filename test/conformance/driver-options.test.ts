@@ -17,7 +17,7 @@ interface Field {
 
 type Next = () => unknown
 
-/** What an application may tell mysql2, and the older driver `mysql`, about how answers are to look. */
+/** Options of mysql2, and of the older driver `mysql`, that change the form of answers. */
 const MYSQL: Readonly<Record<string, Record<string, unknown>>> = {
   'numbers of every decimal': {
     typeCast: (field: Field, next: Next) => (/DECIMAL|DOUBLE|FLOAT/.test(field.type) ? Number(field.string()) : next()),
@@ -57,7 +57,7 @@ const MYSQL: Readonly<Record<string, Record<string, unknown>>> = {
 
 const each = (parse: (value: string) => unknown) => ({ getTypeParser: () => parse })
 
-/** The same for pg. */
+/** Such options of pg. */
 const POSTGRES: Readonly<Record<string, Record<string, unknown>>> = {
   'numbers of everything': { types: each(Number) },
   'objects of everything': { types: each((value) => ({ value })) },
@@ -69,11 +69,11 @@ const POSTGRES: Readonly<Record<string, Record<string, unknown>>> = {
   'always the text 1': { types: each(() => '1') },
 }
 
-describe('whatever the application tells its driver about answers', () => {
+describe('driver options that change the form of answers', () => {
   forEachDialectAndTypeorm(
     (ctx) => {
       for (const [what, options] of Object.entries(ctx.kind === 'postgres' ? POSTGRES : MYSQL)) {
-        it(`locks mean the same: ${what}`, async function () {
+        it(`do not affect locks: ${what}`, async function () {
           this.timeout(30_000)
           const dataSource = await ctx.dataSource()
           setDriverOptions(dataSource, options)
@@ -89,7 +89,10 @@ describe('whatever the application tells its driver about answers', () => {
   )
 })
 
-/** For connections that the pool has, and those that it opens from now on. TypeORM itself could not start with some of them. */
+/**
+ * Applies options to the open connections of the pool and to later ones. TypeORM itself could not start with some of
+ * them.
+ */
 function setDriverOptions(dataSource: DataSource, options: Record<string, unknown>): void {
   Object.assign(loginOf(dataSource), options)
   for (const connection of connectionsIn(dataSource) as { config?: object; _types?: unknown }[]) {

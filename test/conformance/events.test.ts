@@ -26,7 +26,7 @@ const short = (events: readonly Recorded[]) =>
 
 describe('events', () => {
   forEachDialectAndTypeorm((ctx) => {
-    it('tell of a lock that was free', async () => {
+    it('report the acquisition of a free lock', async () => {
       const locks = await ctx.service()
       const events = record(locks)
       const lock = await locks.acquire('a')
@@ -40,7 +40,7 @@ describe('events', () => {
       expect(events[1]?.heldMs).to.be.within(45, held + 1_000)
     })
 
-    it('tell of a wait, and of a lock that was handed over', async () => {
+    it('report a wait, and a hand-over', async () => {
       const locks = await ctx.service()
       const events = record(locks)
       const first = await locks.acquire('a')
@@ -61,7 +61,7 @@ describe('events', () => {
       expect(last?.waitedMs).to.be.within(45, waited + 1)
     })
 
-    it('tell of a lock that another process had', async () => {
+    it('report the wait for a lock of another process', async () => {
       const locks = await ctx.service()
       const events = record(locks)
       const foreign = ctx.keyOf('foreign')
@@ -73,7 +73,7 @@ describe('events', () => {
       expect(short(events)).to.deep.equal(['waiting foreign', 'acquired foreign server', 'released foreign'])
     })
 
-    it('tell of a time-out', async () => {
+    it('report a timeout', async () => {
       const locks = await ctx.service()
       const events = record(locks)
       const foreign = ctx.keyOf('foreign')
@@ -84,7 +84,7 @@ describe('events', () => {
       await ctx.outsider.releaseLock(foreign)
     })
 
-    it('tell of a loss, and then of no release', async () => {
+    it('report a loss, and then no release', async () => {
       const locks = await ctx.service()
       const events = record(locks)
       const lock = await locks.acquire('a')
@@ -95,7 +95,7 @@ describe('events', () => {
       expect(events[1]?.error).to.be.instanceOf(Error)
     })
 
-    it('come to those who listen: on, once and off', async () => {
+    it('reach their listeners: on, once and off', async () => {
       const locks = await ctx.service()
       const heard: string[] = []
       const on = () => heard.push('on')
@@ -109,7 +109,7 @@ describe('events', () => {
       expect(heard).to.deep.equal(['on', 'once', 'on'])
     })
 
-    it('are of one service: another on the same DataSource has its own', async () => {
+    it('belong to one service: another one on the same DataSource has its own', async () => {
       const dataSource = await ctx.dataSource()
       const locks = await ctx.service({}, dataSource)
       const other = await ctx.service({}, dataSource)

@@ -43,14 +43,14 @@ describe('exactName', () => {
       await Promise.all([plain.release(), untouched.release()])
     })
 
-    it('meets a key that was made from a name', async () => {
+    it('reaches a key that was computed from a name', async () => {
       const locks = await ctx.service()
       const plain = await locks.acquire('nightly')
       expect(await locks.tryAcquire(plain.key, exact)).to.equal(null)
       await plain.release()
     })
 
-    it('rejects what the server would, and takes the longest that it takes', async () => {
+    it('rejects names that the server would reject, and accepts the longest valid one', async () => {
       const locks = await ctx.service()
       const longest =
         ctx.kind === 'mysql' ? ['x'.repeat(64), 'é'.repeat(64)] : ['x'.repeat(192), 'é'.repeat(96), '🔒'.repeat(48)]
@@ -67,7 +67,7 @@ describe('exactName', () => {
       await rejection(locks.acquire(42n, exact), InvalidLockNameError)
     })
 
-    it('never lets two in that the server takes for one', async () => {
+    it('excludes names that the server treats as one', async () => {
       const locks = await ctx.service()
       for (const [one, two] of [
         ['Job', 'JOB'],
@@ -75,7 +75,7 @@ describe('exactName', () => {
         ['k', '\u212a'],
         ['i', '\u0130'],
       ] as const) {
-        // What the server itself says decides, by two connections that know nothing of the library.
+        // The server itself decides, on two connections without the library.
         const [first, second] = await Promise.all([ctx.connectOutsider(), ctx.connectOutsider()])
         await first.getLock(one)
         const sameOnServer = !(await second.getLock(two))
@@ -91,7 +91,7 @@ describe('exactName', () => {
       }
     })
 
-    it('tells upper from lower case where the server does', async function () {
+    it('distinguishes upper and lower case if the server does', async function () {
       if (ctx.kind === 'mysql') this.skip()
       const locks = await ctx.service()
       const one = await locks.acquire('Job', exact)

@@ -14,7 +14,7 @@ describe('a pool without room', () => {
         return () => Promise.all(runners.map((runner) => runner.release()))
       }
 
-      it('of one is a configuration error that says so', async () => {
+      it('of one connection is a configuration error with that reason', async () => {
         for (const options of [{ poolSize: 1 }, { extra: ctx.poolOf(1) }]) {
           const dataSource = await ctx.dataSource(options)
           const use = async () => {
@@ -31,7 +31,7 @@ describe('a pool without room', () => {
         }
       })
 
-      it('of one is enough when the locks have connections of their own', async () => {
+      it('of one connection is enough when the locks have connections of their own', async () => {
         const dataSource = await ctx.dataSource({ poolSize: 1 })
         const locks = await ctx.service({ connections: 'own' }, dataSource)
         const held = await Promise.all(['a', 'b', 'c'].map((name) => locks.acquire(name)))
@@ -40,7 +40,7 @@ describe('a pool without room', () => {
         await Promise.all(held.map((lock) => lock.release()))
       })
 
-      it('of two leaves one connection to the application, whatever is held and waited for', async () => {
+      it('of two leaves one connection to the application, for any number of locks and waiters', async () => {
         const dataSource = await ctx.dataSource({ poolSize: 2 })
         const locks = await ctx.service({}, dataSource)
         const foreign = ctx.keyOf('foreign')
@@ -56,7 +56,7 @@ describe('a pool without room', () => {
         for (const lock of await settlesWithin(5_000, 'the waiters', Promise.all(waiting))) await lock.release()
       })
 
-      it('is a clear error in time, not a hang, and everything works when there is room again', async () => {
+      it('causes a clear error in time, not a hang, and calls work when there is room again', async () => {
         const dataSource = await ctx.dataSource({ poolSize: 3 })
         const giveBack = await takeAll(dataSource, 3)
         const locks = await ctx.service({}, dataSource)
@@ -76,7 +76,7 @@ describe('a pool without room', () => {
         await lock.release()
       })
 
-      it('does not make a try hang either', async () => {
+      it('does not make tryAcquire hang either', async () => {
         const dataSource = await ctx.dataSource({ poolSize: 2 })
         const giveBack = await takeAll(dataSource, 2)
         const locks = new NamedLockService(dataSource)
@@ -93,7 +93,7 @@ describe('a pool without room', () => {
         await ctx.expectNothingBorrowed(dataSource)
       })
 
-      it('serves a caller as soon as the application gives a connection back', async () => {
+      it('serves a caller as soon as the application releases a connection', async () => {
         const dataSource = await ctx.dataSource({ poolSize: 2 })
         const giveBack = await takeAll(dataSource, 2)
         const locks = await ctx.service({}, dataSource)

@@ -8,7 +8,7 @@ describe('fencing tokens from a table', () => {
   forEachDialect((ctx) => {
     const fencing = { table: 'tokens' }
 
-    it('rise from holder to holder, whoever holds and however', async () => {
+    it('rise from holder to holder, for every kind of holder', async () => {
       const services = await Promise.all([ctx.service({ fencing }), ctx.service({ fencing })])
       let last = 0n
       for (let i = 0; i < 6; i++) {
@@ -28,7 +28,7 @@ describe('fencing tokens from a table', () => {
       const token = (names: string | string[]) => locks.withLock(names, (lock) => lock.fencingToken())
       for (let i = 0; i < 5; i++) await token('r')
       const several = await token(['p', 'q', 'r'])
-      // The order of the keys decides how far it rises.
+      // The order of the keys determines the increment.
       if (ctx.isPostgres) expect(several > 5n).to.equal(true)
       else expect(several).to.equal(6n)
       for (const name of ['p', 'q', 'r']) expect(await token(name), name).to.equal(several + 1n)
@@ -36,7 +36,7 @@ describe('fencing tokens from a table', () => {
       expect(again > 7n).to.equal(true)
     })
 
-    it('are not given twice when the transaction is rolled back', async () => {
+    it('are not issued twice when the transaction is rolled back', async () => {
       const locks = await ctx.service({ fencing })
       const tokens: bigint[] = []
       for (let i = 0; i < 3; i++) {
@@ -49,7 +49,7 @@ describe('fencing tokens from a table', () => {
       expect(tokens).to.deep.equal([1n, 2n, 3n])
     })
 
-    it('take names of every kind, and a table of another database', async () => {
+    it('support names of every kind, and a table of another database', async () => {
       ctx.notOnPostgres('exact names are numbers')
       const locks = await ctx.service({ fencing: { table: `${ctx.otherDatabase}.fencing_tokens` } })
       for (const [name, exactName] of [
@@ -75,7 +75,7 @@ describe('fencing tokens from a table', () => {
       await rejection(lock.fencingToken(), NamedLockLostError)
     })
 
-    it('hold nobody else up while their row is locked', async () => {
+    it('delay no other caller while their row is locked', async () => {
       const locks = await ctx.service({ fencing, timeout: '2s' })
       await locks.withLock('row', (lock) => lock.fencingToken())
       await ctx.outsider.query('START TRANSACTION')
@@ -93,7 +93,7 @@ describe('fencing tokens from a table', () => {
       await lock.release()
     })
 
-    it('need a table that is there, or can be created', async () => {
+    it('need a table that exists or can be created', async () => {
       const user = `${ctx.database}_reader`
       if (ctx.isPostgres) {
         await ctx.createUser(user, 'secret')
@@ -114,7 +114,7 @@ describe('fencing tokens from a table', () => {
         await ctx.outsider.query(error.message.slice(error.message.indexOf('CREATE TABLE')))
         expect(await lock.fencingToken()).to.equal(1n)
       })
-      if (ctx.isPostgres) await ctx.outsider.query(`DROP OWNED BY ${user}`) // its rights
+      if (ctx.isPostgres) await ctx.outsider.query(`DROP OWNED BY ${user}`) // its privileges
       await until('the user to be gone', () => ctx.dropUser(user).then(() => true))
     })
   })

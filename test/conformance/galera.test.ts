@@ -11,7 +11,7 @@ import { NamedLockService } from '../../src/index.js'
 import { serverKinds } from '../support/servers.js'
 import { until } from '../support/until.js'
 
-/** The provider out of the distribution's package, unpacked into the cache. */
+/** The provider from the distribution's package, unpacked into the cache. */
 async function galeraProvider(): Promise<string> {
   const folder = await cachedFolder(`programs/galera-${process.arch}-v1`, async (unfinished) => {
     const apt = await PrivateApt.create(path.join(unfinished, 'work'), () => undefined)
@@ -49,7 +49,7 @@ describe('a real Galera cluster', () => {
         ...(isFirst ? ['--wsrep-new-cluster'] : []),
         '--wsrep-node-address=127.0.0.1',
         `--wsrep-provider-options=gmcast.listen_addr=tcp://${address};ist.recv_addr=127.0.0.1:${await freePort()}`,
-        // Both begin with the same data: there is nothing to transfer.
+        // Both begin with the same data, so nothing is transferred.
         '--wsrep-sst-method=skip',
         '--binlog-format=ROW',
         '--innodb-autoinc-lock-mode=2',
@@ -79,9 +79,9 @@ describe('a real Galera cluster', () => {
     })
   })
 
-  it('of two nodes: check calls it an error, and rightly: both give out the same lock', async function () {
+  it('of two nodes: check reports an error, and both nodes do grant the same lock', async function () {
     this.timeout(120_000)
-    this.retries(2) // one of its ports may be taken between the look and the start
+    this.retries(2) // one of its ports may be taken between the check and the start
     const second = await startNode()
     await onNode(nodes[0]!, async (here) => {
       await onNode(second, async (there) => {

@@ -7,12 +7,12 @@ import { settlesWithin, until } from '../support/until.js'
 
 /** Far longer than any closeTimeout here. */
 const HOLD = '1h'
-/** Of the service: what an unended hold would make close() last at least. */
+/** The closeTimeout of the service: close() would take at least that long if the hold did not end. */
 const CLOSE_TIMEOUT = '20s'
 /** An outer bound on a slow machine, and well below CLOSE_TIMEOUT. */
 const SOON = 8_000
 
-/** A class whose one decorated method returns `done` and is held on to. */
+/** A class with one decorated method that returns `done` at once, with a long hold. */
 function jobsWith(options: WithNamedLockOptions, name: string | string[] = 'job') {
   class Jobs {
     ended = 0
@@ -42,12 +42,12 @@ describe('holdAtLeast and close()', () => {
       ['a call that may be re-entrant', { reentrant: true }],
     ]
     for (const [what, options] of kinds) {
-      it(`ends the hold of ${what} at once, and the call gives its result`, async () => {
+      it(`ends the hold of ${what} at once, and the call returns its result`, async () => {
         const locks = await service()
         const jobs = new (jobsWith(options))(locks)
         const running = jobs.run()
         await until('the end of the work', () => jobs.ended === 1)
-        expect(await ctx.outsider.holderOf(ctx.keyOf('job')), 'it is held on to').to.not.equal(null)
+        expect(await ctx.outsider.holderOf(ctx.keyOf('job')), 'the lock is held').to.not.equal(null)
         await settlesWithin(SOON, 'close()', locks.close())
         expect(await settlesWithin(1_000, 'the call', running)).to.equal('done')
         expect(await ctx.outsider.holderOf(ctx.keyOf('job'))).to.equal(null)
@@ -64,7 +64,7 @@ describe('holdAtLeast and close()', () => {
       expect(await Promise.all(running)).to.deep.equal(['done', 'done', 'done'])
     })
 
-    it('gives the error of work that failed', async () => {
+    it('rejects with the error of work that failed', async () => {
       const locks = await service()
       const jobs = new (jobsWith({}))(locks)
       const failed = rejection(
@@ -76,14 +76,14 @@ describe('holdAtLeast and close()', () => {
       await failed
     })
 
-    it('lets work that still runs finish, and holds on to nothing after it', async () => {
+    it('lets running work finish, and holds no lock after it', async () => {
       const locks = await service()
       const jobs = new (jobsWith({ transaction: true }))(locks)
       let finish: (value: string) => void = () => undefined
       const running = jobs.run(() => new Promise((resolve) => (finish = resolve)))
       await until('the work', () => jobs.lock !== undefined)
       const closing = locks.close()
-      // It may take its time: only then the hold would begin.
+      // The hold would begin only after the work.
       await new Promise((resolve) => setTimeout(resolve, 100))
       expect(jobs.lock?.isHeld).to.equal(true)
       finish('late')
@@ -91,7 +91,7 @@ describe('holdAtLeast and close()', () => {
       expect(await running).to.equal('late')
     })
 
-    it('does not end a hold for the signal that ends waits', async () => {
+    it('does not end a hold on the signal that cancels waits', async () => {
       const locks = await service()
       const controller = ctx.abortController()
       const jobs = new (jobsWith({ signal: controller.signal }))(locks)

@@ -69,7 +69,7 @@ const badServiceOptions: Record<string, unknown>[] = [
 
 describe('invalid arguments', () => {
   forEachDialectAndTypeorm((ctx) => {
-    /** Runs `misuse` and proves that nothing was sent to the server meanwhile, by anybody. */
+    /** Runs `misuse` and proves that meanwhile no connection sent anything to the server. */
     async function withoutSql(misuse: () => Promise<void>): Promise<void> {
       const first = await ctx.outsider.counters()
       const second = await ctx.outsider.counters()
@@ -101,7 +101,7 @@ describe('invalid arguments', () => {
       }
     }
 
-    it('rejects what is no timeout, before any SQL', async () => {
+    it('rejects invalid timeouts, before any SQL', async () => {
       const locks = await ctx.service()
       await withoutSql(async () => {
         for (const timeout of badTimeouts as never[]) {
@@ -130,14 +130,14 @@ describe('invalid arguments', () => {
       })
     })
 
-    it('rejects what is no name, before any SQL', async () => {
+    it('rejects invalid names, before any SQL', async () => {
       const locks = await ctx.service()
       await withoutSql(async () => {
         for (const name of badNames) await everyCallRejects(locks, name, undefined, InvalidLockNameError)
       })
     })
 
-    it('rejects work that is no function, before any SQL', async () => {
+    it('rejects work other than a function, before any SQL', async () => {
       const locks = await ctx.service()
       await withoutSql(async () => {
         for (const work of [undefined, null, 'work', {}] as never[]) {
@@ -147,7 +147,7 @@ describe('invalid arguments', () => {
       })
     })
 
-    it('refuses service options that make no sense, before any SQL', async () => {
+    it('refuses invalid options of a service, before any SQL', async () => {
       const dataSource = await ctx.dataSource()
       await withoutSql(async () => {
         for (const options of badServiceOptions) {
@@ -160,7 +160,7 @@ describe('invalid arguments', () => {
       })
     })
 
-    it('sends something when the arguments are right: the proof above can fail', async () => {
+    it('sends statements when the arguments are valid: the proof above can fail', async () => {
       const locks = await ctx.service()
       const silent = withoutSql(async () => {
         await (await locks.acquire('a', { timeout: 0 })).release()

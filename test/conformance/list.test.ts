@@ -10,13 +10,13 @@ const names = (list: readonly LockInfo[]) => list.map(({ name }) => name)
 
 describe('list', () => {
   forEachDialectAndTypeorm((ctx) => {
-    it('is empty where nobody holds anything, and complete', async () => {
+    it('is empty and complete if no lock is held', async () => {
       const list = await (await ctx.service()).list()
       expect(list).to.deep.equal([])
       expect(list.note).to.equal(undefined)
     })
 
-    it('lists own locks and those of others of the namespace, and no more', async () => {
+    it('lists own locks and those of other processes in the namespace, and no more', async () => {
       ctx.notOnPostgres('keys tell no name, see test/postgres')
       const locks = await ctx.service()
       const held = [await locks.acquire('b'), await locks.acquire('a', { session: 'dedicated' })]
@@ -36,7 +36,7 @@ describe('list', () => {
       expect(names(await locks.list())).to.deep.equal(['c'])
     })
 
-    it('takes a prefix literally, with % and _ in it', async () => {
+    it('treats a prefix literally, with % and _ in it', async () => {
       const locks = await ctx.service()
       const held = await Promise.all(['a%b', 'a_b', 'axb', 'ünï%1', 'Order:1'].map((name) => locks.acquire(name)))
       expect(names(await locks.list({ prefix: 'a%' }))).to.deep.equal(['a%b'])
@@ -48,7 +48,7 @@ describe('list', () => {
       for (const lock of held) await lock.release()
     })
 
-    it('tells who waits, in order: others, and the callers of this process behind one connection', async () => {
+    it('lists waiters in order: other processes, and the callers of this process behind one connection', async () => {
       const locks = await ctx.service()
       const [first, second] = [await ctx.connectOutsider(), await ctx.connectOutsider()]
       const key = ctx.keyOf('queue')
@@ -68,7 +68,7 @@ describe('list', () => {
       const [entry] = await waitsFor(locks, 4, (one) => mineIs(one) !== undefined)
       expect(entry!.holder.connectionId).to.equal(ctx.outsider.id)
       const waiters = entry!.waiters.map(({ connectionId }) => connectionId)
-      // On PostgreSQL a wait of this process is asked anew every 50 ms, behind those of others.
+      // On PostgreSQL a wait of this process is renewed every 50 ms, behind those of other processes.
       if (ctx.isPostgres) expect(waiters).to.have.members([first.id, second.id, mineIs(entry!), undefined])
       else expect(waiters).to.deep.equal([first.id, info!.waiters[1]!.connectionId, undefined, second.id])
       await locks.acquire('other').then((lock) => lock.release())
@@ -81,7 +81,7 @@ describe('list', () => {
       expect(await locks.list({ waiting: true })).to.deep.equal([])
     })
 
-    it('never takes a waiter for a holder, and leaves out its own polling marks', async () => {
+    it('never lists a waiter as a holder, and omits its own polling marks', async () => {
       const one = await ctx.service({ maxSessions: 1, namespace: false })
       const name = `${ctx.database}.polled`
       const key = ctx.keyOf(name, false)
@@ -96,7 +96,7 @@ describe('list', () => {
       await (await mine).release()
     })
 
-    it('tells exact names of this service as they were given', async () => {
+    it('shows exact names of this service as given', async () => {
       ctx.notOnPostgres('exact names are numbers')
       const locks = await ctx.service()
       const name = `${ctx.database}: Exact`
@@ -105,8 +105,8 @@ describe('list', () => {
       await lock.release()
     })
 
-    it('knows name, time and process of shortened keys of another process', async () => {
-      ctx.notOnPostgres('sessions can not leave notes for others')
+    it('shows name, time and process for shortened keys of another process', async () => {
+      ctx.notOnPostgres('sessions cannot leave notes for other processes')
       const locks = await ctx.service()
       const name = 'Rechnung Nr. 4711 für Ärger: ' + 'sehr lang '.repeat(10)
       const child = ctx.startChild('hold-until-told.ts', { name })
@@ -121,7 +121,7 @@ describe('list', () => {
       })
       expect(info.name).to.equal(name)
       expect(info.holder.process).to.match(/:\d+$/)
-      // Two processes, two readings of one clock.
+      // Two processes read the clock at different times.
       expect(info.holder.since!.getTime()).to.be.within(startedAt - 1_000, heldAt + 1_000)
       const holder = await locks.holder(name)
       expect(holder?.process).to.equal(info.holder.process)
@@ -130,8 +130,8 @@ describe('list', () => {
       await child.exited
     })
 
-    it('believes no note that the key does not bear out', async () => {
-      ctx.notOnPostgres('sessions can not leave notes for others')
+    it('ignores notes that do not match the key', async () => {
+      ctx.notOnPostgres('sessions cannot leave notes for other processes')
       const locks = await ctx.service()
       const lock = await (await ctx.service()).acquire('Ä')
       const liar = await ctx.connectOutsider()
@@ -150,9 +150,9 @@ describe('list', () => {
       await rejection(locks.list({ waiting: 'yes' } as object), NamedLockConfigurationError)
     })
 
-    it('names the grant where a right is missing', async () => {
-      ctx.notOnPostgres('everybody may see the locks')
-      const user = ctx.database // as good as any
+    it('names the missing grant', async () => {
+      ctx.notOnPostgres('every account may see the locks')
+      const user = ctx.database // any unused name
       await ctx.outsider.query(`CREATE USER '${user}'@'%' IDENTIFIED BY 'weak'`)
       await ctx.outsider.query(`GRANT ALL ON ${ctx.database}.* TO '${user}'@'%'`)
       const weak = makeDataSource(ctx.typeorm, { ...ctx.address, username: user, password: 'weak' })
@@ -184,7 +184,7 @@ describe('list', () => {
 describe('list where performance_schema is off', () => {
   forEachOwnServer(
     (ctx) => {
-      it('lists what this service holds and what it has asked for, and says that this is not all', async () => {
+      it('lists the locks that this service holds or has requested, and notes that the list is incomplete', async () => {
         const locks = await ctx.service()
         const lock = await locks.acquire('mine')
         const outsider = await SqlClient.connect(ctx.server)

@@ -14,7 +14,7 @@ describe('a lock that is lost', () => {
       }
 
       for (const session of ['shared', 'dedicated'] as const) {
-        it(`says so everywhere, and can be acquired again (${session})`, async () => {
+        it(`is reported everywhere, and can be acquired again (${session})`, async () => {
           const locks = await ctx.service()
           const lost: { name: string; error: Error }[] = []
           locks.on('lost', ({ name, error }) => lost.push({ name, error }))
@@ -56,7 +56,7 @@ describe('a lock that is lost', () => {
         await (await locks.acquire(['a', 'b', 'c', 'd', 'e'], { timeout: '2s' })).release()
       })
 
-      it('has an aborted signal also for who looks at it later', async () => {
+      it('has a signal that is aborted also for later readers', async () => {
         const locks = await ctx.service()
         const lock = await locks.acquire('report')
         await killHolder(lock)
@@ -88,7 +88,7 @@ describe('a lock that is lost', () => {
         expect(await reasonOf(work)).to.equal(mine)
       })
 
-      it('goes to a waiter of this process, by a new session', async () => {
+      it('is granted to a waiter of this process, on a new session', async () => {
         const locks = await ctx.service()
         const lock = await locks.acquire('report')
         const waiting = locks.acquire('report', { timeout: '10s' })
@@ -99,7 +99,7 @@ describe('a lock that is lost', () => {
         await next.release()
       })
 
-      it('is not what the death of a waiting connection means: the wait goes on', async () => {
+      it('is not caused by the death of a waiting connection: the wait continues', async () => {
         const locks = await ctx.service()
         const foreign = ctx.keyOf('foreign')
         await ctx.outsider.getLock(foreign)
@@ -117,7 +117,7 @@ describe('a lock that is lost', () => {
         await (await settlesWithin(3_000, 'the waiter', waiting)).release()
       })
 
-      it('is found by asking the server, when the work itself gave it away', async () => {
+      it('is detected by verify(), when the work itself released it', async () => {
         const locks = await ctx.service()
         const lock = await locks.acquire('report', { session: 'dedicated' })
         await lock.manager.query('SELECT RELEASE_ALL_LOCKS()')
@@ -127,7 +127,7 @@ describe('a lock that is lost', () => {
         await (await locks.acquire('report', { timeout: '2s' })).release()
       })
 
-      it('is told from one that was released', async () => {
+      it('is distinguished from a released one', async () => {
         const locks = await ctx.service()
         const lost: string[] = []
         locks.on('lost', ({ name }) => lost.push(name))

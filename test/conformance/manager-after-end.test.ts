@@ -4,7 +4,10 @@ import { NamedLockLostError } from '../../src/index.js'
 import { forEachDialect } from '../support/conformance.js'
 import { until } from '../support/until.js'
 
-/** What the work is given as its lock's manager is there as long as the work is: it says that the lock is gone, and is never undefined. */
+/**
+ * The manager of a dedicated lock exists as long as the work: after the lock it throws an explanation, and is never
+ * undefined.
+ */
 describe('the manager of a dedicated lock that is gone', () => {
   forEachDialect((ctx) => {
     for (const isRead of [false, true]) {

@@ -6,7 +6,7 @@ import { until } from '../support/until.js'
 
 describe('mutual exclusion', () => {
   forEachDialectAndTypeorm((ctx) => {
-    /** A hundred callers for one name; how long it took until the last one was through. */
+    /** Runs a hundred callers for one name; resolves to the time until the last one has finished. */
     async function hundredCallers(services: readonly NamedLockService[]): Promise<void> {
       let inside = 0
       let most = 0
@@ -29,12 +29,12 @@ describe('mutual exclusion', () => {
       await hundredCallers([await ctx.service()])
     })
 
-    it('lets one in at a time whatever service they use, on one DataSource', async () => {
+    it('lets one in at a time across services of one DataSource', async () => {
       const dataSource = await ctx.dataSource()
       await hundredCallers([await ctx.service({}, dataSource), await ctx.service({}, dataSource)])
     })
 
-    it('lets one in at a time whatever DataSource they use', async () => {
+    it('lets one in at a time across DataSources', async () => {
       await hundredCallers([await ctx.service(), await ctx.service()])
     })
 
@@ -43,7 +43,7 @@ describe('mutual exclusion', () => {
       await hundredCallers([await ctx.service(options), await ctx.service(options)])
     })
 
-    it('serves the callers of a process in their order', async () => {
+    it('serves the callers of a process in order', async () => {
       const locks = await ctx.service()
       const order: number[] = []
       const first = await locks.acquire('counter')

@@ -26,11 +26,11 @@ describe('ten thousand random names', () => {
         )
       }
       const keys = [...byKey.keys()]
-      // All of them at once on one session, where keys that the server takes for one would be counted twice.
+      // All of them at once on one session, where keys that the server treats as one would be counted twice.
       for (const some of batches(keys)) {
         expect(await ask(some, (key) => `GET_LOCK(${key},0)`)).to.deep.equal(some.map(() => '1'))
       }
-      // Given back once, each must be free.
+      // After one release, each must be free.
       for (const some of batches(keys)) {
         const answers = await ask(some, (key) => `CONCAT(RELEASE_LOCK(${key}),IS_FREE_LOCK(${key}))`)
         for (const [i, answer] of answers.entries()) {
@@ -50,7 +50,7 @@ describe('ten thousand random names', () => {
   })
 })
 
-/** Distinct, and close to each other: what servers fold, pad and cut must not make one of two. */
+/** Distinct names, close to each other: servers that fold, pad or truncate must not confuse two of them. */
 function randomNames(random: Random, count: number): string[] {
   const letters = Array.from('aAbBzZéÉe\u0301ßẞİıK\u212aſsﬁ한\u0000\u0007 \t\n\'"`\\%_~./:;,#|-😀𝒜\uffff\ufeff')
   const anyLetter = () => {

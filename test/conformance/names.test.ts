@@ -1,7 +1,7 @@
 import { expect } from 'chai'
 import { forEachDialectAndTypeorm } from '../support/conformance.js'
 
-/** Names that servers, collations, quoting or the mapping to keys could take for each other, or stumble over. */
+/** Names that servers, collations, quoting or the mapping to keys could confuse or reject. */
 const trickyNames: readonly string[] = [
   ...['a', 'A', ' a', 'a ', 'a  ', 'a\t', ' ', '  '],
   ...['é', 'É', 'e', 'E', 'e\u0301', 'ß', 'ss', 'SS', 'ẞ', 'σ', 'ς', 'Σ', 'k', 'K', '\u212a', 'i', 'I', 'İ', 'ı'],
@@ -101,7 +101,7 @@ describe('names', () => {
       await Promise.all(again.map((lock) => lock.release()))
     })
 
-    it('have keys that never change, so that versions of the library meet on them', async () => {
+    it('have keys that never change, so that versions of the library share them', async () => {
       ctx.notOnPostgres('keys are numbers there; lock-name.test.ts has theirs')
       const locks = await ctx.service({ namespace: 'shop' })
       const golden = {
@@ -126,7 +126,7 @@ describe('names', () => {
       await lock.release()
     })
 
-    it('do not meet on two databases', async () => {
+    it('are separate on two databases', async () => {
       const locks = await ctx.service()
       const other = await ctx.service({}, await ctx.dataSource({ database: ctx.otherDatabase }))
       for (const name of ['report', 'Report', 'x'.repeat(1024)]) {
@@ -137,7 +137,7 @@ describe('names', () => {
       }
     })
 
-    it('meet on two databases in one namespace, or without any', async () => {
+    it('are shared by two databases in one namespace, or without a namespace', async () => {
       ctx.notOnPostgres('locks are those of one database')
       const otherDataSource = await ctx.dataSource({ database: ctx.otherDatabase })
       for (const namespace of [`${ctx.database}_both`, false] as const) {
@@ -153,7 +153,7 @@ describe('names', () => {
       }
     })
 
-    it('of two namespaces on one DataSource do not meet', async () => {
+    it('of two namespaces on one DataSource are separate', async () => {
       const dataSource = await ctx.dataSource()
       const names = [`${ctx.database}_a`, `${ctx.database}_b`, `${ctx.database}_A`, `${ctx.database}.a`]
       const services = await Promise.all(names.map((namespace) => ctx.service({ namespace }, dataSource)))

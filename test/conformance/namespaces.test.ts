@@ -4,7 +4,7 @@ import { forEachDialect } from '../support/conformance.js'
 import type { DataSource } from '../support/typeorms.js'
 import { until } from '../support/until.js'
 
-/** A class as users write it: it has nothing but its DataSource. */
+/** A class as users write it: it has only its DataSource. */
 class Orders {
   static inside = 0
   static most = 0
@@ -52,7 +52,7 @@ describe('the namespace of a DataSource', () => {
       expect(await together(dataSource, locks)).to.equal(1)
     })
 
-    it('is that of the services before, for one without the option', async () => {
+    it('is that of earlier services, for one without the option', async () => {
       const dataSource = await ctx.dataSource()
       const locks = await ctx.service({ namespace }, dataSource)
       const other = await ctx.service({ timeout: '5s' }, dataSource)
@@ -62,7 +62,7 @@ describe('the namespace of a DataSource', () => {
       await held.release()
     })
 
-    it('stays when the live service is closed', async () => {
+    it('remains when the live service is closed', async () => {
       const dataSource = await ctx.dataSource()
       await (await ctx.service({ namespace }, dataSource)).close()
       const locks = ctx.adopt(NamedLockService.for(dataSource))
@@ -75,7 +75,7 @@ describe('the namespace of a DataSource', () => {
       await again.release()
     })
 
-    it('may be another one that is given, and then nothing chooses between them', async () => {
+    it('may be another one passed explicitly, and then for() cannot choose between them', async () => {
       const dataSource = await ctx.dataSource()
       const locks = await ctx.service({ namespace }, dataSource)
       const other = await ctx.service({ namespace: `${namespace}_2` }, dataSource)
@@ -94,7 +94,7 @@ describe('the namespace of a DataSource', () => {
       expect(await together(dataSource, locks)).to.equal(1)
     })
 
-    it('is not passed over in silence when the one with the option comes second', async () => {
+    it('causes a warning when the service with the option is created second', async () => {
       const warnings: string[] = []
       const listener = (warning: Error) => void warnings.push(warning.message)
       process.on('warning', listener)
@@ -113,7 +113,7 @@ describe('the namespace of a DataSource', () => {
       }
     })
 
-    it('is one with the default when the option says just that', async () => {
+    it('equals the default when the option has the same value', async () => {
       const dataSource = await ctx.dataSource()
       const locks = ctx.adopt(NamedLockService.for(dataSource))
       await ctx.service({ namespace: ctx.database }, dataSource)

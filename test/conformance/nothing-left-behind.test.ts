@@ -11,7 +11,7 @@ describe('nothing is left behind', () => {
     (ctx) => {
       const foreign = () => ctx.keyOf('foreign')
 
-      it('of a process: it ends by itself after destroy(), with close() and without', async function () {
+      it('in a process: it exits after destroy(), with and without close()', async function () {
         this.timeout(60_000)
         const children = [true, false].map((close) =>
           ctx.startChild('use-and-leave.ts', { name: `close-${close}`, close }),
@@ -40,7 +40,7 @@ describe('nothing is left behind', () => {
         await ctx.outsider.releaseLock(foreign())
       })
 
-      it('on the server after destroy() alone, and waits do not hold it up', async () => {
+      it('on the server after destroy() alone, and waits do not delay it', async () => {
         const dataSource = await ctx.dataSource()
         const locks = await ctx.service({}, dataSource)
         const lock = await locks.acquire('mine')
@@ -118,7 +118,7 @@ describe('nothing is left behind', () => {
         await Promise.all(waits)
         await holder.release()
         expect(await ctx.outsider.connectionsOf(ctx.database)).to.have.length.of.at.most(5)
-        // Timers, listeners, locks and connections are looked at after the test.
+        // Timers, listeners, locks and connections are checked after the test.
       })
     },
     typeorms,

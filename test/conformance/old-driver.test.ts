@@ -7,7 +7,7 @@ import { mysqlKinds } from '../support/servers.js'
 import { typeorms, type DataSource } from '../support/typeorms.js'
 import { settlesWithin, until } from '../support/until.js'
 
-/** Installed by another name: TypeORM 0.3 takes a driver called `mysql` before mysql2, for all of its DataSources. */
+/** Installed under another name: TypeORM 0.3 prefers a driver called `mysql` to mysql2, for all of its DataSources. */
 const mysqljs: unknown = createRequire(__filename)('mysqljs')
 
 const PASSWORD = 'old-driver'
@@ -17,9 +17,9 @@ describe("the older driver 'mysql' of TypeORM 0.3", () => {
     (ctx) => {
       let user: string | undefined
 
-      beforeEach('a user whom the driver can sign in', async function () {
+      beforeEach('a user that the driver can sign in as', async function () {
         if (ctx.kind === 'mariadb') return
-        // The driver knows no other authentication; MySQL 8.4 has it switched off, and MySQL 9 has removed it.
+        // The driver supports no other authentication; MySQL 8.4 disables it, and MySQL 9 has removed it.
         const plugin =
           "SELECT 1 FROM information_schema.PLUGINS WHERE PLUGIN_NAME='mysql_native_password' AND PLUGIN_STATUS='ACTIVE'"
         if ((await ctx.outsider.query(plugin)).length === 0) {
@@ -42,12 +42,12 @@ describe("the older driver 'mysql' of TypeORM 0.3", () => {
       const service = async (more?: Record<string, unknown>): Promise<NamedLockService> =>
         ctx.service({}, await open(more))
 
-      it('is the driver that these tests are about', async () => {
+      it('is the driver under test', async () => {
         const { driver } = await open()
         expect((driver as unknown as { mysql: unknown }).mysql).to.equal(mysqljs)
       })
 
-      it('excludes, for its own services and for those of mysql2, also after many locks of one caller', async () => {
+      it('excludes its own services and those of mysql2, also after many locks of one caller', async () => {
         const [a, b] = [await service(), await ctx.service()]
         for (const [mine, theirs] of [
           [a, b],
@@ -80,7 +80,7 @@ describe("the older driver 'mysql' of TypeORM 0.3", () => {
         expect(visits).to.equal(40)
       })
 
-      it('has transactions whose sum is exact, with a rollback among them', async () => {
+      it('runs transactions with an exact sum, including a rollback', async () => {
         const services = [await service(), await service()]
         await ctx.outsider.query(`CREATE TABLE IF NOT EXISTS ${ctx.database}.sums (n INT)`)
         await ctx.outsider.query(`INSERT INTO ${ctx.database}.sums VALUES (0)`)
@@ -101,7 +101,7 @@ describe("the older driver 'mysql' of TypeORM 0.3", () => {
         })
       })
 
-      it('lists, finds the holder, checks and takes fencing tokens', async () => {
+      it('supports list, holder, check and fencing tokens', async () => {
         const [a, b] = [await service(), await service()]
         let last = 0n
         for (const [mine, theirs] of [
@@ -127,7 +127,7 @@ describe("the older driver 'mysql' of TypeORM 0.3", () => {
       })
 
       for (const how of ['idle', 'transaction'] as const)
-        it(`reports KILL of the holder's connection with its true reason, ${how === 'idle' ? 'while it is idle' : 'in a transaction'}`, async () => {
+        it(`reports KILL of the holder's connection with its real cause, ${how === 'idle' ? 'while it is idle' : 'in a transaction'}`, async () => {
           const locks = await service()
           const kill = async (signal: AbortSignal): Promise<void> => {
             await ctx.outsider.kill((await ctx.outsider.holderOf(ctx.keyOf('x')))!)

@@ -14,7 +14,7 @@ import { settlesWithin, until } from '../support/until.js'
 
 const shared = true
 
-/** Who is inside, and whether that was ever somebody who must not be. */
+/** The holders inside at each moment, and whether a forbidden combination ever occurred. */
 class Room {
   readers = 0
   writers = 0
@@ -30,16 +30,16 @@ class Room {
 
   async write(ms: number): Promise<void> {
     this.writers++
-    if (this.writers > 1 || this.readers > 0) this.wrong.push('a writer beside somebody')
+    if (this.writers > 1 || this.readers > 0) this.wrong.push('a writer beside another holder')
     await sleep(ms)
-    if (this.writers > 1 || this.readers > 0) this.wrong.push('somebody beside a writer')
+    if (this.writers > 1 || this.readers > 0) this.wrong.push('a holder beside a writer')
     this.writers--
   }
 }
 
 describe('readers and writers', () => {
   forEachWithReaders((ctx) => {
-    /** Every way to have the lock, as a function that runs work under it. */
+    /** Every kind of call, as a function that runs work under the lock. */
     type Way = (locks: NamedLockService, shared: boolean, work: () => Promise<void>) => Promise<unknown>
     const ways: Record<string, Way> = {
       withLock: (locks, isShared, work) => locks.withLock('a', { shared: isShared, timeout: '20s' }, work),
@@ -53,7 +53,7 @@ describe('readers and writers', () => {
         }),
     }
 
-    /** Readers that come one after the other, and overlap, until it is stopped. */
+    /** Starts overlapping readers one after the other until it is stopped. */
     function stream(way: Way, locks: NamedLockService, callers: number, isShared = true, ms = 20) {
       let stopped = false
       let turns = 0
@@ -94,7 +94,7 @@ describe('readers and writers', () => {
       })
     }
 
-    it('lets writers in alone, whoever reads and in whatever way', async function () {
+    it('lets writers in alone, for every kind of reader', async function () {
       this.timeout(60_000)
       const room = new Room()
       const services = [await ctx.service(), await ctx.service(), await ctx.service({ maxSessions: 1 })]
@@ -130,7 +130,7 @@ describe('readers and writers', () => {
               'the writer',
               way(writer, false, async () => undefined),
             )
-            // Measured: 150 ms at most for who waits, 500 ms for who polls.
+            // Measured: at most 150 ms for waiting writers, 500 ms for polling ones.
             expect(performance.now() - before, 'ms until the writer had its turn').to.be.lessThan(10_000)
           }
           await Promise.all(readers.map(({ stop }) => stop()))
@@ -174,7 +174,7 @@ describe('readers and writers', () => {
       })
     }
 
-    it('answers those who do not want to wait', async () => {
+    it('answers callers that do not wait', async () => {
       const [here, there] = [await ctx.service(), await ctx.service()]
       const reader = await here.acquire('a', { shared })
       for (const locks of [here, there]) {
@@ -192,7 +192,7 @@ describe('readers and writers', () => {
       await writer.release()
     })
 
-    it('lets a reader join another one however long that has read, while nobody waits', async () => {
+    it('lets a reader join another one, however long that one has read, while no writer waits', async () => {
       const locks = await ctx.service({ handOver: { times: 1, for: 20 } })
       const first = await locks.acquire('a', { shared })
       for (let i = 0; i < 10; i++) {
@@ -202,7 +202,7 @@ describe('readers and writers', () => {
       await first.release()
     })
 
-    it('lets readers in again when the writer before them gives up', async () => {
+    it('lets readers in again when the writer ahead of them gives up', async () => {
       const [locks, other] = [await ctx.service({ handOver: { times: 1, for: 20 } }), await ctx.service()]
       for (const writer of [locks, other]) {
         const first = await locks.acquire('a', { shared })
@@ -223,8 +223,8 @@ describe('readers and writers', () => {
     })
 
     for (const maxSessions of [1, 3]) {
-      it(`lets readers in behind a writer of their own process who gives up, while others read (maxSessions: ${maxSessions})`, async () => {
-        // The slice of a wait is a third of the lease: only then would it end by itself.
+      it(`lets readers in behind a writer of their own process that gives up, while others read (maxSessions: ${maxSessions})`, async () => {
+        // The slice of a wait is a third of the lease: without the cancel it would end only then.
         const [locks, other] = [await ctx.service({ maxSessions, lease: '600s' }), await ctx.service()]
         const elsewhere = await other.acquire('a', { shared })
         const giveUp = ctx.abortController()
@@ -242,7 +242,7 @@ describe('readers and writers', () => {
       })
     }
 
-    it('gives all readers the lock who try at once', async () => {
+    it('grants the lock to all readers that try at once', async () => {
       const locks = await ctx.service()
       const tries = () => Promise.all([1, 2, 3].map(() => locks.tryAcquire('a', { shared })))
       const first = await tries()
@@ -254,7 +254,7 @@ describe('readers and writers', () => {
       await Promise.all(released)
     })
 
-    it('answers a reader who does not want to wait behind a writer, whatever is asked for the readers before', async () => {
+    it('answers a reader that does not wait behind a writer, whatever is requested for the readers ahead', async () => {
       const locks = await ctx.service({ handOver: { times: 1, for: 20 } })
       const first = await locks.acquire('a', { shared })
       await sleep(50)
@@ -269,19 +269,19 @@ describe('readers and writers', () => {
       await first.release()
     })
 
-    it('lets nobody join readers whose lease has run out', async () => {
+    it('lets no reader join readers with an expired lease', async () => {
       const locks = await ctx.service({ lease: '2s', handOver: { times: 1_000, for: 60_000 } })
       const first = await locks.acquire('a', { shared })
-      // Nothing runs here meanwhile, as in a process that is stopped.
+      // Nothing runs in this process meanwhile, as if it were stopped.
       for (const before = performance.now(); performance.now() - before < 2_500;);
       const second = await locks.acquire('a', { shared, timeout: '10s' })
-      // Locks in memory have no lease that could run out.
+      // In-memory locks have no lease that could expire.
       expect([first.isHeld, second.isHeld]).to.deep.equal([!ctx.isPostgres, true])
       await first.release()
       await second.release()
     })
 
-    it('keeps the order of the queue: who comes after a writer reads after it', async () => {
+    it('keeps the order of the queue: readers that arrive after a writer read after it', async () => {
       const locks = await ctx.service()
       const order: string[] = []
       const first = await locks.acquire('a', { shared })
@@ -296,7 +296,7 @@ describe('readers and writers', () => {
       expect(order).to.deep.equal(['writer', 'reader', 'reader', 'writer'])
     })
 
-    it('takes several names for readers', async () => {
+    it('supports several names for readers', async () => {
       const locks = await ctx.service()
       await locks.withLock(['b', 'a'], { shared }, async (lock) => {
         expect(lock.names).to.deep.equal(['b', 'a'])
@@ -309,7 +309,7 @@ describe('readers and writers', () => {
       await lock.release()
     })
 
-    it('refuses to make a writer of a reader', async () => {
+    it('refuses to upgrade a reader to a writer', async () => {
       const locks = await ctx.service()
       await locks.withLock('a', { shared }, async () => {
         const error = await rejection(
@@ -334,7 +334,7 @@ describe('readers and writers', () => {
       await locks.withLock('a', () => locks.withLock('a', { shared, reentrant: true }, () => undefined))
     })
 
-    it('refuses to make a writer of a reader inside of its transaction', async () => {
+    it('refuses to upgrade a reader to a writer inside its transaction', async () => {
       const locks = await ctx.service()
       await locks.dataSource.transaction(async (manager) => {
         await locks.lockTransaction(manager, 'a', { shared })
@@ -359,7 +359,7 @@ describe('readers and writers', () => {
       await other.withLock('a', () => undefined)
     })
 
-    it('sees a deadlock between readers that want to write what the other reads', async () => {
+    it('detects a deadlock between readers that request the other one as writers', async () => {
       const locks = await ctx.service()
       let inside = 0
       const scope = (mine: string, other: string) =>
@@ -374,7 +374,7 @@ describe('readers and writers', () => {
       expect(failed[0]?.reason).to.be.instanceOf(NamedLockDeadlockError)
     })
 
-    it('tells who reads, and what a writer has waited for', async () => {
+    it('lists readers, and reports the holder to a writer that timed out', async () => {
       const [locks, other] = [await ctx.service(), await ctx.service()]
       const readers = [await locks.acquire('a', { shared }), await locks.acquire('a', { shared, session: 'dedicated' })]
       expect(await locks.isLocked('a')).to.equal(true)
@@ -382,7 +382,7 @@ describe('readers and writers', () => {
       expect(own?.process, 'the process').to.be.a('string')
       expect((await other.holder('a'))?.connectionId).to.be.a('string')
       expect((await locks.list()).map(({ name }) => name)).to.deep.equal(['a'])
-      // The question has little time: on a busy machine the answer may come too late.
+      // The lookup has little time: on a busy machine its answer may come too late.
       await until('a timeout that tells the holder', async () => {
         const error = await rejection(other.acquire('a', { timeout: 50 }), NamedLockTimeoutError)
         return error.holder?.connectionId
@@ -391,7 +391,7 @@ describe('readers and writers', () => {
       expect(await locks.isLocked('a')).to.equal(false)
     })
 
-    it('can be had with the decorator', async () => {
+    it('works with the decorator', async () => {
       const locks = await ctx.service()
       let inside = 0
       class Reports {
@@ -407,7 +407,7 @@ describe('readers and writers', () => {
       await Promise.all([reports.read(), reports.read()])
     })
 
-    it('lets a service be closed while there are readers and a writer waits', async () => {
+    it('lets a service close while readers hold the lock and a writer waits', async () => {
       const locks = await ctx.service({ closeTimeout: 100 })
       const reader = await locks.acquire('a', { shared })
       const running = rejection(

@@ -9,12 +9,12 @@ describe('re-entrance', () => {
   forEachDialectAndTypeorm((ctx) => {
     const never = () => expect.fail('the work ran')
 
-    it('is an error at once, by whatever call', async () => {
+    it('is an error at once, for every kind of call', async () => {
       const dataSource = await ctx.dataSource()
       const locks = await ctx.service({ timeout: Infinity }, dataSource)
       const other = await ctx.service({ timeout: Infinity }, dataSource)
       await locks.withLock(['a', 'b'], async () => {
-        await sleep(1) // the scope survives whatever is awaited
+        await sleep(1) // the scope survives any await
         const start = performance.now()
         for (const service of [locks, other]) {
           const calls = {
@@ -40,7 +40,7 @@ describe('re-entrance', () => {
       })
     })
 
-    it('is found through any depth of other locks', async () => {
+    it('is detected through any depth of other locks', async () => {
       const locks = await ctx.service()
       await locks.withLock('a', () =>
         locks.withLock('b', () =>
@@ -95,7 +95,7 @@ describe('re-entrance', () => {
       expect(await ctx.outsider.holderOf(key('b'))).to.equal(null)
     })
 
-    it('does not excuse from waiting without a scope that holds the lock', async () => {
+    it('waits if no enclosing scope holds the lock', async () => {
       const locks = await ctx.service()
       const handle = await locks.acquire('a')
       expect(await locks.tryAcquire('a', { reentrant: true })).to.equal(null)
@@ -116,7 +116,7 @@ describe('re-entrance', () => {
       return most
     }
 
-    it('is not what parallel branches do: they exclude each other', async () => {
+    it('does not apply to parallel branches: they exclude each other', async () => {
       const locks = await ctx.service()
       expect(await mostInside(locks, 'a'), 'without a scope').to.equal(1)
       expect(await locks.withLock('outer', () => mostInside(locks, 'a')), 'in the scope of another lock').to.equal(1)
@@ -138,7 +138,7 @@ describe('re-entrance', () => {
       })
     })
 
-    it('ends with the scope: a branch that outlives it asks like anybody else', async () => {
+    it('ends with the scope: a branch that outlives it waits like any other caller', async () => {
       const locks = await ctx.service()
       let go = (): void => undefined
       const gate = new Promise<void>((resolve) => (go = resolve))
@@ -150,7 +150,7 @@ describe('re-entrance', () => {
       expect(await detached).to.equal(true)
     })
 
-    it('is about one DataSource: another one excludes', async () => {
+    it('applies to one DataSource: another one excludes', async () => {
       const locks = await ctx.service()
       const other = await ctx.service()
       await locks.withLock('a', async () => {
@@ -158,7 +158,7 @@ describe('re-entrance', () => {
       })
     })
 
-    it('is about the lock, not the name: another namespace is another lock', async () => {
+    it('applies to the lock, not the name: another namespace is another lock', async () => {
       const dataSource = await ctx.dataSource()
       const locks = await ctx.service({}, dataSource)
       const other = await ctx.service({ namespace: `${ctx.database}_other` }, dataSource)

@@ -3,9 +3,9 @@ import { NamedLockDeadlockError } from '../../src/index.js'
 import { forEachDialectAndTypeorm } from '../support/conformance.js'
 import { settlesWithin } from '../support/until.js'
 
-describe('a deadlock inside of this process', () => {
+describe('a deadlock within this process', () => {
   forEachDialectAndTypeorm((ctx) => {
-    /** Every scope holds its own lock before any of them asks for the next one's. */
+    /** Every scope holds its own lock before any of them requests the next one's. */
     async function ring(size: number): Promise<unknown[]> {
       const locks = await ctx.service({ timeout: '15s' })
       const names = Array.from({ length: size }, (_, i) => `n${i}`)
@@ -34,7 +34,7 @@ describe('a deadlock inside of this process', () => {
       })
     }
 
-    it('is not seen where there is none: a chain of waiting scopes', async () => {
+    it('is not reported for a chain of waiting scopes', async () => {
       const locks = await ctx.service()
       const results = await Promise.all([
         locks.withLock('a', () => locks.withLock('b', () => locks.withLock('c', () => 1))),

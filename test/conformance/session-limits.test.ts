@@ -6,12 +6,12 @@ import { until } from '../support/until.js'
 
 const LIMITS = ['idle_transaction_timeout', 'idle_readonly_transaction_timeout', 'idle_write_transaction_timeout']
 
-describe('what a session leaves and sets aside', () => {
+describe('the settings and notes of a session', () => {
   forEachDialectAndTypeorm((ctx) => {
     beforeEach(() => ctx.notOnPostgres('its settings have tests of their own'))
 
     for (const limit of LIMITS) {
-      it(`a silent transaction outlives ${limit}, which the connection has again afterwards`, async function () {
+      it(`let a silent transaction outlive ${limit}, which is restored on the connection afterwards`, async function () {
         if (ctx.kind !== 'mariadb') this.skip()
         const dataSource = await ctx.dataSource({ poolSize: 4 })
         const set = (connection: RawConnection) => connection.query(`SET SESSION ${limit}=1`)
@@ -41,7 +41,7 @@ describe('what a session leaves and sets aside', () => {
       })
     }
 
-    it('takes its note back, so that the next user of the connection is not known by it', async () => {
+    it('do not remain on the connection for its next user', async () => {
       const dataSource = await ctx.dataSource({ poolSize: 2 })
       const notes = () =>
         ctx.outsider.query(

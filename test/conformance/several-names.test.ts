@@ -46,7 +46,7 @@ describe('several names', () => {
       await lock.release()
     })
 
-    it('may be given twice', async () => {
+    it('may contain a name twice', async () => {
       const locks = await ctx.service()
       const lock = await settlesWithin(2_000, 'acquire a, b, a', locks.acquire(['a', 'b', 'a']))
       expect(await held('a', 'b')).to.deep.equal(['a', 'b'])
@@ -81,7 +81,7 @@ describe('several names', () => {
         rejection(locks.acquire(['a', busy, 'z'], { timeout: 300 }), NamedLockTimeoutError),
         reasonOf(locks.acquire(['a', busy, 'z'], { signal: controller.signal })),
       ])
-      await sleep(100) // any moment within the waits will do
+      await sleep(100) // any moment within the waits
       controller.abort(reason)
       const [, first, , second] = await Promise.all(waits)
       expect(first).to.equal(reason)
@@ -98,7 +98,7 @@ describe('several names', () => {
       let settled = false
       const waiting = locks.acquire(['foreign', 'mine'], { timeout: '5s' }).finally(() => (settled = true))
       await ctx.outsider.releaseLock(keyOf('foreign'))
-      // The lock that is still held decides: the wait of somebody else for it is over first.
+      // Depends on the lock that is still held: another caller's wait for it ends first.
       await rejection(locks.acquire('mine', { timeout: 300 }), NamedLockTimeoutError)
       expect(settled).to.equal(false)
       await mine.release()

@@ -5,14 +5,17 @@ import { rejection } from '../support/rejection.js'
 
 describe('NamedLockTimeoutError.holder', () => {
   forEachDialectAndTypeorm((ctx) => {
-    /** Nobody waits long for the answer who has run out of time: on a busy machine one of a few tries has to have it. */
+    /**
+     * A caller that has timed out waits only briefly for the lookup of the holder: on a busy machine one of a few
+     * attempts must succeed.
+     */
     async function told(call: () => Promise<unknown>): Promise<NamedLockTimeoutError> {
       let error = await rejection(call(), NamedLockTimeoutError)
       for (let i = 0; i < 3 && !error.holder; i++) error = await rejection(call(), NamedLockTimeoutError)
       return error
     }
 
-    it('is the connection outside of this process that holds the lock', async () => {
+    it('is the connection outside this process that holds the lock', async () => {
       const locks = await ctx.service()
       const foreign = ctx.keyOf('foreign')
       await ctx.outsider.getLock(foreign)
@@ -37,7 +40,7 @@ describe('NamedLockTimeoutError.holder', () => {
       }
     })
 
-    it('is the one at the end, not the one at the beginning', async () => {
+    it('is the holder at the end of the wait, not at its beginning', async () => {
       const locks = await ctx.service()
       const foreign = ctx.keyOf('foreign')
       const second = await ctx.connectOutsider()

@@ -54,7 +54,7 @@ describe('timeout', () => {
       await ctx.outsider.releaseLock(foreign)
     })
 
-    it('never comes for Infinity and for times that no timer can count', async () => {
+    it('never expires for Infinity and for times beyond the longest timer', async () => {
       const locks = await ctx.service()
       const mine = await locks.acquire('mine')
       const foreign = ctx.keyOf('foreign')
@@ -74,7 +74,7 @@ describe('timeout', () => {
       await Promise.all(waits)
     })
 
-    it('is the one of the service when the call says nothing', async () => {
+    it('is that of the service when the call passes none', async () => {
       const locks = await ctx.service({ timeout: '250ms' })
       const lock = await locks.acquire('mine')
       const calls = [
@@ -95,7 +95,7 @@ describe('timeout', () => {
       await lock.release()
     })
 
-    it('counts for the try calls when they are given one', async () => {
+    it('applies to the try calls if they pass one', async () => {
       const locks = await ctx.service()
       const foreign = ctx.keyOf('foreign')
       await ctx.outsider.getLock(foreign)
@@ -112,7 +112,7 @@ describe('timeout', () => {
       expect(await patient).to.deep.equal({ acquired: true, value: 'done' })
     })
 
-    it('of one caller does not disturb another who waits for the same lock', async () => {
+    it('of one caller does not affect another one that waits for the same lock', async () => {
       const locks = await ctx.service()
       const foreign = ctx.keyOf('foreign')
       await ctx.outsider.getLock(foreign)
@@ -123,7 +123,7 @@ describe('timeout', () => {
       await (await patient).release()
     })
 
-    it('leaves nothing of the wait behind on the server', async () => {
+    it('leaves no wait behind on the server', async () => {
       const locks = await ctx.service()
       const foreign = ctx.keyOf('foreign')
       await ctx.outsider.getLock(foreign)

@@ -5,7 +5,7 @@ import { forEachDialectAndTypeorm } from '../support/conformance.js'
 import { rejection } from '../support/rejection.js'
 import { settlesWithin, until } from '../support/until.js'
 
-describe('a server that can not be reached', () => {
+describe('an unreachable server', () => {
   forEachDialectAndTypeorm(
     (ctx) => {
       const refused = (error: Error) => {
@@ -15,7 +15,7 @@ describe('a server that can not be reached', () => {
         )
       }
 
-      it('because the DataSource is not initialised is an error that says so, at once', async () => {
+      it('causes an error that names the reason, at once, if the DataSource is not initialised', async () => {
         const dataSource = ctx.rawDataSource()
         const locks = await ctx.service({}, dataSource)
         const calls = [
@@ -33,7 +33,7 @@ describe('a server that can not be reached', () => {
         expect(await locks.withLock('a', () => 'done')).to.equal('done')
       })
 
-      it('gives its own error as the cause, as soon as it is known', async () => {
+      it('is reported with the original error as the cause, as soon as it is known', async () => {
         const proxy = await ctx.proxy()
         const dataSource = await ctx.dataSource({ port: proxy.port })
         const locks = await ctx.service({ timeout: '3s' }, dataSource)
@@ -51,7 +51,7 @@ describe('a server that can not be reached', () => {
         expect(await locks.withLock('a', () => 'done')).to.equal('done')
       })
 
-      it('takes the held locks with it, and the service works when it is back', async () => {
+      it('loses the held locks, and the service works when the server is back', async () => {
         const proxy = await ctx.proxy()
         const dataSource = await ctx.dataSource({ port: proxy.port })
         const locks = await ctx.service({}, dataSource)
@@ -66,7 +66,7 @@ describe('a server that can not be reached', () => {
         expect(await locks.withLock(['a', 'own'], { timeout: '5s' }, (again) => again.verify())).to.equal(true)
       })
 
-      it('does not end the wait of those who already wait, if it comes back in time', async () => {
+      it('does not end pending waits, if it comes back in time', async () => {
         const proxy = await ctx.proxy()
         const dataSource = await ctx.dataSource({ port: proxy.port })
         const locks = await ctx.service({}, dataSource)
@@ -85,7 +85,7 @@ describe('a server that can not be reached', () => {
         await lock.release()
       })
 
-      it('because the DataSource was destroyed can be reached after another initialize', async () => {
+      it('is reachable again after a destroyed DataSource is initialised', async () => {
         const dataSource = await ctx.dataSource()
         const locks = await ctx.service({}, dataSource)
         for (let round = 0; round < 3; round++) {

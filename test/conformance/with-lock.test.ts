@@ -6,7 +6,7 @@ import { reasonOf, rejection } from '../support/rejection.js'
 
 describe('withLock and tryWithLock', () => {
   forEachDialectAndTypeorm((ctx) => {
-    it('hold the lock while the work runs, and give its result', async () => {
+    it('hold the lock while the work runs, and return its result', async () => {
       const locks = await ctx.service()
       let key = ''
       const work = async (lock: NamedLock): Promise<string> => {
@@ -24,7 +24,7 @@ describe('withLock and tryWithLock', () => {
       expect(await ctx.outsider.holderOf(key)).to.equal(null)
     })
 
-    it('take work that is not asynchronous', async () => {
+    it('accept synchronous work', async () => {
       const locks = await ctx.service()
       expect(await locks.withLock('report', () => 42)).to.equal(42)
       expect(await locks.withLock('report', () => undefined)).to.equal(undefined)
@@ -42,7 +42,7 @@ describe('withLock and tryWithLock', () => {
       await ctx.outsider.releaseLock(key)
     })
 
-    it('release the lock when the work fails, and reject with its very error', async () => {
+    it('release the lock when the work fails, and rethrow its error', async () => {
       const locks = await ctx.service()
       const failures: unknown[] = [
         new TypeError('mine'),
@@ -65,7 +65,7 @@ describe('withLock and tryWithLock', () => {
       }
     })
 
-    it('may release early: the end of the work then has nothing to do', async () => {
+    it('allow an early release: the end of the work then does nothing', async () => {
       const locks = await ctx.service()
       const result = await locks.withLock('report', async (lock) => {
         await lock.release()
@@ -76,7 +76,7 @@ describe('withLock and tryWithLock', () => {
       await ctx.outsider.releaseLock(result)
     })
 
-    it('report a release that fails as an event, never as an exception over the work', async () => {
+    it("report a failed release as an event, never as an error instead of the work's result", async () => {
       const dataSource = await ctx.dataSource()
       const faults = failStatements(dataSource, /RELEASE_LOCK|RELEASE_ALL_LOCKS|IS_USED_LOCK|advisory_unlock|pg_locks/i)
       const locks = await ctx.service({}, dataSource)
@@ -104,7 +104,8 @@ describe('withLock and tryWithLock', () => {
       }
       faults.end()
 
-      // In doubt the connection is destroyed, so the server has let go, and the service goes on with another one.
+      // In doubt the connection is destroyed, so the server has released the lock, and the service continues with
+      // another one.
       expect(await locks.withLock('report', { timeout: '2s' }, () => 'again')).to.equal('again')
       expect(faults.count).to.be.greaterThan(1)
     })
