@@ -5,7 +5,7 @@ import { findPgBouncer, PgBouncer, type PgBouncerOptions } from './pgbouncer.js'
 import { dialectKinds } from './servers.js'
 import { typeorms, type DataSource } from './typeorms.js'
 
-/** A test's way to the server through a PgBouncer. What it makes is gone before the PgBouncer is. */
+/** Connects a test to the server through a PgBouncer. Everything that it creates is closed before the PgBouncer. */
 export class Behind {
   readonly ctx: Conformance
   readonly pooler: PgBouncer
@@ -49,7 +49,7 @@ export type ThroughPgBouncer = (
   timeout?: number,
 ) => void
 
-/** Registers tests on PostgreSQL behind a PgBouncer; where the machine has none they are skipped, and listed. */
+/** Registers tests on PostgreSQL behind a PgBouncer; without one on this machine they are skipped, and listed. */
 export function behindPgBouncer(define: (through: ThroughPgBouncer, ctx: Conformance) => void): void {
   const program = findPgBouncer()
   const kinds = dialectKinds.filter((kind) => kind === 'postgres')

@@ -11,13 +11,13 @@ export interface ChildMessage {
 export interface ChildExit {
   readonly code: number | null
   readonly signal: NodeJS.Signals | null
-  /** When it was seen, by performance.now(). */
+  /** The time at which the message arrived, by performance.now(). */
   readonly at: number
 }
 
 const children = new Set<Child>()
 
-/** A child process that runs a file of `fixtures/`. It talks in lines of JSON, both ways. */
+/** A child process that runs a file of `fixtures/`. Messages in both directions are lines of JSON. */
 export class Child {
   readonly messages: ChildMessage[] = []
   readonly exited: Promise<ChildExit>
@@ -35,7 +35,7 @@ export class Child {
     this.#process = spawn(process.execPath, ['--import', 'tsx', file, JSON.stringify(settings)], {
       stdio: ['pipe', 'pipe', 'pipe'],
     })
-    this.#process.stdin?.on('error', () => undefined) // it may be gone already; its exit tells
+    this.#process.stdin?.on('error', () => undefined) // the process may be gone; its exit reports that
     this.#process.stderr?.setEncoding('utf8').on('data', (text: string) => (this.#stderr += text))
     createInterface({ input: this.#process.stdout! }).on('line', (line) => this.#hear(line))
     this.exited = new Promise((resolve, reject) => {
@@ -53,7 +53,7 @@ export class Child {
     return this.#exit !== undefined
   }
 
-  /** The next message of that type that was not asked for yet. */
+  /** Resolves to the next unread message of that type. */
   async next(type: string, within = 45_000): Promise<ChildMessage> {
     const find = () => this.messages.findIndex((message, at) => at >= this.#read && message.type === type)
     await until(`'${type}' from ${this.#fixture}`, () => find() >= 0 || this.hasExited, { within })
@@ -68,7 +68,7 @@ export class Child {
     this.#process.stdin?.write(`${JSON.stringify(message)}\n`)
   }
 
-  /** For children that end themselves in another way than by running out of work. */
+  /** For children that end in another way than by running out of work. */
   expectExit(code: number): void {
     this.#expectedExit = { code, signal: null }
   }
@@ -81,13 +81,13 @@ export class Child {
     return this.exited
   }
 
-  /** Asks it to end, as an operator or Kubernetes does; it is to end by that signal. */
+  /** Sends SIGTERM, as an operator or Kubernetes does; the child must end by that signal. */
   terminate(): void {
     this.#expectedExit = { code: null, signal: 'SIGTERM' }
     this.#process.kill('SIGTERM')
   }
 
-  /** Stops its clock; nothing of it runs until `cont()`. */
+  /** Stops the process; none of its code runs until `cont()`. */
   stop(): void {
     this.#process.kill('SIGSTOP')
   }
@@ -96,7 +96,7 @@ export class Child {
     this.#process.kill('SIGCONT')
   }
 
-  /** What went wrong in it, if anything did. */
+  /** The failure of the child, if there was one. */
   failure(): string | undefined {
     const reported = this.messages.find((message) => message.type === 'error')
     if (reported) return `${this.#fixture} failed: ${String(reported.error)}`
@@ -120,7 +120,7 @@ export function startChild(fixture: string, settings: unknown): Child {
   return new Child(fixture, settings)
 }
 
-/** Ends what still runs. What failed in any child since the last call fails the caller. */
+/** Ends all running children. Rejects with any failure of a child since the last call. */
 export async function finishChildren(): Promise<void> {
   const all = [...children]
   children.clear()

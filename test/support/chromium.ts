@@ -4,7 +4,7 @@ import path from 'node:path'
 const names = ['chromium', 'chromium-browser', 'google-chrome', 'google-chrome-stable']
 const elsewhere = ['/Applications/Google Chrome.app/Contents/MacOS/Google Chrome']
 
-/** The browser of this machine: `CHROMIUM`, or what can be found; undefined if there is none. */
+/** The browser of this machine: `CHROMIUM`, or an installed one; undefined if there is none. */
 export function findChromium(): string | undefined {
   const folders = [...(process.env.PATH ?? '').split(path.delimiter), '/usr/bin', '/usr/local/bin'].filter(Boolean)
   const candidates = names.flatMap((name) => folders.map((folder) => path.join(folder, name)))
@@ -20,7 +20,7 @@ function isProgram(file: string): boolean {
   }
 }
 
-/** For a machine without a desktop, and without a way to the internet. */
+/** Arguments for a machine without a desktop and without internet access. */
 export const chromiumArgs: readonly string[] = [
   '--no-sandbox',
   '--disable-gpu',

@@ -24,7 +24,7 @@ export class Cli {
 
   constructor(args: readonly string[], { terminal = false, env = {} } = {}) {
     const words = [...command, ...args]
-    // `exec`: a shell that stays (dash does) would die of the terminal's SIGINT itself, whatever the command makes of it.
+    // `exec`: a shell that stays (dash does) would itself end on the terminal's SIGINT, even if the command ignores it.
     const [file, ...rest] = terminal ? ['script', '-qec', `exec ${words.map(quoted).join(' ')}`, '/dev/null'] : words
     this.#process = spawn(file as string, rest, {
       cwd: path.join(__dirname, '..', '..'),
@@ -41,7 +41,7 @@ export class Cli {
         resolve({ code, stdout: this.stdout, stderr: this.stderr })
       })
     })
-    // Its streams may stay open: a command that it has left behind has them too.
+    // Its streams may stay open, because a command left running in the background has them too.
     this.exited = new Promise((resolve) => this.#process.once('exit', () => resolve()))
     running.add(this)
   }
@@ -57,7 +57,7 @@ export class Cli {
     if (!pattern.test(this.stdout)) throw new Error(`named-lock ended without it: ${this.stdout}${this.stderr}`)
   }
 
-  /** Nobody reads on: what it prints from then on can not be written. */
+  /** Closes the reading end of stdout: later output cannot be written. */
   closeOutput(): void {
     this.#process.stdout?.destroy()
   }
@@ -71,12 +71,12 @@ export class Cli {
   }
 }
 
-/** Runs it to its end. */
+/** Runs the command to its end. */
 export function cli(...args: string[]): Promise<CliEnd> {
   return new Cli(args).ended
 }
 
-/** What a failed test leaves running. */
+/** Ends the commands that a failed test has left running. */
 export async function endClis(): Promise<void> {
   const all = [...running]
   running.clear()

@@ -21,9 +21,10 @@ import type { DataSource, TestDataSourceOptions, Typeorm } from './typeorms.js'
 import { settlesWithin, until } from './until.js'
 
 /**
- * Registers the tests once for every server and every major of TypeORM.
+ * Registers the tests once for every server and every major version of TypeORM.
  *
- * On PostgreSQL only those that touch what differs between the majors (`isCore`: pools, runners, transactions) run with both.
+ * On PostgreSQL only tests of parts that differ between the majors (`isCore`: pools, runners, transactions) run with
+ * both.
  */
 export function forEachServerAndTypeorm(
   define: (ctx: Conformance) => void,
@@ -49,12 +50,12 @@ export function forEachServerAndTypeorm(
   }
 }
 
-/** What a server is started with; undefined: the tests are not about that kind. */
+/** The arguments of a server; undefined if the tests do not cover that kind. */
 type ServerArgs = (kind: ServerKind) => readonly string[] | undefined
 
 /**
- * The same with TypeORM 1.x alone and a server that nobody else uses: for tests that do harm to it. Arguments that are not given
- * for each kind are those of MySQL and MariaDB, and PostgreSQL is left out.
+ * Registers tests with TypeORM 1.x alone on a server of their own, for tests that harm it. A plain list of arguments
+ * applies to MySQL and MariaDB only, and leaves PostgreSQL out.
  */
 export function forEachOwnServer(
   define: (ctx: Conformance) => void,
@@ -86,18 +87,18 @@ function register(ctx: Conformance): void {
   afterEach('look at what is left behind', async function () {
     const failedAlready = this.currentTest?.state === 'failed'
     const left = await ctx.endTest()
-    // Reported as the test's own failure: an error thrown by a hook would skip the tests that follow.
+    // Reported as the test's own failure: an error thrown by a hook would skip the following tests.
     if (left && !failedAlready) (this.test as unknown as { error(error: Error): void }).error(left)
   })
   after('drop the databases', () => ctx.close())
 }
 
-/** The same, on PostgreSQL also when it is not asked for. */
+/** Like `forEachServerAndTypeorm`, but includes PostgreSQL by default. */
 export function forEachDialectAndTypeorm(define: (ctx: Conformance) => void, majors = typeorms, isCore?: 'core'): void {
   forEachServerAndTypeorm(define, majors, isCore, dialectKinds)
 }
 
-/** Where there are reader locks: PostgreSQL, and the locks in memory. */
+/** Registers the tests where reader locks exist: on PostgreSQL and in memory. */
 export function forEachWithReaders(define: (ctx: Conformance) => void): void {
   const kinds = dialectKinds.filter((kind) => kind === 'postgres')
   forEachServerAndTypeorm(define, typeorms, undefined, kinds)
@@ -107,12 +108,12 @@ export function forEachDialect(define: (ctx: Conformance) => void): void {
   forEachDialectAndTypeorm(define, typeorms.slice(0, 1))
 }
 
-/** The same with TypeORM 1.x alone, for tests of what lies below TypeORM. */
+/** Like `forEachServerAndTypeorm` with TypeORM 1.x alone, for tests of the layers below TypeORM. */
 export function forEachServer(define: (ctx: Conformance) => void): void {
   forEachServerAndTypeorm(define, typeorms.slice(0, 1))
 }
 
-/** What work under a lock says in MySQL's words. */
+/** Statements of work under a lock, by their MySQL form. */
 const LIKE_MYSQL = [
   "CREATE FUNCTION connection_id() RETURNS int LANGUAGE sql AS 'SELECT pg_backend_pid()'",
   "CREATE FUNCTION database() RETURNS text LANGUAGE sql AS 'SELECT current_database()::text'",
@@ -120,18 +121,21 @@ const LIKE_MYSQL = [
   "CREATE FUNCTION release_all_locks() RETURNS int LANGUAGE sql AS 'SELECT 0 FROM (SELECT pg_advisory_unlock_all()) AS done'",
 ]
 
-/** What a conformance test works with: one server, one TypeORM, a database of its own, and everything cleaned up behind it. */
+/**
+ * The context of a conformance test: one server, one TypeORM and a separate database. It cleans everything up after the
+ * test.
+ */
 export class Conformance {
   readonly kind: ServerKind
-  /** The same, for questions that are no reason to leave a test out. */
+  /** The kind of server, for conditions inside a test that runs everywhere. */
   readonly givenKind: ServerKind
-  /** The database of this run of the file; also the namespace of its locks. */
+  /** The database for this run of the file; also the namespace of its locks. */
   readonly database = randomName('nl')
-  /** A second one, on the same server. */
+  /** A second database, on the same server. */
   readonly otherDatabase = randomName('nl')
-  /** The test that is running. */
+  /** The running test. */
   currentTest: Mocha.Test | undefined
-  /** How long sockets and timers may take to be gone after a test, where that is not the usual time. */
+  /** How long sockets and timers may take to end after a test, if not the usual time. */
   leakPatience: number | undefined
   #server: RunningServer | undefined
   #outsider: SqlClient | undefined
@@ -162,13 +166,13 @@ export class Conformance {
     return this.#outsider
   }
 
-  /** The server as a DataSource is told of it. */
+  /** The server as options of a DataSource. */
   get address(): Pick<RunningServer, 'kind' | 'host' | 'port' | 'username' | 'password' | 'database'> {
     const { kind, host, port, username, password } = this.server
     return { kind, host, port, username, password, database: this.database }
   }
 
-  /** A user who may do everything in the test's database, and nothing else. */
+  /** A user with all privileges on the test's database, and no others. */
   async createUser(name: string, password: string): Promise<void> {
     if (this.isPostgres) {
       await this.outsider.query(`CREATE ROLE ${name} LOGIN PASSWORD '${password}'`)
@@ -182,32 +186,32 @@ export class Conformance {
     await this.outsider.query(this.sql(`DROP USER '${name}'@'%'`, `DROP ROLE ${name}`))
   }
 
-  /** What the server knows the lock of that name as. */
+  /** The key of the lock of that name on the server. */
   keyOf(name: string, namespace: string | false = this.database): string {
     return this.kind === 'postgres' ? postgresKeyFor(namespace, name).toString() : keyFor(namespace, name)
   }
 
-  /** The settings that make a session's lease, for comparing before and after. */
+  /** The settings behind a session's lease, for a comparison before and after. */
   get leaseSql(): string {
     return this.kind === 'postgres'
       ? "SELECT current_setting('idle_session_timeout') AS w, current_setting('idle_in_transaction_session_timeout') AS t, current_setting('statement_timeout') AS s, current_setting('lock_timeout') AS l"
       : 'SELECT @@SESSION.wait_timeout AS w'
   }
 
-  /** The same question to either family of servers. */
+  /** Runs the statement for this family of servers. */
   sql(mysql: string, postgres: string): string {
     return this.isPostgres ? postgres : mysql
   }
 
-  /** The driver's own way to say how many connections the pool may have. */
+  /** The driver's own option for the size of the pool. */
   poolOf(size: number): Record<string, number> {
     return this.kind === 'postgres' ? { max: size } : { connectionLimit: size }
   }
 
-  /** The case is not one of PostgreSQL: pending there, and listed with the reason when the run is over. */
+  /** Marks the test as pending on PostgreSQL, and lists it with the reason at the end of the run. */
   notOnPostgres(reason: string): void {
     if (!this.isPostgres || !this.currentTest) return
-    // Of what a worker of a parallel run knows of a test, its title is what gets to the report.
+    // From the workers of a parallel run, only the title of a test reaches the report.
     const needs = ` (needs MySQL or MariaDB: ${reason})`
     if (!this.currentTest.title.endsWith(needs)) this.currentTest.title += needs
     this.currentTest.ctx?.skip()
@@ -224,47 +228,49 @@ export class Conformance {
     return this.rawDataSource(options).initialize()
   }
 
-  /** The same, not initialised. */
+  /** A DataSource that is not initialised. */
   rawDataSource(options: TestDataSourceOptions & Partial<SqlAddress> & { database?: string } = {}): DataSource {
     const dataSource = makeDataSource(this.typeorm, { ...this.address, ...options }, options)
     this.#dataSources.add(dataSource)
     return dataSource
   }
 
-  /** A service, on a new DataSource unless one is given; closed after the test. */
+  /** A service, on a new DataSource unless one is passed; closed after the test. */
   async service(options?: NamedLockServiceOptions, dataSource?: DataSource): Promise<NamedLockService> {
     const service = new NamedLockService(dataSource ?? (await this.dataSource()), options)
     return this.adopt(service)
   }
 
-  /** A service that was made by something else; closed after the test. */
+  /** Takes over a service created by the test itself; it is closed after the test. */
   adopt(service: NamedLockService): NamedLockService {
     this.#services.add(service)
     return service
   }
 
-  /** A door to the server that can be shut. */
+  /** A TCP proxy in front of the server, which can be closed. */
   async proxy(): Promise<TcpProxy> {
     const proxy = await TcpProxy.start(this.server)
     this.#proxies.add(proxy)
     return proxy
   }
 
-  /** One more outsider; ended after the test. */
+  /** Another outsider; closed after the test. */
   async connectOutsider(): Promise<SqlClient> {
     const client = await SqlClient.connect(this.server, this.#outsiders)
     this.#clients.add(client)
     return client
   }
 
-  /** A controller whose signal must have no listeners after the test. */
+  /** A controller. Its signal must have no listeners after the test. */
   abortController(): AbortController {
     const controller = new AbortController()
     this.#signals.add(controller.signal)
     return controller
   }
 
-  /** A child process of `test/support/fixtures` that is connected as this test is, as far as `dataSource` does not differ. */
+  /**
+   * A child process of `test/support/fixtures` that connects like this test, except for the options in `dataSource`.
+   */
   startChild(
     fixture: string,
     { dataSource, ...settings }: { name: string; dataSource?: object } & Record<string, unknown>,
@@ -284,7 +290,7 @@ export class Conformance {
     const creator = this.kind === 'postgres' ? await SqlClient.connect(this.server) : this.outsider
     for (const name of databases) await creator.query(`CREATE DATABASE ${name}`)
     if (this.kind !== 'postgres') return
-    // Tables are named with their database on MySQL: a schema of that name stands for it.
+    // On MySQL tables are qualified by their database; a schema of that name replaces it here.
     for (const name of databases) await creator.query(`ALTER DATABASE ${name} SET search_path = ${name}`)
     await creator.end()
     await this.reconnectOutsider()
@@ -295,12 +301,12 @@ export class Conformance {
     await other.end()
   }
 
-  /** Where outsiders are connected: locks are those of one database on PostgreSQL, and of the whole server elsewhere. */
+  /** The database of outsiders: on PostgreSQL locks belong to one database, elsewhere to the whole server. */
   get #outsiders(): string | undefined {
     return this.kind === 'postgres' ? this.database : undefined
   }
 
-  /** After a fault that ended all connections. */
+  /** Reconnects the outsider after a fault that ended all connections. */
   async reconnectOutsider(): Promise<void> {
     await this.#outsider?.end()
     this.#outsider = await SqlClient.connect(this.server, this.#outsiders)
@@ -308,13 +314,13 @@ export class Conformance {
 
   async beginTest(): Promise<void> {
     watchRejections()
-    await new Promise((resolve) => setImmediate(resolve)) // mocha arms its own timer once it has the promise
+    await new Promise((resolve) => setImmediate(resolve)) // mocha starts its own timer once it has the promise
     this.#resources = new Resources()
   }
 
   /**
-   * Ends everything, and tells what was not gone: first what a test has to give back itself, then what close() and
-   * destroy() are to end.
+   * Closes everything, and reports leaks: first those that a test must release itself, then those that close() and
+   * destroy() must end.
    */
   async endTest(): Promise<Error | undefined> {
     const problems: Error[] = []
@@ -328,7 +334,7 @@ export class Conformance {
     const databases = [this.database, this.otherDatabase]
     await check(() => finishChildren())
     await check(() => this.#endAll(this.#clients, (client) => client.end()))
-    await check(() => this.outsider.query('DO RELEASE_ALL_LOCKS()')) // of a test that failed half-way
+    await check(() => this.outsider.query('DO RELEASE_ALL_LOCKS()')) // locks of a test that failed half-way
     for (const database of databases) await check(() => expectNoLocks(this.outsider, database))
     const services = [...this.#services]
     await check(() => this.#endAll(this.#services, (service) => settlesWithin(7_000, 'close()', service.close())))
@@ -343,7 +349,7 @@ export class Conformance {
     return problems.length > 1 ? new AggregateError(problems, problems.map(String).join('\n')) : problems[0]
   }
 
-  /** The pool has all of its connections back. */
+  /** Waits until the pool has all of its connections back. */
   async expectNothingBorrowed(dataSource: DataSource): Promise<void> {
     if (!dataSource.isInitialized) return
     const back = () => borrowedConnections(dataSource) === 0

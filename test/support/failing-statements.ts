@@ -3,11 +3,11 @@ import { connectionsIn, onNewConnection, type DataSource, type RawConnection } f
 export interface FailingStatements {
   begin(): void
   end(): void
-  /** How many statements have failed so. */
+  /** The number of statements that have failed. */
   readonly count: number
 }
 
-/** Makes statements of a DataSource that match fail on the client's side, on connections that stay alive. */
+/** Makes matching statements of a DataSource fail on the client's side, while their connections stay alive. */
 export function failStatements(dataSource: DataSource, pattern: RegExp): FailingStatements {
   let failing = false
   let count = 0

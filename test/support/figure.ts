@@ -1,8 +1,8 @@
 import { expect } from 'chai'
 
 /**
- * A figure that is promised, in milliseconds. The machine of the tests may be busy, or stand still for a moment: so the median
- * has to keep the promise, and no single value may be far beyond it. NAMED_LOCK_CHAOS=full prints what was measured.
+ * A guaranteed figure, in milliseconds. The test machine may be busy, or pause for a moment. The median must therefore
+ * keep the guarantee, and no single value may exceed it by far. NAMED_LOCK_CHAOS=full prints the measurements.
  */
 export class Figure {
   readonly #what: string
@@ -21,11 +21,11 @@ export class Figure {
     this.#values.push(milliseconds)
   }
 
-  /** Looks at all values since the last look. */
+  /** Checks all values since the last check. */
   expectKept(): void {
     const sorted = this.#values.sort((a, b) => a - b)
     this.#values = []
-    if (sorted.length === 0) return // of tests that were left out
+    if (sorted.length === 0) return // all tests were skipped
     const at = (part: number): number => sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * part))]!
     const text =
       `${this.#what}, promised within ${this.#promised} ms: ${sorted.length} times, ` +

@@ -14,7 +14,7 @@ import { rejection } from './rejection.js'
 import { connectRoot, dialectKinds, sharedServer } from './servers.js'
 import { SqlClient } from './sql-client.js'
 
-/** The conformance suite is worth what these find. */
+/** The leak checks of the conformance suite must be able to fail. */
 describe('leak checks', () => {
   for (const kind of dialectKinds) {
     it(`find locks, waits and connections on ${kind}`, async function () {
@@ -64,7 +64,7 @@ describe('leak checks', () => {
     expectNoListeners([signal])
   })
 
-  it('find rejections that nobody handled', async () => {
+  it('find unhandled rejections', async () => {
     watchRejections()
     void Promise.reject(new Error('left alone'))
     expect((await rejection(expectNoUnhandledRejections())).message).to.include('left alone')

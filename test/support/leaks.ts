@@ -4,24 +4,27 @@ import { until } from './until.js'
 
 const unhandled: unknown[] = []
 
-/** How long what is on its way may take to be gone, in milliseconds. */
+/** How long pending locks and connections may take to end, in milliseconds. */
 const PATIENCE = 4_000
 
 const note = (reason: unknown): void => void unhandled.push(reason)
 
-/** mocha itself lets unhandled rejections pass; and a worker of a parallel run forgets all listeners after each of its files. */
+/**
+ * Registers the listener again for each file: mocha ignores unhandled rejections, and a worker of a parallel run
+ * removes all listeners after each file.
+ */
 export function watchRejections(): void {
   if (!process.listeners('unhandledRejection').includes(note)) process.on('unhandledRejection', note)
 }
 
-/** Fails for promises that were rejected since the last call and had nobody to see it. */
+/** Fails for promises that were rejected without a handler since the last call. */
 export async function expectNoUnhandledRejections(): Promise<void> {
-  await new Promise((resolve) => setImmediate(resolve)) // node reports them after the microtasks
+  await new Promise((resolve) => setImmediate(resolve)) // Node.js reports them after the microtasks
   const [first] = unhandled.splice(0)
   if (first !== undefined) throw new Error(`Unhandled rejection: ${text(first)}`, { cause: first })
 }
 
-/** No connection of the database holds a named lock or waits for one. */
+/** Expects that no connection of the database holds a named lock or waits for one. */
 export async function expectNoLocks(outsider: SqlClient, database: string): Promise<void> {
   await expectNone('named locks on the server', async () => {
     const locks = await outsider.userLocksOf(database)
@@ -29,7 +32,7 @@ export async function expectNoLocks(outsider: SqlClient, database: string): Prom
   })
 }
 
-/** Nobody is connected to the database any more. */
+/** Expects that no connection to the database is left. */
 export async function expectNoConnections(outsider: SqlClient, database: string): Promise<void> {
   await expectNone('connections on the server', async () => {
     const connections = await outsider.connectionsOf(database)
@@ -44,12 +47,12 @@ export function expectNoListeners(signals: Iterable<AbortSignal>): void {
   }
 }
 
-/** What keeps this process alive: timers and sockets, counted. */
+/** The numbers of timers and sockets that keep this process alive. */
 export class Resources {
   readonly #timers = count('Timeout')
   readonly #sockets = count('TCPSocketWrap')
 
-  /** Fails if there is more of it now than when this was made. */
+  /** Fails if there are more now than when this object was created. */
   async expectNoMore(within = PATIENCE): Promise<void> {
     await expectNone(
       'active timers and sockets of this process',

@@ -9,12 +9,12 @@ import type { Conformance } from './conformance.js'
 import type { SqlClient } from './sql-client.js'
 import { typeorms, type DataSource } from './typeorms.js'
 
-/** The test needs a server: it is pending where there is none. The report says what it needs. */
+/** Marks a test that needs a server as pending. The report lists the reason. */
 export type NeedsServer = (what: string) => never
 
 /**
- * The conformance tests over locks in memory: all of those that make sense without a server. What is asked of the context
- * that only a server has makes the test that asks for it pending.
+ * The context of conformance tests on in-memory locks, for all tests that make sense without a server. If a test uses a
+ * member that needs a server, it becomes pending.
  */
 export function memoryConformance(Base: typeof Conformance): Conformance {
   class MemoryConformance extends Base {
@@ -23,7 +23,7 @@ export function memoryConformance(Base: typeof Conformance): Conformance {
     #outsider = this.#connect()
     readonly #needsServer: NeedsServer = (what) => {
       const test = this.currentTest?.ctx?.runnable()
-      // Of what a worker of a parallel run knows of a test, its title is what gets to the report.
+      // From the workers of a parallel run, only the title of a test reaches the report.
       if (test && !test.title.endsWith(')')) test.title += ` (needs ${what})`
       return test?.skip() as never
     }
@@ -37,7 +37,7 @@ export function memoryConformance(Base: typeof Conformance): Conformance {
       return keyFor(namespace, name)
     }
 
-    /** Connections to locks in memory are nobody's in particular. */
+    /** Connections to in-memory locks do not belong to a database. */
     override get server(): RunningServer {
       const known = { username: undefined }
       return new Proxy(known as unknown as RunningServer, {
@@ -107,10 +107,10 @@ export function memoryConformance(Base: typeof Conformance): Conformance {
   return new MemoryConformance()
 }
 
-/** Large enough that the test is not about the pool. */
+/** Large enough that the pool never limits the test. */
 const ROOMY = 5
 
-/** It knows how often it was asked, as servers do. */
+/** Counts its statements, as servers do. */
 class CountingServer extends MemoryServer {
   statements = 0
   connected = 0
@@ -127,7 +127,7 @@ class CountingServer extends MemoryServer {
   }
 }
 
-/** What the tests use of a DataSource besides the locks needs a database. */
+/** The members of a DataSource that need a database; using one makes the test pending. */
 class TestDataSource extends MemoryDataSource {
   readonly needsServer: NeedsServer
   readonly query = () => this.needsServer('SQL')
@@ -148,7 +148,7 @@ class TestDataSource extends MemoryDataSource {
   }
 }
 
-/** A connection that knows nothing of the library. */
+/** A connection that does not use the library. */
 class MemoryOutsider {
   readonly connection: MemoryConnection
   readonly #server: CountingServer

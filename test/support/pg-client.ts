@@ -2,12 +2,12 @@ import { Client } from 'pg'
 import { postgresKeyFor } from '../../src/names/lock-name.js'
 import type { ProcessRow, SqlAddress, UserLockRow } from './sql-client.js'
 
-/** What tells the tests' own connections from those of the library. */
+/** The application name that marks the tests' own connections. */
 const OUTSIDER = 'outsider'
 
 const NOT_OUTSIDERS = `backend_type = 'client backend' AND application_name <> '${OUTSIDER}'`
 
-/** What tests say in MySQL's words. */
+/** Statements of the tests, by their MySQL form. */
 const PHRASES: readonly [RegExp, string][] = [
   [/^SELECT SLEEP\((.+)\)$/, 'SELECT pg_sleep($1)'],
   [/^DO RELEASE_ALL_LOCKS\(\)$/, 'SELECT pg_advisory_unlock_all()'],
@@ -15,10 +15,10 @@ const PHRASES: readonly [RegExp, string][] = [
   [/ ENGINE=InnoDB/, ''],
 ]
 
-/** An outsider on PostgreSQL, as SqlClient is one on MySQL. Keys may be given as MySQL has them: `namespace.name`. */
+/** An outsider on PostgreSQL, the counterpart of SqlClient. Keys may also have MySQL's form: `namespace.name`. */
 export class PgClient {
   readonly #client: Client
-  /** The driver warns of whoever asks while another statement is under way. */
+  /** Serialises statements, because the driver warns about concurrent ones. */
   #last: Promise<unknown> = Promise.resolve()
 
   private constructor(
@@ -37,7 +37,7 @@ export class PgClient {
       database,
       ...(isOutsider && { application_name: OUTSIDER }),
     })
-    client.on('error', () => undefined) // a test may kill it; the next statement tells
+    client.on('error', () => undefined) // a test may kill the connection; the next statement reports it
     await client.connect()
     const { rows } = await client.query<{ id: string }>('SELECT pg_backend_pid()::text AS id')
     return new PgClient(client, rows[0]!.id)
@@ -58,7 +58,7 @@ export class PgClient {
     return row && Object.values(row)[0]
   }
 
-  /** As an application without the library would write it. */
+  /** The statement of an application without the library. */
   async getLock(key: string, seconds = 0): Promise<boolean> {
     const number = advisoryKey(key)
     if (seconds === 0) return (await this.value('SELECT pg_try_advisory_lock(?)', [number])) === true
@@ -99,7 +99,7 @@ export class PgClient {
     )
   }
 
-  /** The advisory locks that connections of a database hold or wait for, the library's marks included. */
+  /** The advisory locks that connections of a database hold or wait for, including the library's marks. */
   async userLocksOf(database: string): Promise<UserLockRow[]> {
     return this.query<UserLockRow>(
       `SELECT ((l.classid::bigint << 32) | l.objid::bigint)::text AS key, l.pid::text AS "connectionId",
@@ -110,7 +110,7 @@ export class PgClient {
     )
   }
 
-  /** Numbers that stay the same as long as nobody but outsiders does anything. */
+  /** Numbers that change only if a connection other than the outsiders' runs a statement. */
   async counters(): Promise<{ statements: number; connections: number }> {
     const [row] = await this.query<{ last: string; connections: string }>(
       `SELECT coalesce(max(extract(epoch FROM state_change) * 1000000), 0)::bigint::text AS last, count(*)::text AS connections
@@ -128,7 +128,7 @@ export class PgClient {
   }
 }
 
-/** A key as the library shows it, or in the words of the other servers. */
+/** The number of a key, given as the library shows it or in MySQL's form. */
 export function advisoryKey(key: string): string {
   if (/^-?\d+$/.test(key)) return key
   const [, namespace, name] = /^([^.]+)\.(.+)$/s.exec(key) ?? []

@@ -6,8 +6,8 @@ import { attempt, type Command } from '../../dev/servers/run.js'
 const VERSIONS = ['pg@8', 'pg-native@3'] as const
 
 /**
- * The options of a DataSource that goes by pg-native, as TypeORM does when it is installed; undefined where it can not be built (it
- * needs a compiler and libpq's headers). Built once, into the cache.
+ * The options of a DataSource with pg-native, which TypeORM uses if it is installed. Undefined if it cannot be built
+ * (it needs a compiler and libpq's headers). It is built once, into the cache.
  */
 export async function nativeDriver(): Promise<object | undefined> {
   const folder = await cachedFolder(`npm/pg-native-${process.versions.modules}`, async (into) => {

@@ -15,18 +15,18 @@ export interface PgBouncerOptions {
   readonly mode: 'session' | 'transaction' | 'statement'
   /** Connections to the server, for each database and user. */
   readonly poolSize?: number
-  /** Further names of databases. */
+  /** Aliases of databases. */
   readonly aliases?: Readonly<Record<string, string>>
 }
 
-/** The program of this machine: `PGBOUNCER`, or what can be found; undefined if there is none. */
+/** The program of this machine: `PGBOUNCER`, or an installed one; undefined if there is none. */
 export function findPgBouncer(): string | undefined {
   const folders = [...(process.env.PATH ?? '').split(path.delimiter), '/usr/sbin', '/usr/bin', '/usr/local/bin']
   const candidates = folders.filter(Boolean).map((folder) => path.join(folder, 'pgbouncer'))
   return [process.env.PGBOUNCER, ...candidates].find((file) => file && isProgram(file))
 }
 
-/** A PgBouncer in front of a server, for one test alone. Clients log in by SCRAM. */
+/** A PgBouncer in front of a server, for a single test. Clients log in by SCRAM. */
 export class PgBouncer {
   readonly host = '127.0.0.1'
   readonly port: number
@@ -86,12 +86,12 @@ export class PgBouncer {
     }
   }
 
-  /** What a DataSource differs in that goes by this way. */
+  /** The options of a DataSource that connects through this PgBouncer. */
   get address(): { host: string; port: number } {
     return { host: this.host, port: this.port }
   }
 
-  /** All of its connections end, on both sides. */
+  /** Ends all connections, on both sides. */
   async kill(): Promise<void> {
     await this.#process?.kill()
   }

@@ -12,7 +12,7 @@ export interface ProgramEnd {
   readonly stderr: string
 }
 
-/** A TypeScript program that runs as a user would start it, with what it prints. */
+/** A TypeScript program that runs as a user would start it, and its output. */
 export class Program {
   readonly ended: Promise<ProgramEnd>
   readonly #process: ChildProcess
@@ -47,7 +47,7 @@ export class Program {
     if (!this.#stdout.includes(text)) throw new Error(`It ended without '${text}': ${this.#stdout}${this.#stderr}`)
   }
 
-  /** The processes that it has started itself; Linux only. */
+  /** The processes started by the program; Linux only. */
   children(): number[] {
     const pid = this.#process.pid!
     return readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').trim().split(' ').filter(Boolean).map(Number)

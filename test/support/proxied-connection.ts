@@ -2,7 +2,7 @@ import { connect, type Socket } from 'node:net'
 
 export type Direction = 'to server' | 'to client'
 
-/** What goes for all connections of a proxy. */
+/** The state shared by all connections of a proxy. */
 export interface ProxyState {
   blackHole: Direction | 'both' | undefined
   delay: number
@@ -19,7 +19,7 @@ export interface Trap {
 
 type Item = { readonly due: number; readonly what: Buffer | 'end' | 'reset' }
 
-/** One client of a proxy, and its connection to the server: two streams, each of which can be held up. */
+/** One client of a proxy, and its connection to the server: two streams, each of which can be held back. */
 export class ProxiedConnection {
   readonly #client: Socket
   readonly #target: { host: string; port: number }
@@ -28,7 +28,7 @@ export class ProxiedConnection {
   readonly #held: Record<Direction, Item[]> = { 'to server': [], 'to client': [] }
   readonly #timers = new Set<NodeJS.Timeout>()
   #upstream: Socket | undefined
-  /** Directions in which nothing goes through ever again. */
+  /** Directions that are blocked permanently. */
   readonly #dead = new Set<Direction>()
 
   constructor(client: Socket, target: { host: string; port: number }, state: ProxyState, onClosed: () => void) {
@@ -39,7 +39,7 @@ export class ProxiedConnection {
     this.#listen(client, 'to server')
   }
 
-  /** Passes on what was held up and may go now. A connection comes about only while both directions work. */
+  /** Forwards data that was held back and may pass now. A connection is established only while both directions work. */
   flow(): void {
     const { host, port } = this.#target
     if (!this.#upstream && !this.#state.blackHole && this.#dead.size === 0 && !this.#client.destroyed) {
@@ -91,7 +91,7 @@ export class ProxiedConnection {
     if (this.#dead.has(direction)) held.length = 0
     if (blackHole === 'both' || blackHole === direction) return
     const target = direction === 'to server' ? this.#upstream : this.#client
-    // Nothing of a connection that never came about reaches the server.
+    // Data of a connection that was never established must not reach the server.
     if (!target) return
     for (let item = held[0]; item; item = held[0]) {
       const early = item.due - performance.now()

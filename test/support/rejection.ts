@@ -17,7 +17,7 @@ export async function rejection<E extends Error = Error>(
   throw new AssertionError(`expected a ${type.name}, but it resolved to ${String(value)}`)
 }
 
-/** What `promise` rejects with, errors or not. */
+/** The reason of the rejection, an error or not. */
 export async function reasonOf(promise: PromiseLike<unknown>): Promise<unknown> {
   let value: unknown
   try {

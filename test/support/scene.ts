@@ -5,13 +5,13 @@ import type { TcpProxy } from './tcp-proxy.js'
 import type { DataSource } from './typeorms.js'
 import { settlesWithin, until } from './until.js'
 
-/** What a fault test looks at: one who holds a lock, behind a door of its own, and one who waits for it elsewhere. */
+/** The scene of a fault test: a holder of a lock behind its own TCP proxy, and a waiter for it elsewhere. */
 export class Scene {
-  /** When the holder's signal was seen. */
+  /** The time at which the holder's signal aborted. */
   lostAt: number | undefined
-  /** When the waiter got the lock. */
+  /** The time at which the waiter got the lock. */
   grantedAt: number | undefined
-  /** What the holder believed when the waiter got the lock. */
+  /** The holder's `isHeld` when the waiter got the lock. */
   wasHeldAtGrant: boolean | undefined
   #next: NamedLock | undefined
 
@@ -26,7 +26,7 @@ export class Scene {
     readonly waiter: NamedLockService,
   ) {}
 
-  /** The lock is held, and the waiter is known to wait. */
+  /** Sets the scene: the lock is held, and the waiter waits on the server. */
   static async set(
     ctx: Conformance,
     name: string,
@@ -43,7 +43,7 @@ export class Scene {
     return scene
   }
 
-  /** Somebody waits for the lock, elsewhere. */
+  /** Starts a waiter for the lock, elsewhere. */
   async wait(): Promise<void> {
     const isWaiting = new Promise<void>((resolve) => this.waiter.once('waiting', () => resolve()))
     this.waiter.acquire(this.name, { timeout: '60s' }).then(
@@ -52,12 +52,12 @@ export class Scene {
         this.wasHeldAtGrant = this.lock.isHeld
         this.#next = next
       },
-      () => undefined, // `granted` tells
+      () => undefined, // `granted` reports it
     )
     await settlesWithin(20_000, 'the waiter to wait', isWaiting)
   }
 
-  /** Resolves when the holder knows of its loss. */
+  /** Resolves when the holder has detected its loss. */
   async lost(within = 15_000): Promise<number> {
     return until(`the loss of '${this.name}'`, () => this.lostAt, { within, every: 2 })
   }
@@ -67,7 +67,7 @@ export class Scene {
     return until(`the next holder of '${this.name}'`, () => this.#next, { within, every: 2 })
   }
 
-  /** Everybody is done, and the holder's service gives the lock out again. Returns how long that took. */
+  /** Ends holder and waiter, and acquires the lock again with the holder's service. Resolves to the time that took. */
   async recovers(): Promise<number> {
     await this.#next?.release()
     await this.lock.release()

@@ -4,28 +4,28 @@ import { SqlClient } from './sql-client.js'
 
 export type ServerKind = 'mysql' | 'mariadb' | 'postgres'
 
-/** The kinds that this run is about: NAMED_LOCK_TEST_SERVERS=mysql,mariadb,postgres,memory, or fewer. */
+/** The kinds of server of this run: NAMED_LOCK_TEST_SERVERS=mysql,mariadb,postgres,memory, or fewer. */
 const wanted = (process.env.NAMED_LOCK_TEST_SERVERS ?? 'mysql,mariadb,memory').split(',').map((kind) => kind.trim())
 
 export const serverKinds: readonly ServerKind[] = parseKinds(wanted.filter((kind) => kind !== 'memory'))
 
 /**
- * Those that all tests of the dialects are about, and the strongest of the others: PostgreSQL, too. What is left of them runs on it
- * when it is asked for: on every server it would take longer than a run may.
+ * The kinds for all tests of the dialects, and for the strongest of the others: PostgreSQL is included. The remaining
+ * tests run on it only on request, because on every server they would take too long.
  */
 export const dialectKinds: readonly ServerKind[] = process.env.NAMED_LOCK_TEST_SERVERS
   ? serverKinds
   : [...serverKinds, 'postgres']
 
-/** Those of MySQL's family that are wanted; MySQL where none is. */
+/** The requested kinds of MySQL's family; MySQL if none is requested. */
 export const mysqlKinds: readonly ServerKind[] = serverKinds.some((kind) => kind !== 'postgres')
   ? serverKinds.filter((kind) => kind !== 'postgres')
   : ['mysql']
 
-/** Whether the conformance tests also run over the locks in memory of `typeorm-named-lock/testing`. */
+/** Whether the conformance tests also run on the in-memory locks of `typeorm-named-lock/testing`. */
 export const isMemoryWanted = wanted.includes('memory')
 
-/** MariaDB does not look at itself unless told to; the leak check of the tests needs it. */
+/** MariaDB has its performance_schema off by default; the leak check of the tests needs it. */
 const extraArgs: Record<ServerKind, readonly string[]> = {
   mysql: [],
   postgres: [],
@@ -34,7 +34,7 @@ const extraArgs: Record<ServerKind, readonly string[]> = {
 
 const started = new Map<ServerKind, Promise<RunningServer>>()
 
-/** The server of that kind that all tests of this run share. The first who asks starts it; it may take minutes then. */
+/** The server of that kind that all tests of this run share. The first call starts it, which may take minutes. */
 export function sharedServer(kind: ServerKind): Promise<RunningServer> {
   let server = started.get(kind)
   if (!server) {
@@ -44,18 +44,18 @@ export function sharedServer(kind: ServerKind): Promise<RunningServer> {
   return server
 }
 
-/** A server for one file alone, which that file stops. It can be killed, frozen and restarted. */
+/** A server for a single file, which that file stops. It can be killed, frozen and restarted. */
 export function ownServer(kind: ServerKind, args: readonly string[] = []): Promise<RunningServer> {
   return startServer(kind, { args: [...extraArgs[kind], ...args], via: ['docker', 'binary', 'packages'] })
 }
 
-/** A connection with every right, outside of all databases. */
+/** A connection with all privileges, outside of all databases. */
 export async function connectRoot(kind: ServerKind): Promise<SqlClient> {
   return SqlClient.connect(await sharedServer(kind))
 }
 
-// Loaded by a test file and outside of its describe, this is a hook of the whole run. A worker of a parallel run has such hooks for
-// each of its files, and keeps its servers until it ends: they end with the process that started them.
+// Loaded by a test file outside of its describe, this is a hook of the whole run. A worker of a parallel run has such
+// hooks for each of its files. It keeps its servers until it ends: they end with the process that started them.
 if (process.env.MOCHA_WORKER_ID === undefined) {
   after('stop the shared servers', async function () {
     this.timeout(60_000)

@@ -1,4 +1,4 @@
-/** Runs cases that mostly wait, all at once; a failure says whose it is. */
+/** Runs cases that mostly wait, all at once; a failure names its case. */
 export async function sideBySide(cases: Readonly<Record<string, () => Promise<void>>>): Promise<void> {
   const failures: string[] = []
   await Promise.all(

@@ -6,7 +6,7 @@ export interface SqlAddress {
   readonly port: number
   readonly username: string
   readonly password: string
-  /** The kind of server; MySQL's protocol unless it says otherwise. */
+  /** The kind of server; MySQL's protocol by default. */
   readonly kind?: string
   readonly database?: string
 }
@@ -22,11 +22,11 @@ export interface UserLockRow {
   readonly key: string
   readonly connectionId: string
   readonly status: 'GRANTED' | 'PENDING'
-  /** The library's own: a polling mark. */
+  /** Whether it is a polling mark of the library. */
   readonly isMark: boolean
 }
 
-/** An outsider: a plain connection that knows nothing of the library. */
+/** An outsider: a plain connection that does not use the library. */
 export class SqlClient {
   readonly #connection: Connection
 
@@ -38,10 +38,10 @@ export class SqlClient {
     this.#connection = connection
   }
 
-  /** `isOutsider`: tells it from the connections of the library, where those are looked for. */
+  /** `isOutsider`: marks the connection, so that searches for connections of the library exclude it. */
   static async connect(address: SqlAddress, database?: string, isOutsider = true): Promise<SqlClient> {
     if (address.kind === 'postgres') {
-      // The same for those who use it; locks are those of one database there.
+      // PostgreSQL has the same interface; locks belong to one database there.
       return (await PgClient.connect(address, database ?? address.database ?? '', isOutsider)) as unknown as SqlClient
     }
     const connection = await createConnection({
@@ -53,7 +53,7 @@ export class SqlClient {
       supportBigNumbers: true,
       bigNumberStrings: true,
     })
-    connection.on('error', () => undefined) // a test may kill it; the next statement tells
+    connection.on('error', () => undefined) // a test may kill the connection; the next statement reports it
     const [rows] = await connection.query<any[]>('SELECT CAST(CONNECTION_ID() AS CHAR) AS id')
     return new SqlClient(connection, String(rows[0].id))
   }
@@ -68,7 +68,7 @@ export class SqlClient {
     return row && Object.values(row)[0]
   }
 
-  /** GET_LOCK as an application without the library would write it. */
+  /** The GET_LOCK of an application without the library. */
   async getLock(key: string, seconds = 0): Promise<boolean> {
     return Number(await this.value('SELECT GET_LOCK(?, ?)', [key, seconds])) === 1
   }
@@ -86,7 +86,7 @@ export class SqlClient {
     await this.query(`KILL ${Number(connectionId)}`)
   }
 
-  /** Ends the statement that a connection runs, and nothing else. */
+  /** Cancels the running statement of a connection, and nothing else. */
   async cancel(connectionId: string): Promise<void> {
     await this.query(`KILL QUERY ${Number(connectionId)}`)
   }
@@ -111,7 +111,9 @@ export class SqlClient {
     return rows.map((row) => ({ ...row, isMark: row.key.startsWith('_polling') }))
   }
 
-  /** How many statements the server has executed for anybody, and how many connections it has accepted. */
+  /**
+   * The number of statements that the server has executed for all connections, and of connections that it has accepted.
+   */
   async counters(): Promise<{ statements: number; connections: number }> {
     const rows = await this.query<{ Variable_name: string; Value: string }>(
       `SHOW GLOBAL STATUS WHERE Variable_name IN ('Questions', 'Connections')`,

@@ -3,7 +3,7 @@ import { createInterface } from 'node:readline'
 import type { SqlAddress } from './sql-client.js'
 import { until } from './until.js'
 
-/** How somebody else's program is run: it reads a statement from each line, and prints its one value. */
+/** The command of a client in another language: it reads a statement from each line, and prints its single value. */
 interface Recipe {
   readonly name: string
   readonly probe: readonly [file: string, ...args: string[]]
@@ -45,7 +45,7 @@ export function isInstalled({ probe: [file, ...args] }: Recipe): boolean {
   }
 }
 
-/** One that runs, with one connection to the server. */
+/** A running client program, with one connection to the server. */
 export class SqlProgram {
   readonly #process: ChildProcess
   readonly #answers: string[] = []
@@ -60,11 +60,11 @@ export class SqlProgram {
     })
     createInterface({ input: this.#process.stdout! }).on('line', (line) => this.#answers.push(line))
     this.#process.stderr!.on('data', (text) => (this.#errors += String(text)))
-    this.#process.stdin!.on('error', () => undefined) // it has ended, and its answer does not come
+    this.#process.stdin!.on('error', () => undefined) // the program has ended, and its answer will be missing
     this.#process.on('close', () => (this.#hasEnded = true))
   }
 
-  /** The one value of a statement. */
+  /** The single value of a statement. */
   async value(sql: string): Promise<string> {
     this.#process.stdin!.write(`${sql};\n`)
     await until(`an answer to ${sql}`, () => this.#answers.length > 0 || this.#hasEnded, { within: 30_000 })

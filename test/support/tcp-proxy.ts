@@ -3,7 +3,7 @@ import { ProxiedConnection, type Direction, type ProxyState } from './proxied-co
 
 export type { Direction } from './proxied-connection.js'
 
-/** A door to a server that can be shut, and a bad network behind it: what the client sees of faults while the server lives on. */
+/** A TCP proxy in front of a server. It can be closed, and it simulates network faults while the server stays up. */
 export class TcpProxy {
   #target: { host: string; port: number }
   #accepted = 0
@@ -26,22 +26,22 @@ export class TcpProxy {
     return this.#port
   }
 
-  /** How many clients are connected. */
+  /** The number of connected clients. */
   get connections(): number {
     return this.#connections.size
   }
 
-  /** How many clients have ever knocked. */
+  /** The number of connection attempts so far. */
   get accepted(): number {
     return this.#accepted
   }
 
-  /** From now on the door leads to another server. Connections of before stay with the old one. */
+  /** Directs new connections to another server. Existing connections stay with the old one. */
   retarget(target: { host: string; port: number }): void {
     this.#target = target
   }
 
-  /** Lets clients in, on the same port every time. */
+  /** Accepts clients, on the same port every time. */
   async open(): Promise<void> {
     const server = createServer({ allowHalfOpen: true }, (client) => this.#join(client))
     await new Promise<void>((resolve, reject) => {
@@ -60,22 +60,22 @@ export class TcpProxy {
     if (server) await new Promise((resolve) => server.close(resolve))
   }
 
-  /** RST in both directions; new connections are let in. */
+  /** Sends RST in both directions; new connections are accepted. */
   reset(): void {
     for (const connection of this.#connections) connection.reset()
   }
 
   /**
-   * Nothing gets through in that direction any more, and nobody is told. As with TCP, what was sent meanwhile arrives after
-   * `heal()`. New connections come about only after it.
+   * Blocks a direction without notifying either side. As with TCP, data sent meanwhile arrives after `heal()`. New
+   * connections are established only after it.
    */
   blackHole(direction: Direction | 'both' = 'both'): void {
     this.#state.blackHole = direction
   }
 
   /**
-   * A black hole for all connections from the moment at which a statement with that text goes by. `lets`: that one still reaches the
-   * server. Resolves when it has.
+   * Blocks all connections as soon as a statement with that text passes. `lets`: that statement still reaches the
+   * server. Resolves when it has passed.
    */
   blackHoleAt(text: string, lets: boolean): Promise<void> {
     return new Promise((resolve) => {
@@ -94,17 +94,17 @@ export class TcpProxy {
     for (const connection of this.#connections) connection.flow()
   }
 
-  /** Half-open, as after a firewall has lost its state: the connections of now are silent for ever, new ones work. */
+  /** Half-open connections, as after a firewall has lost its state: existing ones are silent forever, new ones work. */
   forget(): void {
     for (const connection of this.#connections) connection.forget()
   }
 
-  /** One end is told that the connection is over (FIN); the other hears nothing of it, and of anything else. */
+  /** Sends FIN to one end of each connection; the other end receives neither that nor anything else. */
   halfClose(end: 'client' | 'server'): void {
     for (const connection of this.#connections) connection.halfClose(end)
   }
 
-  /** Everything takes that much longer in both directions, from now on. */
+  /** Delays all data by that time in both directions, from now on. */
   delay(milliseconds: number): void {
     this.#state.delay = milliseconds
   }

@@ -5,10 +5,10 @@ import type { SqlAddress } from './sql-client.js'
 
 export type { DataSource } from 'typeorm'
 
-/** A major version of TypeORM. Tests see both through the types of 1.x; what they use of them is the same. */
+/** A major version of TypeORM. Tests use both through the types of 1.x; the members that they use are the same. */
 export interface Typeorm {
   readonly name: string
-  /** What `require` finds it by, for child processes. */
+  /** The module name for `require`, for child processes. */
   readonly packageName: 'typeorm' | 'typeorm03'
   readonly module: typeof typeorm1
 }
@@ -27,7 +27,7 @@ export interface TestDataSourceOptions {
   more?: Record<string, unknown> | undefined
 }
 
-/** A DataSource of that major, not initialised yet. */
+/** A DataSource of that major version, not initialised. */
 export function makeDataSource(
   typeorm: Typeorm,
   address: SqlAddress & { kind: string; database: string },
@@ -47,7 +47,7 @@ export function makeDataSource(
   })
 }
 
-/** A pool of mysql2, as far as the tests look into it. */
+/** The members of mysql2's pool that the tests use. */
 export interface RawPool {
   on(event: 'connection', listener: (connection: RawConnection) => void): void
   readonly _allConnections: { readonly length: number; get(index: number): RawConnection | undefined }
@@ -55,7 +55,7 @@ export interface RawPool {
 }
 
 export interface RawConnection {
-  /** The server's id of the connection, as mysql2 and as pg call it. */
+  /** The server's id of the connection, under the names of mysql2 and pg. */
   readonly threadId?: number
   readonly processID?: number
   query: (...args: any[]) => unknown
@@ -71,7 +71,7 @@ export function poolOf(dataSource: DataSource): RawPool {
   return (driver.pool ?? driver.poolCluster?._nodes.MASTER?.pool) as RawPool
 }
 
-/** pg's, where the DataSource has one. */
+/** The pool of pg, if the DataSource has one. */
 interface PgPool {
   on(event: 'connect', listener: (connection: RawConnection) => void): void
   readonly totalCount: number
@@ -84,7 +84,7 @@ function pgPoolOf(dataSource: DataSource): PgPool | undefined {
   return (dataSource.driver as unknown as { master?: PgPool } | undefined)?.master
 }
 
-/** What new connections of its pool are opened with; it may be changed. */
+/** The options of new connections of its pool; they may be changed. */
 export function loginOf(dataSource: DataSource): { host: string; user: string } {
   const pg = pgPoolOf(dataSource)
   if (pg) return pg.options
@@ -92,14 +92,14 @@ export function loginOf(dataSource: DataSource): { host: string; user: string } 
     .connectionConfig
 }
 
-/** Calls `listener` with every connection that the pool opens from now on. */
+/** Calls `listener` with every new connection of the pool. */
 export function onNewConnection(dataSource: DataSource, listener: (connection: RawConnection) => void): void {
   const pg = pgPoolOf(dataSource)
   if (pg) pg.on('connect', listener)
   else poolOf(dataSource).on('connection', listener)
 }
 
-/** Connections that somebody has taken from the pool and not given back. */
+/** The number of connections borrowed from the pool and not yet returned. */
 export function borrowedConnections(dataSource: DataSource): number {
   const pg = pgPoolOf(dataSource)
   if (pg) return pg.totalCount - pg.idleCount

@@ -1,13 +1,13 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 
 export interface UntilOptions {
-  /** Milliseconds until it is given up. */
+  /** Milliseconds until it fails. */
   within?: number
-  /** Milliseconds between two looks. */
+  /** Milliseconds between two checks. */
   every?: number
 }
 
-/** Waits until `condition` gives something truthy, and gives it back. What it throws counts as "not yet". */
+/** Waits until `condition` returns a truthy value, and resolves to it. An error thrown by it counts as "not yet". */
 export async function until<T>(
   description: string,
   condition: () => T | Promise<T>,
@@ -31,13 +31,13 @@ export async function until<T>(
   }
 }
 
-/** Whatever `promise` comes to, within a limit: a hang becomes a failure that says what hung. */
+/** Settles like `promise` within a limit: a hang becomes a failure with its description. */
 export async function settlesWithin<T>(ms: number, description: string, promise: PromiseLike<T>): Promise<T> {
   const end = new AbortController()
   const late = sleep(ms, undefined, { signal: end.signal }).then(() => {
     throw new Error(`Not settled after ${ms} ms: ${description}`)
   })
-  late.catch(() => undefined) // the race is over when it is aborted
+  late.catch(() => undefined) // the race is over when this is aborted
   try {
     return await Promise.race([promise, late])
   } finally {
