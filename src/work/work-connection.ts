@@ -10,25 +10,24 @@ type AnyFunction = (...args: any[]) => any
 
 type Driver = Record<PropertyKey, unknown>
 
-/** Whose transaction it is: the library's, or one that the application runs itself. */
+/** The owner of the transaction: the library, or the application that runs it itself. */
 export type Owner = 'ours' | 'application'
 
 /**
- * A session's connection as the work under its lock sees it, for one call: the driver's own connection, with four
- * differences. The session hears of every statement, because another connection has to see it at work while one is in flight. The
- * connection cannot be released from here. Once the call is over, nothing is sent any more: the connection may be another caller's
- * by then.
+ * A session's connection for the work under its lock, for one call: the driver's own connection, with four differences. The session is
+ * notified of every statement, because the server has to be asked on another connection while one is in flight. The connection cannot be
+ * released from here. Once the call is over, nothing is sent any more: the connection may be another caller's by then.
  *
- * And the end of a transaction is its end. A statement that reaches the connection after it is committed by itself, while the
- * caller is told that everything was rolled back, or that everything was committed together. So when a transaction has ended, by
+ * And the end of a transaction is final. A statement that reaches the connection after it would be autocommitted, while the caller gets
+ * the answer that everything was rolled back, or that everything was committed together. So when a transaction has ended, by
  * its COMMIT or ROLLBACK, with an error (a deadlock, a lock timeout with innodb_rollback_on_timeout), or by a statement that commits
- * implicitly, no further statement of its work is sent. Whether it has ended is the protocol's word, not a list of errors or
+ * implicitly, no further statement of its work is sent. The protocol reports whether it has ended, not a list of errors or
  * statements: the server status in every OK packet of MySQL and MariaDB, and the transaction status of PostgreSQL. An error of
  * MySQL's carries no status, so an empty statement follows it before the error is handed on. Statements wait here for the
  * answer to the one before, as they would in the driver: what is in the driver's queue could not be stopped any more.
  */
 export class WorkConnection implements ProxyHandler<Driver> {
-  /** Stands for the driver's connection, whatever is asked of it. */
+  /** The proxy of the driver's connection. */
   readonly connection: RawConnection
   readonly #session: Session
   readonly #raw: Driver
@@ -38,7 +37,7 @@ export class WorkConnection implements ProxyHandler<Driver> {
   #failures: WeakSet<object> | undefined
   #state: 'open' | 'closed' | 'detached' = 'open'
   #isCommitInDoubt = false
-  /** The last error of a statement that was one of its own, and whether the COMMIT was answered by a ROLLBACK. */
+  /** The last error that was not a consequence of an earlier one, and whether the COMMIT was answered by a ROLLBACK. */
   #lastError: Error | undefined
   #isRolledBack = false
   #isCommitted = false
@@ -59,7 +58,7 @@ export class WorkConnection implements ProxyHandler<Driver> {
     this.connection = new Proxy(this.#raw, this) as unknown as RawConnection
   }
 
-  /** What the proxy answers with. */
+  /** A property of the proxy. */
   get(raw: Driver, property: PropertyKey): unknown {
     const value = raw[property]
     if (typeof value !== 'function' || property === 'constructor') return value
@@ -85,7 +84,7 @@ export class WorkConnection implements ProxyHandler<Driver> {
     }
   }
 
-  /** True when a COMMIT went out and no answer has come that tells what became of the transaction. */
+  /** True when a COMMIT was sent and no answer has come that tells the outcome of the transaction. */
   get isCommitInDoubt(): boolean {
     return this.#isCommitInDoubt
   }
@@ -95,7 +94,7 @@ export class WorkConnection implements ProxyHandler<Driver> {
     return this.#isRolledBack ? (this.#lastError ?? new Error('a statement in it had failed')) : undefined
   }
 
-  /** Why the transaction has ended, where neither its COMMIT nor its ROLLBACK has ended it. */
+  /** Why the transaction has ended, if neither its COMMIT nor its ROLLBACK has ended it. */
   get endedBy(): Error | undefined {
     return this.#endedBy
   }
@@ -105,7 +104,7 @@ export class WorkConnection implements ProxyHandler<Driver> {
     return this.#isCommitted && !this.#isRolledBack
   }
 
-  /** Whether the work has left a transaction open; undefined where that is not known. */
+  /** Whether the work has left a transaction open; undefined if that is unknown. */
   get isInTransaction(): boolean | undefined {
     if (!this.#isUsed) return false
     if (this.#inFlight > 0) return this.#runner?.isTransactionActive ? true : undefined
@@ -134,7 +133,7 @@ export class WorkConnection implements ProxyHandler<Driver> {
   }
 
   #send(method: AnyFunction, args: any[]): unknown {
-    // What returns a command or a promise has to be sent at once; what has a callback can wait for the answer before.
+    // A call that returns a command or a promise has to be sent at once; one with a callback can wait for the answer to the one before.
     if (typeof args.at(-1) !== 'function' || this.#state === 'detached') return this.#sendNow(method, args)
     const scope = currentScope()
     if (this.#inFlight === 0 && this.#waiting.length === 0) return this.#sendNow(method, args, scope)
@@ -195,8 +194,8 @@ export class WorkConnection implements ProxyHandler<Driver> {
       const command: unknown = method.apply(this.#raw, args)
       if (typeof callback === 'function') return command
       if (isPromise(command)) return settled(command, answered)
-      // A stream, or events: they end with 'end', also after an error; and when they do not, the connection has. An error is only
-      // looked at: whether anybody listens for it is the work's business.
+      // A stream, or events: they end with 'end', also after an error; without it, the connection has ended. The listener only notes an
+      // error: the work decides whether it listens for errors itself.
       let isOver = false
       let failure: Error | undefined
       const end = (): void => {
@@ -230,7 +229,7 @@ export class WorkConnection implements ProxyHandler<Driver> {
     return false
   }
 
-  /** An error says nothing of the transaction around the statement: an empty statement does. */
+  /** An error does not carry the status of the transaction around the statement: the answer to an empty statement does. */
   #lookAfterError(error: Error, done: () => void): void {
     const { dialect } = this.#session
     if (!dialect.askStatus || this.#session.transactionStatus !== 'open') {
@@ -243,7 +242,7 @@ export class WorkConnection implements ProxyHandler<Driver> {
     })
   }
 
-  /** @param reason Why the transaction has ended, if it has; left out where it was to end. */
+  /** @param reason Why the transaction has ended, if it has; undefined where its end was requested. */
   #heard(result: unknown, reason: (() => Error) | undefined, isByError = false): void {
     const session = this.#session
     const heard = session.dialect.statusAfter(result, session.connection)
@@ -259,18 +258,18 @@ export class WorkConnection implements ProxyHandler<Driver> {
 
   #refuse(method: string): never {
     throw new NamedLockConfigurationError(
-      `${method}() of the connection was called by work under a named lock: the lock lives on this connection, which goes back when the lock is released.`,
+      `${method}() of the connection was called by work under a named lock: the lock is held on this connection, which is returned when the lock is released.`,
     )
   }
 }
 
-/** mysql2's commands have a `then`, too: it only throws, for those who have the wrong package. */
+/** mysql2's commands have a `then`, too, which only throws: a hint for users of the wrong package. */
 function isPromise(value: unknown): value is Promise<unknown> {
   const { then, once } = (value ?? {}) as { then?: unknown; once?: unknown }
   return typeof then === 'function' && typeof once !== 'function'
 }
 
-/** The same outcome, handed on when the session says so. */
+/** The same outcome, passed on when the session allows it. */
 function settled(
   answer: Promise<unknown>,
   answered: (error: Error | undefined, tell: () => void, result?: unknown) => void,
@@ -289,7 +288,7 @@ function textOf(statement: unknown): unknown {
     : ((statement as { sql?: unknown } | undefined)?.sql ?? (statement as { text?: unknown } | undefined)?.text)
 }
 
-/** What is used of a QueryRunner. */
+/** A QueryRunner, as far as it is used here. */
 export interface RunnerInTransaction {
   readonly isTransactionActive: boolean
 }
@@ -311,7 +310,7 @@ function usedTooLate(): Error {
 }
 
 function refuseStatement(callback: unknown, error: Error): undefined {
-  // mysql2 throws, pg rejects: whoever awaits sees no difference.
+  // mysql2 throws, pg rejects: no difference for work that awaits.
   if (typeof callback !== 'function') throw error
   queueMicrotask(() => void (callback as AnyFunction)(error))
   return undefined

@@ -170,7 +170,7 @@ describe('what is wrong with the database', function () {
         await ctx.reconnectOutsider()
       })
     },
-    // Else MySQL does not let anybody in whose password has expired: here they come in, and no statement is taken.
+    // Otherwise MySQL refuses the login after the password has expired: with it, the login succeeds and every statement fails.
     (kind) => (kind === 'mysql' ? ['--disconnect-on-expired-password=OFF'] : []),
   )
 })

@@ -6,7 +6,7 @@ import { settlesWithin } from '../support/until.js'
 
 /*
  * Wrong calls, each with the error it must end in: class, code, and a message that says what is wrong and what to do.
- * Everything is `any` here: these are the mistakes that types can not or did not stop.
+ * Everything is `any` here: these are the mistakes that types cannot or did not stop.
  */
 
 type Wrong = [what: string, call: () => unknown, expected: readonly [string, string, RegExp]]

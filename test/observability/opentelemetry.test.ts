@@ -140,7 +140,7 @@ describe('instrumentNamedLocks', () => {
     await dataSource.destroy()
   })
 
-  it('harms nobody when it fails', async () => {
+  it('has no effect on the lock when it fails', async () => {
     const warnings: string[] = []
     const { emitWarning } = process
     process.emitWarning = (warning: string | Error) => void warnings.push(String(warning))
@@ -189,7 +189,7 @@ describe('instrumentNamedLocks', () => {
     expect((await measured())['named_lock.pending b']).to.equal(0)
   })
 
-  it('counts and measures, under the names it is told to use', async () => {
+  it('counts and measures, under the configured names', async () => {
     const held = await locks.acquire('order:1')
     const next = locks.acquire('order:1')
     expect(await measured()).to.include({ 'named_lock.held order': 1, 'named_lock.pending order': 1 })

@@ -4,7 +4,7 @@ import { forEachDialect } from '../support/conformance.js'
 import { until } from '../support/until.js'
 import { Stock } from './support/stock.js'
 
-/** A dedicated lock that close() takes away takes its manager with it: the connection is somebody else's from then on. */
+/** A dedicated lock that close() takes away takes its manager with it: the connection belongs to another caller from then on. */
 describe('work under a dedicated lock that close() has taken away', () => {
   forEachDialect((ctx) => {
     const stock = new Stock(ctx)
@@ -23,7 +23,7 @@ describe('work under a dedicated lock that close() has taken away', () => {
           const manager = lock.manager
           await manager.query('SELECT 1')
           isWorking = true
-          await until('the loss is told', () => !lock.isHeld)
+          await until('the lock to be lost', () => !lock.isHeld)
           await gate
           late = await stock.add(manager, 1).catch((error: unknown) => error)
         })

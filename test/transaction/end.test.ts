@@ -166,7 +166,7 @@ describe('the end of a transaction', () => {
           await stock.write(lock.manager, 0, 5)
         })
         await locks.close()
-        // Every connection of the pool commits by itself what it is told.
+        // Every connection of the pool autocommits its statements.
         const runners = Array.from({ length: 4 }, () => dataSource.createQueryRunner())
         await Promise.all(runners.map((runner, i) => stock.add(runner.manager, i)))
         await Promise.all(runners.map((runner) => runner.release()))

@@ -128,13 +128,13 @@ describe('the order of lock and transaction', () => {
       )
     }
 
-    it('decides what becomes of an update whose lock is killed: in transaction it can not be made', async () => {
+    it('decides the outcome of an update after its lock is killed: inside transaction() it fails', async () => {
       const error = await killedInTheMiddle((locks, work) => locks.transaction('a', work))(await open())
       expect(error.outcome).to.equal('rolledBack')
       expect(await stock.count()).to.equal(10)
     })
 
-    it('… and in withLock around a transaction it overwrites the next one, which its caller is told of too late', async () => {
+    it('… and in withLock around a transaction it overwrites the next one, before its caller gets the error', async () => {
       const error = await killedInTheMiddle((locks, work) =>
         locks.withLock('a', () => locks.dataSource.transaction(work)),
       )(await open())

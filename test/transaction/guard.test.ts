@@ -40,7 +40,7 @@ class Repository {
   }
 }
 
-/** All calls whose lock ends with the call. */
+/** All calls that release their lock at their own end. */
 const scoped: Record<string, (locks: NamedLockService, work: () => void) => Promise<unknown>> = {
   withLock: (locks, work) => locks.withLock('new', work),
   'withLock with a connection of its own': (locks, work) => locks.withLock('new', { session: 'dedicated' }, work),

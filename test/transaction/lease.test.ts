@@ -59,7 +59,7 @@ describe('the lease of a transaction', () => {
       await until('the statement', async () =>
         (await ctx.outsider.connectionsOf(ctx.database)).some(({ statement }) => statement?.includes('SLEEP(60)')),
       )
-      // From here on nothing of this connection arrives, and nobody is told.
+      // From here on the network drops every packet of this connection, without an error.
       proxy.forget()
       await sleep(LEASE * 2)
       expect(held!.isHeld, 'while the server says so').to.equal(true)
@@ -106,7 +106,7 @@ describe('the lease of a transaction', () => {
       expect(await stock.count(2)).to.equal(1)
     }
 
-    it('does not run during statements, but while nobody speaks; the server has the last word', async () => {
+    it('does not run during statements, but between them; the server decides in the end', async () => {
       const cases: Record<string, () => Promise<void>> = {
         'a statement that the server has forgotten': untilTheServersWord,
         // pg's streams are a package of their own.

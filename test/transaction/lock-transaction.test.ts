@@ -215,7 +215,7 @@ describe('lockTransaction', () => {
           locks.lockTransaction(manager, ['0', 'a'], { timeout: 300 }),
           NamedLockTimeoutError,
         )
-        // Nobody waits long for the answer who has run out of time, and two connections may have to be opened for it.
+        // After its timeout a caller waits only briefly for the holder's name, which may need two new connections.
         if (error.holder) expect(error.holder.connectionId, error.message).to.equal(ctx.outsider.id)
         expect(performance.now() - startedAt).to.be.within(300, 1_500)
         expect(await holderOf('0'), 'all or none').to.equal(null)
@@ -243,7 +243,7 @@ describe('lockTransaction', () => {
     })
 
     for (const where of ['processes', 'one process'] as const) {
-      it(`taken in opposite order by two transactions of ${where}: one is told, the other goes on`, async () => {
+      it(`taken in opposite order by two transactions of ${where}: one gets an error, the other goes on`, async () => {
         const one = await open()
         const two = where === 'processes' ? await open() : one
         let inside = 0
@@ -295,7 +295,7 @@ describe('lockTransaction', () => {
       })
     }
 
-    it('takes the connection away from a transaction whose service is closed under it', async () => {
+    it('takes the connection away from a transaction when its service is closed', async () => {
       const { dataSource, locks } = await open({ closeTimeout: 100 })
       const run = dataSource.transaction(async (manager) => {
         await locks.lockTransaction(manager, 'a')

@@ -140,7 +140,7 @@ describe('runMigrations', () => {
       })
     })
 
-    it('does not wait for those whose migrations have another table', async () => {
+    it('does not wait for migrations with another table', async () => {
       await ctx.outsider.getLock(key())
       await using([Create1700000000001], { dataSource: { migrationsTableName: 'ours' } }, async (locks) => {
         expect(await settlesWithin(3_000, 'the migrations', locks.runMigrations())).to.have.length(1)

@@ -40,7 +40,7 @@ describe('transaction inside transaction', () => {
       expect(await ctx.outsider.holderOf(key())).to.equal(null)
     })
 
-    it('takes back its own part alone when it fails, if whoever called it goes on', async () => {
+    it('rolls back only its own part when it fails, if its caller goes on', async () => {
       const locks = await ctx.service()
       const mine = new Error('mine')
       await locks.transaction('a', async (outer) => {
@@ -177,7 +177,7 @@ describe('transaction inside transaction', () => {
       expect(await stock.count()).to.equal(2)
     })
 
-    it('can not save what the server has rolled back as a whole', async () => {
+    it('cannot save a transaction that the server has rolled back as a whole', async () => {
       ctx.notOnPostgres('a savepoint saves whatever failed inside of it')
       const locks = await ctx.service()
       const other = await ctx.service()

@@ -87,7 +87,7 @@ describe('a statement under way in a silent network', () => {
       if (holder !== null) await ctx.outsider.kill(String(holder))
     }
 
-    it('loses the lock before anybody else can have it', async () => {
+    it('loses the lock before another caller can acquire it', async () => {
       const cases: Record<string, () => Promise<void>> = {}
       for (const way of Object.keys(ways)) {
         for (const direction of ['to server', 'to client', 'both'] as const)
@@ -134,7 +134,7 @@ describe('a statement under way in a silent network', () => {
       await sideBySide({ beginning, committing, savepoint })
     }).timeout(60_000)
 
-    it('keeps the lock while another connection is told that the statement runs', async () => {
+    it('keeps the lock while the server reports the running statement on another connection', async () => {
       const keeps = async (what: string, poolSize: number, trouble: (behind: Behind) => Promise<unknown>) => {
         const behind = await behindProxy({ poolSize })
         let lock: NamedLock | undefined

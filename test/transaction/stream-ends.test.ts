@@ -6,7 +6,7 @@ import { forEachDatabase } from './support/each-database.js'
 import { Stock } from './support/stock.js'
 
 /** A stream has no callback: its error is an event, and ends a transaction like any other. */
-describe('a stream by whose error the server ends the transaction', () => {
+describe('a stream that fails so that the server ends the transaction', () => {
   forEachDatabase((ctx) => {
     const stock = new Stock(ctx)
     beforeEach(() => stock.fill(8))

@@ -68,7 +68,7 @@ describe('transaction', () => {
       }
     })
 
-    it('runs at the isolation level it is told, for this transaction only', async () => {
+    it('runs at the isolation level of the call, for this transaction only', async () => {
       const locks = await ctx.service()
       const levelOf = async (manager: EntityManager) => {
         // Neither server tells the level of the running transaction: what it sees of others does.
@@ -176,7 +176,7 @@ describe('transaction', () => {
       await expectUsable(locks)
     })
 
-    it('tells when the answer to the COMMIT was lost: nobody knows what became of it', async () => {
+    it('reports a lost answer to the COMMIT: the outcome is unknown', async () => {
       const proxy = await ctx.proxy()
       const dataSource = await ctx.dataSource({ port: proxy.port })
       const locks = await ctx.service({}, dataSource)
@@ -264,7 +264,7 @@ describe('transaction', () => {
         await manager.query('SET SESSION innodb_snapshot_isolation = ON')
         await stock.read(manager)
         await stock.add(manager, 1)
-        await ctx.outsider.query(`UPDATE ${stock.table} SET n = 10 WHERE id = 0`) // by one who has not asked for the lock
+        await ctx.outsider.query(`UPDATE ${stock.table} SET n = 10 WHERE id = 0`) // by a caller without the lock
         await stock.add(manager, 0).catch(() => undefined)
         await stock.add(manager, 1).catch(() => undefined)
       })
@@ -273,7 +273,7 @@ describe('transaction', () => {
       await expectUsable(locks)
     })
 
-    it('ends its manager: what is used after the end is refused, and harms nobody', async () => {
+    it('ends its manager: later use is refused, and has no effect on other callers', async () => {
       const locks = await ctx.service()
       let kept: EntityManager | undefined
       let late: (() => Promise<void>) | undefined
@@ -294,7 +294,7 @@ describe('transaction', () => {
       expect(await stock.count()).to.equal(1)
     })
 
-    it('ends a transaction that work has left behind before anybody can join it', async () => {
+    it('ends a transaction that work has left open before another caller can join it', async () => {
       const locks = await ctx.service()
       await rejection(
         locks.transaction('a', async (manager) => {
@@ -339,7 +339,7 @@ describe('transaction', () => {
         if (ctx.isPostgres) raw.connection.stream.destroy()
         else raw.destroy()
       })
-      // pg's socket does not tell before the COMMIT has been sent: then nobody knows.
+      // pg's socket does not report the loss before the COMMIT has been sent: the outcome is unknown then.
       const outcome = ctx.sql('rolledBack', 'unknown')
       expect(await rejection(destroyed, NamedLockLostError)).to.have.property('outcome', outcome)
       await expectUsable(locks)
@@ -370,7 +370,7 @@ describe('transaction', () => {
         locks.transaction('a', { timeout: 500 }, () => expect.fail('the work ran')),
         NamedLockTimeoutError,
       )
-      // Nobody waits long for the answer who has run out of time, and two connections may have to be opened for it.
+      // After its timeout a caller waits only briefly for the holder's name, which may need two new connections.
       if (error.holder) expect(error.holder.connectionId, error.message).to.equal(ctx.outsider.id)
       const controller = ctx.abortController()
       const waiting = locks.transaction('a', { signal: controller.signal, timeout: '10s' }, () => expect.fail('ran'))

@@ -125,7 +125,7 @@ describe('callers of transaction that wait', () => {
       expect(await stock.count()).to.equal(turns[0]! + turns[1]!)
     })
 
-    it('for a connection are told so when their time is up, and go first when one comes free', async () => {
+    it('for a connection get an error that says so after their timeout, and go first when a connection comes free', async () => {
       const dataSource = await ctx.dataSource({ poolSize: 4 })
       const locks = await ctx.service({}, dataSource)
       const gates = [0, 1].map(() => {
@@ -175,7 +175,7 @@ describe('callers of transaction that wait', () => {
       expect(await stock.count()).to.equal(20)
     }).timeout(30_000)
 
-    it('who leave make room at once: for the lock, and for the connection', async () => {
+    it('that leave make room at once: for the lock, and for the connection', async () => {
       const dataSource = await ctx.dataSource({ poolSize: 3 })
       const locks = await ctx.service({}, dataSource)
       let go: (() => void) | undefined
@@ -220,7 +220,7 @@ describe('the connections of transactions', () => {
       expect(Number(back.wait) || Infinity, 'the lease').to.be.greaterThan(Number(first.wait))
     })
 
-    it('go back at once when somebody waits for one, idle or in use', async () => {
+    it('go back at once when a caller waits for one, idle or in use', async () => {
       const dataSource = await ctx.dataSource({ poolSize: 2 })
       const locks = await ctx.service({ connections: 'own' }, dataSource)
       await locks.transaction('a', () => undefined)
