@@ -78,7 +78,7 @@ export class ExclusionRun {
     const librarian = await SqlClient.connect(bookServer)
     await librarian.query(`CREATE DATABASE ${ctx.database}`)
     const clerk = await SqlClient.connect(bookServer, ctx.database)
-    await clerk.query('CREATE TABLE inside (name VARCHAR(20) PRIMARY KEY, who VARCHAR(40) NOT NULL)')
+    await clerk.query('CREATE TABLE inside (name VARCHAR(20) PRIMARY KEY, signer VARCHAR(40) NOT NULL)')
     await clerk.end()
     await this.#createCounters()
     try {
@@ -104,7 +104,7 @@ export class ExclusionRun {
   async #createCounters(): Promise<void> {
     const { outsider, database } = this.#ctx
     await outsider.query(`CREATE TABLE ${database}.counters (name VARCHAR(20) PRIMARY KEY, value INT NOT NULL)`)
-    await outsider.query(`CREATE TABLE ${database}.history (name VARCHAR(20), value INT NOT NULL, who VARCHAR(40))`)
+    await outsider.query(`CREATE TABLE ${database}.history (name VARCHAR(20), value INT NOT NULL, signer VARCHAR(40))`)
     for (const name of this.#counters) await outsider.query(`INSERT INTO ${database}.counters VALUES (?, 0)`, [name])
   }
 
@@ -219,13 +219,13 @@ export class ExclusionRun {
     const visits = this.#visits()
     const overlaps = this.#overlaps(visits)
     const { outsider, database } = this.#ctx
-    const history = await outsider.query<{ name: string; value: number; who: string }>(
-      `SELECT name, value, who FROM ${database}.history`,
+    const history = await outsider.query<{ name: string; value: number; signer: string }>(
+      `SELECT name, value, signer FROM ${database}.history`,
     )
     const values = await outsider.query<{ name: string; value: number }>(`SELECT name, value FROM ${database}.counters`)
-    const committed = new Set(history.map(({ who }) => who))
-    const acknowledged = this.#messages('counted').map(({ who }) => String(who))
-    const missing = acknowledged.filter((who) => !committed.has(who)).length
+    const committed = new Set(history.map(({ signer }) => signer))
+    const acknowledged = this.#messages('counted').map(({ signer }) => String(signer))
+    const missing = acknowledged.filter((signer) => !committed.has(signer)).length
     const counted = values.reduce((sum, { value }) => sum + Number(value), 0)
     return {
       faults: Object.fromEntries(
@@ -249,8 +249,8 @@ export class ExclusionRun {
     const all = new Map<string, Visit>()
     for (const { child, killedAt } of this.#children) {
       for (const { type, visit } of child.messages as unknown as { type: string; visit: Visit }[]) {
-        if (type === 'entered') all.set(visit.who, { ...visit, lastHeldAt: killedAt })
-        if (type === 'left') all.set(visit.who, visit)
+        if (type === 'entered') all.set(visit.signer, { ...visit, lastHeldAt: killedAt })
+        if (type === 'left') all.set(visit.signer, visit)
       }
     }
     return [...all.values()].sort((a, b) => a.enteredAt - b.enteredAt)
@@ -286,13 +286,13 @@ function describe(name: string, at: Visit, visits: readonly Visit[], faults: rea
       (visit) =>
         [
           visit.enteredAt,
-          `${visit.who} inside until ${time(visit.lastHeldAt)}, stalled for ${visit.stalledFor.toFixed(0)}`,
+          `${visit.signer} inside until ${time(visit.lastHeldAt)}, stalled for ${visit.stalledFor.toFixed(0)}`,
         ] as const,
     ),
     ...faults.map((fault) => [fault.at, fault.what] as const),
   ]
   const text = lines.sort(([a], [b]) => a - b).map(([when, what]) => `        ${time(when)} ms  ${what}`)
-  return [`      '${name}', milliseconds from when ${at.who} entered:`, ...text].join('\n')
+  return [`      '${name}', milliseconds from when ${at.signer} entered:`, ...text].join('\n')
 }
 
 export function print(kind: string, seconds: number, summary: Summary): string {

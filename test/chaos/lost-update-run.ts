@@ -81,7 +81,7 @@ export class LostUpdateRun {
       `CREATE TABLE ${database}.counters (name VARCHAR(40) PRIMARY KEY, value INT NOT NULL) ENGINE=InnoDB`,
     )
     await outsider.query(
-      `CREATE TABLE ${database}.history (who VARCHAR(40) PRIMARY KEY, name VARCHAR(40)) ENGINE=InnoDB`,
+      `CREATE TABLE ${database}.history (signer VARCHAR(40) PRIMARY KEY, name VARCHAR(40)) ENGINE=InnoDB`,
     )
     for (const { name } of this.#settings.rows) {
       await outsider.query(`INSERT INTO ${database}.counters VALUES (?, 0)`, [name])
@@ -131,12 +131,12 @@ export class LostUpdateRun {
 
   async #summaryOf(row: CountedRow, calls: readonly Call[]): Promise<RowSummary> {
     const { outsider, database } = this.#ctx
-    const history = await outsider.query<{ who: string }>(`SELECT who FROM ${database}.history WHERE name = ?`, [
+    const history = await outsider.query<{ signer: string }>(`SELECT signer FROM ${database}.history WHERE name = ?`, [
       row.name,
     ])
-    const committed = new Set(history.map(({ who }) => who))
-    const of = (outcome: Outcome) => calls.filter((call) => call.outcome === outcome).map(({ who }) => who)
-    const isCommitted = (who: string) => committed.has(who)
+    const committed = new Set(history.map(({ signer }) => signer))
+    const of = (outcome: Outcome) => calls.filter((call) => call.outcome === outcome).map(({ signer }) => signer)
+    const isCommitted = (signer: string) => committed.has(signer)
     return {
       ...row,
       told: {
@@ -148,7 +148,7 @@ export class LostUpdateRun {
       value: Number(await outsider.value(`SELECT value FROM ${database}.counters WHERE name = ?`, [row.name])),
       committed: committed.size,
       unknownCommitted: of('unknown').filter(isCommitted),
-      missing: of('counted').filter((who) => !isCommitted(who)),
+      missing: of('counted').filter((signer) => !isCommitted(signer)),
       unwanted: [...of('lost'), ...of('failed')].filter(isCommitted),
     }
   }

@@ -12,7 +12,7 @@ const VAGUE =
   /\b(who|whom|whose|whoever|somebody|someone|nobody|everybody|anybody|can not|for ever|is told|are told|be had)\b/gi
 
 /** Names that happen to be such words: the command `named-lock who`. */
-const NAMES = /`[^`]*`|named-lock who/g
+const NAMES = /`[^`]*`|(named-lock )?who (?=-- )|named-lock who/g
 
 const project = path.join(__dirname, '../..')
 
