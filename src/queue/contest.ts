@@ -4,8 +4,7 @@ import {
   NamedLockDeadlockError,
   NamedLockLostError,
 } from '../contract/errors.js'
-import { singleValue } from '../typeorm/raw-connection.js'
-import { isAnswerToWait } from '../session/answers.js'
+import { BlockingWait } from '../session/blocking-wait.js'
 import { databaseError } from '../contract/database-error.js'
 import { DirectPlace } from '../session/direct-place.js'
 import { outside } from '../util/outside.js'
@@ -41,7 +40,6 @@ const DETECT_EVERY = 5_000
 /** How long a reader leaves the lock to somebody who polls to have it alone. */
 const POLITENESS = 500
 
-const WON = 'won'
 const OVERTAKEN = 'overtaken'
 
 type Outcome = 'won' | 'slice over' | 'busy' | 'marked' | 'failed'
@@ -52,9 +50,7 @@ type Outcome = 'won' | 'slice over' | 'busy' | 'marked' | 'failed'
  *
  * - **Waiting**: with a waiting session to be had, the slot blocks in the server's own queue (`GET_LOCK(k, slice)`), slice after
  *   slice: each short enough to be seen as a sign of life, and the end of one loses the place in the server's queue. When
- *   the last caller leaves, the wait is cancelled (KILL QUERY); a grant that finds nobody is given back at once. Nothing is sent
- *   on that session until the answers of the wait and of the cancel are both in: a late KILL hits the next statement.
- *   Then, whatever the wait said, it is checked whether the lock came.
+ *   the last caller leaves, the wait is cancelled; a grant that finds nobody is given back at once.
  * - **Polling**: without one, the slot asks again and again on the shared session, with jitter, less often over time. The server
  *   grants a lock to those who block for it before any poll can see it free, so a polling slot takes a second lock,
  *   the *polling mark* of the key, while it polls. Holders who have had their turn see the mark, give the lock back and
@@ -77,9 +73,8 @@ export class Contest {
   #detectAt = 0
   #isRunning = false
   #isKnownBusy = false
-  #blocked: Session | undefined
-  #cancelling: Promise<void> | undefined
-  #waitEnded: (() => void) | undefined
+  /** The statement that blocks in the server's own queue; empty while there is none. */
+  #wait: BlockingWait | undefined
   #wake: (() => void) | undefined
   /** The claim that is being served: the first in the queue, or one that brings its connection. */
   #serving: Claim | undefined
@@ -162,11 +157,7 @@ export class Contest {
   }
 
   #stopBlocking(): void {
-    const session = this.#blocked
-    if (session && !this.#cancelling) {
-      // If the cancel is refused the slice simply runs out.
-      this.#cancelling = this.#cancel(session).catch(() => {})
-    }
+    this.#wait?.cancel()
   }
 
   /** That claim is not queued any more. */
@@ -177,11 +168,6 @@ export class Contest {
     // A writer who gives up must not keep readers behind him waiting for what he wanted, nor the other way round.
     const head = this.#queue.head
     if (head && head.literal !== this.#slot.literal && this.#serving?.state !== 'queued') this.#stopBlocking()
-  }
-
-  async #cancel(session: Session): Promise<void> {
-    const ended = new Promise<void>((resolve) => (this.#waitEnded = resolve))
-    await this.#context.sessions.cancel(session, ended)
   }
 
   sessionLost(session: Session | undefined): void {
@@ -226,7 +212,7 @@ export class Contest {
     this.#slot.literal = head.literal
     if (head.source) return this.#tryAlone(head, head.source, isMarked, polls)
     const session = isMarked || head.isTry ? undefined : this.#context.sessions.takeWaiting()
-    if (session) return this.#waitOn(session, new DirectPlace(session, this.#context.sessions.dialect))
+    if (session) return this.#waitOn(new DirectPlace(session))
     // The answer to the first request is still fresh, and a waiting session may be on its way.
     return polls === 0 ? 'busy' : this.#poll(isMarked || (polls === 1 && this.#context.sessions.canWait))
   }
@@ -277,99 +263,38 @@ export class Contest {
   }
 
   /** Blocks on a session until the lock is granted, the slice is over, or the wait is cancelled. */
-  async #waitOn(session: Session, place: Place): Promise<Outcome> {
+  async #waitOn(place: DirectPlace): Promise<Outcome> {
     await this.#marks?.give()
-    const outcome = await this.#block(session, place)
-    if (outcome !== 'won' && !place.source) this.#context.sessions.returnWaiting(session)
+    const outcome = await this.#block(place)
+    if (outcome !== 'won' && !place.source) this.#context.sessions.returnWaiting(place.session)
     return outcome
   }
 
-  async #block(session: Session, place: Place): Promise<Outcome> {
+  async #block(place: DirectPlace): Promise<Outcome> {
     if (!this.#queue.head) return 'slice over'
     const { sessions, settings } = this.#context
-    const { dialect } = sessions
-    const sentAt = monotonicNow()
-    let answer: string | undefined
-    let failure: ReturnType<typeof dialect.waitFailure> | undefined
     const alone = this.#alone?.place === place ? this.#alone : undefined
+    const now = monotonicNow()
     // Work that waits for its connection must have it back in time, even where waits can not be cancelled.
-    const most = alone?.isInUse
-      ? Math.min(alone.claim.deadline - sentAt, alone.claim.signal ? ABORTABLE : Infinity)
+    const atMost = alone?.isInUse
+      ? Math.min(alone.claim.deadline - now, alone.claim.signal ? ABORTABLE : Infinity)
       : Infinity
-    const slice = Math.max(
-      1,
-      Math.min(settings.lease / 3, most, this.#longestWait(alone?.mayHoldLocks === true, sentAt)),
+    // A connection that holds nothing is in no deadlock.
+    const findsDeadlocks = alone?.mayHoldLocks === true && now >= this.#detectAt
+    if (findsDeadlocks) this.#detectAt = now + DETECT_EVERY
+    const wait = (this.#wait = new BlockingWait(sessions, place, settings.lease))
+    const end = await wait.end(
+      { literal: this.#slot.literal, mark: this.mark, atMost, findsDeadlocks },
+      {
+        granted: () => this.#win(place),
+        deadlocked: (error) => {
+          if (alone) this.#slot.leave(alone.claim, deadlockError(alone.claim, error))
+        },
+      },
     )
-    const isInTransaction = place.source?.inTransaction === true
-    this.#blocked = session
-    try {
-      const statement = dialect.wait(this.#slot.literal, this.mark, slice, isInTransaction)
-      const ended = await this.#waitEnd(place, statement, sentAt)
-      if (ended === WON) return 'won'
-      answer = ended
-    } catch (error) {
-      if (session.lostError) {
-        await this.#unblocked()
-        throw error
-      }
-      failure = dialect.waitFailure(error)
-      if (failure === 'deadlock' && alone) this.#slot.leave(alone.claim, deadlockError(alone.claim, error))
-    }
-    await this.#unblocked()
-    const failed = failure !== undefined && failure !== 'slice'
-    try {
-      if (failure && isInTransaction && dialect.afterFailedWait) await session.ask(dialect.afterFailedWait)
-      // Cancelled, or ended in a way that does not tell: the grant may have come just before.
-      if (answer === undefined) answer = await ask(place, 'owns', this.#slot.literal)
-      // The answer may be old: the lease is counted from when the question was sent.
-      if (answer === '1' && monotonicNow() - sentAt > settings.lease / 6) await session.ask(dialect.keepAlive)
-    } catch (error) {
-      // Whether it has the lock is not known: it must not go back to any pool.
-      session.lose(error)
-      throw error
-    }
-    if (answer === '1') return this.#win(place)
+    if (end === 'granted') return 'won'
     this.#slot.isBusy()
-    return answer === '-1' ? 'marked' : failed ? 'busy' : 'slice over'
-  }
-
-  /** A connection that holds nothing is in no deadlock: the server need not have the time to find one. */
-  #longestWait(mayHoldLocks: boolean, time: number): number {
-    const limits = this.#context.sessions.dialect.waitLimits
-    if (!limits) return Infinity
-    if (!mayHoldLocks || time < this.#detectAt) return limits.usual
-    this.#detectAt = time + DETECT_EVERY
-    return limits.detecting
-  }
-
-  /**
-   * The answer of a wait, or WON: a plain grant is passed on within the callback. Whoever waits has waited long enough, and every
-   * turn of a promise would come on top.
-   */
-  #waitEnd(place: Place, sql: string, sentAt: number): Promise<string | undefined> {
-    const session = place.session as Session
-    return new Promise((resolve, reject) => {
-      session.send(sql, (error, rows) => {
-        const text = error ? undefined : singleValue(rows)
-        // What is no answer is looked into by whoever waits, like a wait that was cancelled.
-        const answer = isAnswerToWait(text) ? text : undefined
-        const isFresh = monotonicNow() - sentAt <= this.#context.settings.lease / 6
-        if (answer === '1' && isFresh && !this.#cancelling) {
-          this.#blocked = undefined
-          this.#win(place)
-          resolve(WON)
-        } else if (error) reject(error)
-        else resolve(answer)
-      })
-    })
-  }
-
-  /** The wait is over; resolves when its cancel is, too. */
-  async #unblocked(): Promise<void> {
-    this.#blocked = undefined
-    this.#waitEnded?.()
-    await this.#cancelling
-    this.#cancelling = this.#waitEnded = undefined
+    return end === 'marked' ? 'marked' : end === 'interrupted' ? 'busy' : 'slice over'
   }
 
   async #tryAlone(head: Claim, source: SessionSource, isMarked: boolean, polls: number): Promise<Outcome> {
@@ -431,7 +356,7 @@ export class Contest {
       this.#slot.leave(head, error as Error)
     }
     if (!session) return 'slice over'
-    const place = new DirectPlace(session, this.#context.sessions.dialect, source)
+    const place = new DirectPlace(session, source)
     this.#alone = { claim: head, place, isInUse, mayHoldLocks }
     let outcome: Outcome = 'busy'
     try {
@@ -441,7 +366,7 @@ export class Contest {
         this.#isKnownBusy = true
         this.#slot.isBusy()
       }
-      if (mayWait && isQueued(head)) outcome = await this.#waitOn(session, place)
+      if (mayWait && isQueued(head)) outcome = await this.#waitOn(place)
       return outcome
     } catch (error) {
       session.lose(error) // it may have the lock

@@ -50,9 +50,8 @@ export class Marks {
   readonly #writers: Mark | undefined
 
   constructor(exclusionKey: string, context: SlotContext) {
-    const { dialect } = context.sessions
-    this.#polling = new Mark(dialect.markLiteral(exclusionKey), context)
-    const writers = dialect.writersMark?.(exclusionKey)
+    const { polling, writers } = context.sessions.marksOf(exclusionKey)
+    this.#polling = new Mark(polling, context)
     if (writers !== undefined) this.#writers = new Mark(writers, context)
   }
 

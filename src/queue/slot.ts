@@ -1,6 +1,7 @@
 import { databaseError } from '../contract/database-error.js'
 import { DirectPlace } from '../session/direct-place.js'
 import type { Asker, Place, Request } from '../session/place.js'
+import { readPassedTurn } from '../session/answers.js'
 import type { Session } from '../session/session.js'
 import { ClaimQueue } from './claim-queue.js'
 import type { Claim, ClaimOwner, ClaimSlot, Failure } from './claim.js'
@@ -318,7 +319,7 @@ export class Slot implements Asker, ClaimSlot, Contested {
   #ownPlace(claim: Claim): DirectPlace | undefined {
     if (this.#contest?.isOpeningFor(claim)) return undefined
     const session = claim.source?.openAtOnce()
-    return session && new DirectPlace(session, this.#context.sessions.dialect, claim.source)
+    return session && new DirectPlace(session, claim.source)
   }
 
   /** Where to look whether another process polls; undefined: on the shared session. */
@@ -458,22 +459,22 @@ export class Slot implements Asker, ClaimSlot, Contested {
     const place = this.#place as Place
     const session = this.#session
     const leaving = this.#leaving
-    const wasOurs = answer === '1' || answer?.startsWith('1/') === true
-    const isTaken = request === 'passTurn' && answer?.split('/').at(-1) === '1'
+    const passed = request === 'passTurn' && answer !== undefined ? readPassedTurn(answer) : undefined
+    const wasHeld = passed ? passed.wasHeld : answer === '1'
     this.#place = this.#session = this.#leaving = undefined
     place.held(-1, session)
     // In doubt the connection ends: a lock that nobody can give back would stay for ever.
     if (error && session && !session.lostError) session.lose(error)
-    if (!wasOurs && leaving) this.#context.releaseFailed(leaving, error)
+    if (!wasHeld && leaving) this.#context.releaseFailed(leaving, error)
     if (leaving) this.#context.gaveUp(leaving)
     this.#released?.()
     this.#released = undefined
-    if (isTaken) {
+    if (passed?.now === 'taken') {
       this.won(place)
       return
     }
     this.#leavePlace(place)
-    if (request === 'passTurn' && this.#queue.head) this.#contend(answer?.endsWith('/-1') === true)
+    if (request === 'passTurn' && this.#queue.head) this.#contend(passed?.now === 'marked')
     else this.#next()
   }
 

@@ -10,7 +10,7 @@ export function isAnswerTo(request: Request, answer: string | undefined): answer
   if (answer === undefined) return false
   switch (request) {
     case 'passTurn':
-      return PASSED.has(answer)
+      return readPassedTurn(answer) !== undefined
     case 'holderId':
       return CONNECTION_IDS.test(answer)
     case 'fencingToken':
@@ -21,9 +21,34 @@ export function isAnswerTo(request: Request, answer: string | undefined): answer
   }
 }
 
-/** The same for a wait: granted, not granted in time, or not waited for because the mark was taken. */
-export function isAnswerToWait(answer: string | undefined): answer is '1' | '0' | '-1' {
-  return answer === '1' || answer === '0' || answer === '-1'
+/** The answer of a statement that may block: `marked`, where the server did not wait because the polling mark was taken. */
+export type WaitAnswer = 'granted' | 'not granted' | 'marked'
+
+/** Undefined for an answer that is none. */
+export function readWait(answer: string | undefined): WaitAnswer | undefined {
+  switch (answer) {
+    case '1':
+      return 'granted'
+    case '0':
+      return 'not granted'
+    case '-1':
+      return 'marked'
+    default:
+      return undefined
+  }
+}
+
+/** What became of a lock at the end of a turn. */
+export interface PassedTurn {
+  /** The session held the lock until then. */
+  readonly wasHeld: boolean
+  /** Taken again by the session; in the hands of another session; or left free, because the polling mark was taken. */
+  readonly now: 'taken' | 'elsewhere' | 'marked'
+}
+
+/** Undefined for an answer that is none. */
+export function readPassedTurn(answer: string): PassedTurn | undefined {
+  return PASSED.get(answer)
 }
 
 export function unexpected(request: Request, answer: string | undefined): Error {
@@ -31,8 +56,14 @@ export function unexpected(request: Request, answer: string | undefined): Error 
   return new Error(`the server answered ${shown} to the request '${request}' about a lock`)
 }
 
-/** Given back or not ours, and then taken again, somebody else's, or left to those who poll. */
-const PASSED: ReadonlySet<string> = new Set(['1/1', '1/0', '1/-1', '0/1', '0/0', '0/-1'])
+const PASSED: ReadonlyMap<string, PassedTurn> = new Map<string, PassedTurn>([
+  ['1/1', { wasHeld: true, now: 'taken' }],
+  ['1/0', { wasHeld: true, now: 'elsewhere' }],
+  ['1/-1', { wasHeld: true, now: 'marked' }],
+  ['0/1', { wasHeld: false, now: 'taken' }],
+  ['0/0', { wasHeld: false, now: 'elsewhere' }],
+  ['0/-1', { wasHeld: false, now: 'marked' }],
+])
 
 /** With a space between them where several hold the lock; nothing where nobody does. */
 const CONNECTION_IDS = /^(\d+( \d+)*)?$/

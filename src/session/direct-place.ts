@@ -1,4 +1,3 @@
-import type { Dialect } from '../dialect/dialect.js'
 import type { SessionSource } from './session-source.js'
 import { isAnswerTo, unexpected } from './answers.js'
 import { expressionOf, type Asker, type Place, type Request } from './place.js'
@@ -8,16 +7,14 @@ import type { Session } from './session.js'
 export class DirectPlace implements Place {
   readonly session: Session
   source: SessionSource | undefined
-  readonly #dialect: Dialect
 
-  constructor(session: Session, dialect: Dialect, source?: SessionSource) {
+  constructor(session: Session, source?: SessionSource) {
     this.session = session
-    this.#dialect = dialect
     this.source = source
   }
 
   ask(request: Request, literal: string, asker: Asker, mark?: string): void {
-    const dialect = this.#dialect
+    const { dialect } = this.session
     if (request === 'give' && dialect.endsWithTransaction) {
       this.#endTransaction(asker)
       return
@@ -39,8 +36,9 @@ export class DirectPlace implements Place {
       asker.answered(request, undefined, cause)
       return
     }
-    this.session.send(this.#dialect.single(this.#dialect.owns(literal)), (error, rows) => {
-      const [owned] = error ? [] : this.#dialect.readBatch(rows)
+    const { dialect } = this.session
+    this.session.send(dialect.single(dialect.owns(literal)), (error, rows) => {
+      const [owned] = error ? [] : dialect.readBatch(rows)
       const isClear = isAnswerTo('owns', owned)
       if (isClear && request !== 'give')
         asker.answered(request, request === 'passTurn' ? `1/${owned}` : owned, undefined)

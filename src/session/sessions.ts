@@ -124,6 +124,12 @@ export class Sessions implements BoundMember {
     return this.#opener.dialect
   }
 
+  /** The literals of the locks by which a key's pollers are seen; `writers` only where there are reader locks. */
+  marksOf(exclusionKey: string): { readonly polling: string; readonly writers: string | undefined } {
+    const { dialect } = this.#opener
+    return { polling: dialect.markLiteral(exclusionKey), writers: dialect.writersMark?.(exclusionKey) }
+  }
+
   /** The dialect, when it is known for certain. */
   async sureDialect(): Promise<Dialect> {
     if (!this.#opener.isDialectSure) await this.shared.ready()
@@ -200,40 +206,6 @@ export class Sessions implements BoundMember {
   has(connectionId: string): boolean {
     for (const session of this.#open.keys()) if (session.connectionId === connectionId) return true
     return false
-  }
-
-  /** Ends the wait of `session` on the server, unless it ends before; resolves when the cancel has been answered. */
-  async cancel(session: Session, ended: Promise<void>): Promise<void> {
-    if (this.#opener.dialect.endsWithTransaction) return this.#cancelFromPool(session, ended)
-    let isOver = false
-    void ended.then(() => (isOver = true))
-    // A session to cancel from may take longer to get than the wait lasts: then there is nothing to cancel any more.
-    await Promise.race([this.shared.ready(), ended])
-    if (!isOver) await this.#cancelFromShared(session)
-  }
-
-  /** What can not be had in time is left: the wait has a time limit of its own. */
-  async #cancelFromPool(session: Session, ended: Promise<void>): Promise<void> {
-    let isOver = false
-    let isSent = false
-    void ended.then(() => (isOver = true))
-    const cancelling = this.inspect(async (ask) => {
-      if (isOver || session.lostError) return
-      isSent = true
-      await ask(this.#opener.dialect.cancel(session.connectionId))
-    })
-    await Promise.race([cancelling.catch(() => {}), ended])
-    // Whatever went out must have arrived before anything else is sent on that connection.
-    if (isSent) await cancelling
-  }
-
-  async #cancelFromShared(session: Session): Promise<void> {
-    const shared = this.shared.session
-    if (!shared || session.lostError) return
-    // Connection ids begin again when a server restarts: the id must still mean that session.
-    if (shared.facts.identity !== session.facts.identity) return
-    if (Math.abs(shared.facts.startedAt - session.facts.startedAt) > 3) return
-    await shared.ask(this.#opener.dialect.cancel(session.connectionId))
   }
 
   /**
