@@ -13,8 +13,8 @@ export interface Contested {
   won(place: Place, wasBusy: boolean): void
   /** The contest ended without the lock: no caller is queued any more. */
   conceded(): void
-  /** The lock is held by another session: callers that do not wait leave. */
-  isBusy(): void
+  /** The server has found the lock held by another session: callers that do not wait leave. */
+  foundBusy(): void
   /** A queued caller leaves. */
   leave(claim: Claim, failure: Failure): void
   /** All queued callers leave with this error: asking again would not help. */

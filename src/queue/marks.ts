@@ -1,17 +1,17 @@
 import { ask } from '../session/place.js'
 import type { Session } from '../session/session.js'
-import type { SlotContext } from './slot-context.js'
+import type { Sessions } from '../session/sessions.js'
 
 /** A lock beside a key's own, by which those who poll for it are seen. Held on the shared session. */
 class Mark {
   readonly literal: string
-  readonly #context: SlotContext
+  readonly #sessions: Sessions
   /** Where it is held. */
   #session: Session | undefined
 
-  constructor(literal: string, context: SlotContext) {
+  constructor(literal: string, sessions: Sessions) {
     this.literal = literal
-    this.#context = context
+    this.#sessions = sessions
   }
 
   get isTaken(): boolean {
@@ -19,7 +19,7 @@ class Mark {
   }
 
   async take(): Promise<void> {
-    const { shared } = this.#context.sessions
+    const { shared } = this.#sessions
     if (this.isTaken || (await ask(shared, 'take', this.literal)) !== '1') return
     this.#session = shared.session
     shared.held(1, shared.session)
@@ -30,7 +30,7 @@ class Mark {
     const session = this.#session
     if (!session) return undefined
     this.#session = undefined
-    const { shared } = this.#context.sessions
+    const { shared } = this.#sessions
     if (session !== shared.session) return undefined
     shared.held(-1, session)
     return ask(shared, 'give', this.literal).catch(() => {})
@@ -49,10 +49,10 @@ export class Marks {
   readonly #polling: Mark
   readonly #writers: Mark | undefined
 
-  constructor(exclusionKey: string, context: SlotContext) {
-    const { polling, writers } = context.sessions.marksOf(exclusionKey)
-    this.#polling = new Mark(polling, context)
-    if (writers !== undefined) this.#writers = new Mark(writers, context)
+  constructor(exclusionKey: string, sessions: Sessions) {
+    const { polling, writers } = sessions.marksOf(exclusionKey)
+    this.#polling = new Mark(polling, sessions)
+    if (writers !== undefined) this.#writers = new Mark(writers, sessions)
   }
 
   /** The polling mark's literal. */

@@ -137,7 +137,7 @@ export class Slot implements Asker, ClaimSlot, Contested {
 
   /** A claim has come that brings its connection: what waits for a connection on behalf of the others steps aside. */
   #overtake(): void {
-    if (this.#state === 'contending') this.#contest?.overtake()
+    if (this.#state === 'contending') this.#contest?.connectionBrought()
     else if (
       (this.#state === 'asking' || this.#state === 'yielding') &&
       this.#context.sessions.shared.withdraw(this) &&
@@ -161,7 +161,7 @@ export class Slot implements Asker, ClaimSlot, Contested {
     claim.state = 'over'
     claim.settle(failure)
     this.#contest?.left(claim)
-    if (!this.#queue.head) this.#contest?.nobodyWaits()
+    if (!this.#queue.head) this.#contest?.deserted()
     else if (this.#holder?.target.isShared) this.#letReadersIn()
   }
 
@@ -223,8 +223,8 @@ export class Slot implements Asker, ClaimSlot, Contested {
     for (const claim of this.waiters) this.leave(claim, error)
   }
 
-  /** Those who do not want to wait leave, now that the lock is known to be somebody else's. */
-  isBusy(): void {
+  /** The server has found the lock held by another session: callers that do not wait leave. */
+  foundBusy(): void {
     for (const claim of this.waiters) {
       if (claim.isTry) this.leave(claim, 'timeout')
       else this.#waits(claim)
@@ -267,7 +267,7 @@ export class Slot implements Asker, ClaimSlot, Contested {
   }
 
   get #contestant(): Contest {
-    return (this.#contest ??= new Contest(this, this.#queue, this.#context))
+    return (this.#contest ??= new Contest(this, this.#queue, this.#context.sessions, this.#context.settings.lease))
   }
 
   #waits(claim: Claim): void {
@@ -346,7 +346,7 @@ export class Slot implements Asker, ClaimSlot, Contested {
     if (error && place.source && place.session) place.session.lose(error) // it may have the lock
     this.#leavePlace(place)
     if (answer === '0') {
-      this.isBusy()
+      this.foundBusy()
       this.#contend(false)
     } else if (this.#context.isWorthRetrying(error)) {
       this.#contend(false)
