@@ -84,6 +84,8 @@ export class World {
   readonly touchedAt = new Map<string, number>()
   readonly violations: string[] = []
   readonly counts = new Map<string, number>()
+  /** The homes of connections, by id, as they were last seen. */
+  readonly #homes = new Map<string, string>()
   readonly #history: string[] = []
   readonly #begin = performance.now()
 
@@ -123,9 +125,20 @@ export class World {
         `${ctx.database}.%`,
         `\\_polling.${ctx.database}.%`,
       ])
-      return rows.map((row) => ({ ...row, isMark: row.key.startsWith('_polling'), isShared: false }))
+      return rows.map((row) => ({
+        ...row,
+        home: this.#homeOf(row.id, row.home),
+        isMark: row.key.startsWith('_polling'),
+        isShared: false,
+      }))
     }
     return looker.query<LockRow>(POSTGRES_LOCKS)
+  }
+
+  /** MySQL shows no database of a connection for a moment while the connection's statement changes: the last one that was seen counts. */
+  #homeOf(id: string, seen: string | null): string | null {
+    if (seen !== null) this.#homes.set(id, seen)
+    return this.#homes.get(id) ?? null
   }
 
   /** Whether the mark is that of the name. */
