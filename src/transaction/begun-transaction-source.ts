@@ -77,7 +77,8 @@ export class BegunTransactionSource implements SessionSource {
   async close(session: Session): Promise<void> {
     if (--this.#users > 0) return
     await this.endTransaction().catch((error: unknown) => session.lose(error))
-    this.#session = undefined
+    // The next try may have begun a transaction on another connection meanwhile.
+    if (this.#session === session) this.#session = undefined
     await this.#sessions.giveBack(session, true)
   }
 
