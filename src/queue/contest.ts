@@ -47,7 +47,6 @@ export class Contest {
   readonly #slot: Contested
   readonly #queue: ClaimQueue
   readonly #sessions: Sessions
-  readonly #lease: number
   readonly #own = new OwnConnection(() => this.#pauses.end())
   readonly #overtaking: Overtaking
   readonly #pauses: Pauses
@@ -63,11 +62,10 @@ export class Contest {
   /** The statement that blocks in the server's own queue. One that has been answered is replaced by the next. */
   #wait: BlockingWait | undefined
 
-  constructor(slot: Contested, queue: ClaimQueue, sessions: Sessions, lease: number) {
+  constructor(slot: Contested, queue: ClaimQueue, sessions: Sessions) {
     this.#slot = slot
     this.#queue = queue
     this.#sessions = sessions
-    this.#lease = lease
     this.#overtaking = new Overtaking(queue, sessions, this.#own)
     this.#pauses = new Pauses(sessions.wanting)
   }
@@ -275,7 +273,7 @@ export class Contest {
   async #block(place: DirectPlace): Promise<Outcome> {
     if (!this.#hasCallers) return 'slice over'
     const terms = { literal: this.#slot.literal, mark: this.mark, ...this.#own.limitsOf(place) }
-    this.#wait = new BlockingWait(this.#sessions, place, this.#lease)
+    this.#wait = new BlockingWait(this.#sessions, place)
     const end = await this.#wait.end(terms, {
       granted: () => this.#win(place),
       deadlocked: (cause) => {

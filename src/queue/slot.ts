@@ -1,93 +1,118 @@
 import { databaseError } from '../contract/database-error.js'
+import { NamedLockError, NamedLockLostError } from '../contract/errors.js'
+import { readPassedTurn } from '../session/answers.js'
 import { DirectPlace } from '../session/direct-place.js'
 import type { Asker, Place, Request } from '../session/place.js'
-import { readPassedTurn } from '../session/answers.js'
 import type { Session } from '../session/session.js'
+import type { Sessions } from '../session/sessions.js'
+import { monotonicNow } from '../util/clock.js'
 import { ClaimQueue } from './claim-queue.js'
 import type { Claim, ClaimOwner, ClaimSlot, Failure } from './claim.js'
 import { Contest } from './contest.js'
 import type { Contested } from './contested.js'
-import { Readers } from './readers.js'
-import type { SlotContext } from './slot-context.js'
-import { monotonicNow } from '../util/clock.js'
+import { startWaiting } from './deadlock.js'
+import { Readers, type SharedSlot } from './readers.js'
+import type { Turn } from './turn.js'
+
+/** What a slot needs of what the services of a DataSource share. */
+export interface SlotHost {
+  readonly sessions: Sessions
+  /** No caller holds or wants the lock any more. */
+  retire(slot: Slot): void
+  /** The claims of this process that hold the key, by whichever service of the DataSource. */
+  holdersInProcess(exclusionKey: string): readonly Claim[]
+  /** Readers with connections of their own wait for the key: they do so beside its slot, as other processes do. */
+  hasReadersBeside(exclusionKey: string): boolean
+  /** A lock is being released, and its holder waits for the answer. */
+  releasing(): void
+  /** The server has answered a release, or its session is dead. */
+  released(): void
+}
+
+type State = 'free' | 'asking' | 'contending' | 'held' | 'yielding' | 'releasing'
 
 /**
- * The place of one key in this process: who holds it here, and the queue of callers behind, first in, first out.
+ * The place of one key in this process: which claim holds it here, and the queue of claims behind, first in, first out.
  *
  * A slot is in one of these states:
  *
- * - `free`: nobody here holds or wants the lock. The slot is forgotten.
+ * - `free`: no caller of this process holds or wants the lock. The slot is forgotten.
  * - `asking`: the first caller's request is under way in the shared session's next statement.
- * - `contending`: the lock is somebody else's, and the slot (not a caller) tries to get it: see contest.ts for how.
+ * - `contending`: another session holds the lock, and the slot (not a caller) tries to get it: see contest.ts for how.
  *   Any number of callers queue meanwhile, without a connection.
- * - `held`: a caller of this process has the lock. When it is done, the next caller gets it directly: a hand-over, which the
- *   server does not hear of. Bounded in number and time, so that other processes get their turn. Readers hold it together: the
+ * - `held`: a caller of this process has the lock. When it is done, the next caller gets it directly: a hand-over, without the
+ *   server. Bounded in number and time (turn.ts), so that other processes get their turn. Readers hold the lock together: the
  *   first is granted it by the server, others join within the same bounds, and after them only when the server says
- *   that nobody waits who wants it alone.
- * - `yielding`: the turn of this process is over and callers want the lock: one request gives it back and takes it again
- *   unless somebody else wants it, or looks whether somebody polls before it is asked for anew.
- * - `releasing`: the lock is being given back.
+ *   that no session waits for the lock alone (readers.ts).
+ * - `yielding`: the turn of this process is over and callers want the lock: one request releases it and takes it again
+ *   unless another session wants it, or asks whether another process polls before the lock is asked for anew.
+ * - `releasing`: the lock is being released.
  *
  * The queue is served in its order, with one exception. A wait must never need what those who wait hold: the pool may be full of
  * transactions that wait for this lock (`lockTransaction`). So a claim that brings its connection does not wait behind one whose
  * connection is still to come, and everything that is asked for such a claim is asked on that connection.
  *
- * free → asking → held → releasing → free is the whole life of an uncontended lock. asking → contending → held when somebody
- * else had it; held → yielding → held or contending under contention; held → contending when the session dies while callers
+ * free → asking → held → releasing → free is the whole life of an uncontended lock. asking → contending → held when another session
+ * had it; held → yielding → held or contending under contention; held → contending when the session dies while callers
  * are queued.
  */
-export class Slot implements Asker, ClaimSlot, Contested {
+export class Slot implements Asker, ClaimSlot, Contested, SharedSlot {
   /** The key that is asked for or held, as it stands in SQL. Exact names that only this process takes for one have their own. */
   literal: string
-  /** What the database said when the slot could last not ask it, for the callers whose time runs out meanwhile. */
+  /** What the database said when the slot could last not ask it, for callers whose time runs out meanwhile. */
   trouble: unknown
-  readonly #context: SlotContext
+  readonly #host: SlotHost
   readonly #queue = new ClaimQueue()
-  /** Made when the lock is first somebody else's: most never are. */
+  /** Made when the lock is first held by another session: most never are. */
   #contest: Contest | undefined
-  #state: 'free' | 'asking' | 'contending' | 'held' | 'yielding' | 'releasing' = 'free'
+  /** Written by `#become` alone, with `#place`. */
+  #state: State = 'free'
+  /** The claim that holds the lock, the first of several readers. Empty but in `held`. */
   #holder: Claim | undefined
-  /** Made when readers first have the lock. */
+  /** The readers beside the holder. Made when readers first share the lock. */
   #readers: Readers | undefined
-  /** The session on which this process has the lock. */
+  /** Where the lock is asked for (`asking`), held, or released. Empty in `free` and `contending`, and where the shared session is asked whether another process polls. */
   #place: Place | undefined
+  /** The session on which this process has the lock. Set by `won`; emptied when the server has answered the release, and by a loss. */
   #session: Session | undefined
-  /** This process's turn: since when, and how often the lock was passed on in it. */
-  #turnStartedAt = 0
-  #passedOn = 0
-  /** When the lock was last granted to a caller. */
-  #grantedAt = 0
-  /** Who waits for a release to be answered. */
-  #released: (() => void) | undefined
-  /** `checkRelease` has found the release unanswered before. */
-  #isReleaseLate = false
+  /** The claim whose release is under way; empty where the lock is released because no claim was left for it. With `#released`. */
   #leaving: Claim | undefined
+  /** Ends the wait of the holder for the answer to its release. Set while a release is under way; emptied early by `checkRelease`. */
+  #released: (() => void) | undefined
+  /** `checkRelease` has found the release unanswered before. Written with `#released`. */
+  #isReleaseLate = false
 
   constructor(
     /** Slots are found by it: what the server may fold together with the key. */
     readonly exclusionKey: string,
     literal: string,
-    context: SlotContext,
-    /** The exclusion key, but for readers who are not alone in having it. */
+    host: SlotHost,
+    /** How long this process may go on with the lock. */
+    readonly turn: Turn,
+    /** The exclusion key, but for readers that have a slot beside the key's. */
     readonly id = exclusionKey,
   ) {
     this.literal = literal
-    this.#context = context
+    this.#host = host
   }
 
   /** See `Sessions.freshToken`. */
   freshToken(timeout: number): Promise<bigint> {
-    return this.#context.sessions.freshToken(timeout)
+    return this.#host.sessions.freshToken(timeout)
   }
 
   get holder(): Claim | undefined {
     return this.#holder
   }
 
-  /** All of them, where readers have it together. */
+  /** All of them, where readers hold the lock together. */
   get holders(): readonly Claim[] {
     if (!this.#holder) return []
-    return this.#readers ? [this.#holder, ...this.#readers.all] : [this.#holder]
+    return this.#readers ? [this.#holder, ...this.#readers.others] : [this.#holder]
+  }
+
+  get isHeldByReaders(): boolean {
+    return this.#holder?.target.isShared === true
   }
 
   /** Whether a claim of that service holds the lock, waits for it, or is being released here. */
@@ -99,10 +124,10 @@ export class Slot implements Asker, ClaimSlot, Contested {
 
   /** The same for all slots of the key, by whichever service of the DataSource. */
   get holdersInProcess(): readonly Claim[] {
-    return this.#context.holdersInProcess(this.exclusionKey)
+    return this.#host.holdersInProcess(this.exclusionKey)
   }
 
-  /** Who waits longest. */
+  /** The claim that has waited longest. */
   get head(): Claim | undefined {
     return this.#queue.head
   }
@@ -117,7 +142,7 @@ export class Slot implements Asker, ClaimSlot, Contested {
 
   /** A caller wants the lock. Settles the claim at once when it does not want to wait and would have to. */
   add(claim: Claim): void {
-    if (claim.target.isShared && this.#holder?.target.isShared) {
+    if (claim.target.isShared && this.isHeldByReaders) {
       this.#addReader(claim)
       return
     }
@@ -130,28 +155,9 @@ export class Slot implements Asker, ClaimSlot, Contested {
     this.#queue.push(claim)
     if (this.#state === 'free') this.#next()
     else if (!isBeingGivenUp) {
-      this.#waits(claim)
-      if (claim.source?.isInUse) this.#overtake()
+      this.#noteWaiting(claim)
+      if (claim.source?.isInUse) this.#connectionBrought()
     }
-  }
-
-  /** A claim has come that brings its connection: what waits for a connection on behalf of the others steps aside. */
-  #overtake(): void {
-    if (this.#state === 'contending') this.#contest?.connectionBrought()
-    else if (
-      (this.#state === 'asking' || this.#state === 'yielding') &&
-      this.#context.sessions.shared.withdraw(this) &&
-      this.#queue.head
-    ) {
-      this.#place = undefined
-      this.#next()
-    }
-  }
-
-  /** A reader does not have to wait for those before it, when they are readers, too, and the answer to them is his. */
-  #isAskedForReadersLike({ target }: Claim): boolean {
-    if (!target.isShared || (this.#state !== 'asking' && this.#state !== 'releasing')) return false
-    return this.waiters.every((waiter) => waiter.target.isShared && waiter.literal === target.literal)
   }
 
   /** A queued caller leaves: its time is up, it was aborted, or the service closes. */
@@ -162,10 +168,10 @@ export class Slot implements Asker, ClaimSlot, Contested {
     claim.settle(failure)
     this.#contest?.left(claim)
     if (!this.#queue.head) this.#contest?.deserted()
-    else if (this.#holder?.target.isShared) this.#letReadersIn()
+    else if (this.isHeldByReaders) this.letReadersIn()
   }
 
-  /** The holder is done. Resolves when the lock is given up: handed over here, or given back on the server. */
+  /** The holder is done. Resolves when the lock is given up: handed over here, or released on the server. */
   release(claim: Claim): Promise<void> | undefined {
     if (claim.state !== 'held') return undefined
     claim.state = 'over'
@@ -175,87 +181,65 @@ export class Slot implements Asker, ClaimSlot, Contested {
     const place = this.#place as Place
     const next = this.#queue.head
     if (!next) return this.#giveUp(claim, place, 'releasing', 'give')
-    this.#passedOn++
+    this.turn.passOn()
     if (!this.#fits(next, place)) return this.#giveUp(claim, place, 'releasing', 'give')
-    if (this.#isTurnOver(next)) return this.#giveUp(claim, place, 'yielding', 'passTurn')
+    if (this.turn.isOver(next)) return this.#giveUp(claim, place, 'yielding', 'passTurn')
     this.#grant(next, place, 'handover')
-    if (next.target.isShared) this.#letReadersIn()
+    if (next.target.isShared) this.letReadersIn()
     return undefined
   }
 
+  /** The answer to a request of this slot. */
   answered(request: Request, answer: string | undefined, error: Error | undefined): void {
     if (request === 'take' || request === 'takeShared') this.#asked(answer, error)
-    else if (request === 'isWanted') this.#lookedForWriters(answer)
     else if (request === 'isFree') this.#lookedAtMark(answer)
     else this.#gaveUp(request, answer, error)
   }
 
-  /** The server has granted the lock on `place`: a turn of this process begins, unless nobody else wanted the lock meanwhile. */
+  /** The server has granted the lock on `place`: a turn of this process begins, unless no other process wanted the lock meanwhile. */
   won(place: Place, wasBusy = true): void {
-    if (wasBusy || this.#turnStartedAt === 0) {
-      this.#turnStartedAt = monotonicNow()
-      this.#passedOn = 0
-    }
+    if (wasBusy || !this.turn.isOn) this.turn.begin()
     this.trouble = undefined
-    this.#place = place
     this.#session = place.session
     place.held(1, this.#session)
     const claim = this.#claimFor(place)
-    // The caller it was meant for may have left meanwhile.
+    // The caller that the lock was asked for may have left meanwhile.
     if (claim) {
       this.#grant(claim, place, 'server')
-      if (claim.target.isShared) this.#letReadersIn()
+      if (claim.target.isShared) this.letReadersIn()
     } else void this.#giveUp(undefined, place, 'releasing', 'give')
   }
 
-  /** This process had the lock a moment ago: its turn goes on. */
-  resume(turnStartedAt: number): void {
-    this.#turnStartedAt = turnStartedAt
-  }
-
-  /** The contest ended without the lock: nobody is queued any more. */
+  /** The contest ended without the lock: no caller is queued any more. */
   conceded(): void {
     this.#next()
   }
 
-  /** Everybody who is queued gets this error: asking on would not help. */
+  /** All queued callers leave with this error: asking again would not help. */
   failAll(error: Error): void {
     for (const claim of this.waiters) this.leave(claim, error)
   }
 
   /** The server has found the lock held by another session: callers that do not wait leave. */
   foundBusy(): void {
-    for (const claim of this.waiters) {
-      if (claim.isTry) this.leave(claim, 'timeout')
-      else this.#waits(claim)
-    }
+    for (const claim of this.waiters) this.#keepWaiting(claim)
   }
 
-  /** The session is dead: whatever was held on it is lost, and whoever is queued goes on waiting. */
+  /** The session is dead: a lock held on it is lost, and queued callers go on waiting. */
   sessionLost(session: Session, error: Error): void {
     this.#contest?.sessionLost(session)
     if (this.#session !== session || this.#state !== 'held') return
     const lost = this.holders
     this.#readers?.clear()
-    this.#holder = this.#place = this.#session = undefined
+    this.#holder = this.#session = undefined
     for (const claim of lost) claim.state = 'over'
     for (const claim of lost) claim.owner.listener.lost(claim, error)
     if (this.#queue.head) this.#contend(false)
     else this.#next()
   }
 
-  /** The next deadline of a queued caller; those whose time is up leave. */
-  expire(now: number): number {
-    let next = Infinity
-    for (const claim of this.waiters) {
-      if (claim.deadline <= now) this.leave(claim, claim.isTry ? this.#context.unanswered(claim) : 'timeout')
-      else if (claim.deadline < next) next = claim.deadline
-    }
-    return next
-  }
-
   /**
-   * Called from time to time while locks are being given back; true while the holder waits for this one. A second look that finds it
+   * Called from time to time while locks are being released; true while the holder waits for this one. A second look that finds it
    * unanswered ends the holder's wait: its lock was held until then, and in a silent network the answer may take the rest of the lease.
    */
   checkRelease(): boolean {
@@ -266,17 +250,73 @@ export class Slot implements Asker, ClaimSlot, Contested {
     return false
   }
 
-  get #contestant(): Contest {
-    return (this.#contest ??= new Contest(this, this.#queue, this.#context.sessions, this.#context.settings.lease))
+  /** Grants the lock to the readers at the head of the queue, as far as they may join those that hold it. */
+  letReadersIn(): void {
+    // No reader joins a lock whose lease has run out: looking at it ends it.
+    if (!this.#holder?.checkLease()) return
+    const place = this.#place as Place
+    for (let head: Claim | undefined = this.#queue.head; head && this.#fits(head, place); head = this.#queue.head) {
+      if (!(this.#readers ??= new Readers(this, this.turn)).mayJoin(head)) return
+      this.#grant(head, place, 'handover')
+      // `settle` runs the caller's code: it may have released the lock or closed the service.
+      if (this.#place !== place || !this.isHeldByReaders) return
+    }
   }
 
-  #waits(claim: Claim): void {
+  askIsWanted(asker: Asker): void {
+    this.#place?.ask('isWanted', this.literal, asker, this.#contestant.mark)
+  }
+
+  /** Writes the state, and where the lock is asked for, held or released in it. */
+  #become(state: State, place: Place | undefined): void {
+    this.#state = state
+    this.#place = place
+  }
+
+  get #contestant(): Contest {
+    return (this.#contest ??= new Contest(this, this.#queue, this.#host.sessions))
+  }
+
+  /** A claim could not have the lock at once. */
+  #noteWaiting(claim: Claim): void {
     if (claim.hasWaited) return
     claim.hasWaited = true
-    this.#context.waits(claim)
+    const cycle = startWaiting(claim)
+    const { owner } = claim
+    if (cycle) this.leave(claim, owner.deadlock(claim, cycle))
+    else owner.listener.waiting(claim)
   }
 
-  /** The claim that a lock which the server has granted on `place` is for. */
+  #keepWaiting(claim: Claim): void {
+    if (claim.isTry) this.leave(claim, 'timeout')
+    else this.#noteWaiting(claim)
+  }
+
+  /** A reader, while readers hold the lock. */
+  #addReader(claim: Claim): void {
+    this.#queue.push(claim)
+    this.letReadersIn()
+    if (claim.state !== 'queued' || this.#readers?.isAsking) return
+    // Where the lock was found to be lost just now, it is asked for anew.
+    if (this.#state === 'held') this.#keepWaiting(claim)
+    else if (!claim.isTry) this.#noteWaiting(claim)
+  }
+
+  /** If every claim ahead is a reader of the same key, their pending answer decides for this reader as well. */
+  #isAskedForReadersLike({ target }: Claim): boolean {
+    if (!target.isShared || (this.#state !== 'asking' && this.#state !== 'releasing')) return false
+    return this.waiters.every((waiter) => waiter.target.isShared && waiter.literal === target.literal)
+  }
+
+  /** A claim has come that brings its connection: a question that waits for another connection is withdrawn. */
+  #connectionBrought(): void {
+    if (this.#state === 'contending') this.#contest?.connectionBrought()
+    else if (this.#state === 'asking' || this.#state === 'yielding') {
+      if (this.#host.sessions.shared.withdraw(this) && this.#queue.head) this.#next()
+    }
+  }
+
+  /** The claim for which the server has granted the lock on `place`. */
   #claimFor(place: Place): Claim | undefined {
     const { head } = this.#queue
     if (!head || this.#fits(head, place)) return head
@@ -284,26 +324,24 @@ export class Slot implements Asker, ClaimSlot, Contested {
     return this.waiters.find((claim) => claim.source === place.source && this.#fits(claim, place))
   }
 
-  /** The lock is not ours: ask for the first in the queue, or be forgotten. */
+  /** This process does not have the lock: it is asked for, for the first in the queue, or the slot is forgotten. */
   #next(): void {
     const head = this.#queue.head
     if (!head) {
-      this.#state = 'free'
-      const turnStartedAt = this.#turnStartedAt
-      this.#turnStartedAt = 0
-      this.#context.retire(this, turnStartedAt, this.#grantedAt)
-    } else if (this.#turnStartedAt > 0 && !head.isTry && this.#isTurnOver(head)) {
-      // Whoever polls gets a chance before this process asks again.
-      this.#state = 'yielding'
-      this.#place = this.#placeToLook(head)
-      ;(this.#place ?? this.#context.sessions.shared).ask('isFree', this.#contestant.mark, this)
+      this.#become('free', undefined)
+      this.#host.retire(this)
+    } else if (this.turn.isOn && !head.isTry && this.turn.isOver(head)) {
+      // Another process that polls gets a chance before this process asks again.
+      const place = this.#placeToLook(head)
+      this.#become('yielding', place)
+      ;(place ?? this.#host.sessions.shared).ask('isFree', this.#contestant.mark, this)
     } else {
       this.#askFor(head)
     }
   }
 
   #askFor(head: Claim): void {
-    const { shared } = this.#context.sessions
+    const { shared } = this.#host.sessions
     const place = head.source ? this.#ownPlace(head) : shared.session && shared
     if (place) this.#ask(head, place)
     else if (head.source || this.#bringing(head)) this.#contend(false, false)
@@ -322,23 +360,21 @@ export class Slot implements Asker, ClaimSlot, Contested {
     return session && new DirectPlace(session, claim.source)
   }
 
-  /** Where to look whether another process polls; undefined: on the shared session. */
+  /** Where to ask whether another process polls; undefined: on the shared session. */
   #placeToLook(head: Claim): DirectPlace | undefined {
     if (head.source?.isInUse && !this.#contest?.isOpeningFor(head)) return this.#ownPlace(head)
-    const other = this.#context.sessions.shared.session ? undefined : this.#bringing(head)
+    const other = this.#host.sessions.shared.session ? undefined : this.#bringing(head)
     return other && this.#ownPlace(other)
   }
 
   #ask(head: Claim, place: Place): void {
-    this.#state = 'asking'
+    this.#become('asking', place)
     this.literal = head.literal
-    this.#place = place
     place.ask(head.target.isShared ? 'takeShared' : 'take', this.literal, this)
   }
 
   #asked(answer: string | undefined, error: Error | undefined): void {
     const place = this.#place as Place
-    this.#place = undefined
     if (answer === '1') {
       this.won(place, false)
       return
@@ -348,7 +384,8 @@ export class Slot implements Asker, ClaimSlot, Contested {
     if (answer === '0') {
       this.foundBusy()
       this.#contend(false)
-    } else if (this.#context.isWorthRetrying(error)) {
+    } else if (error instanceof NamedLockLostError) {
+      // The session died; a new one may get an answer.
       this.#contend(false)
     } else {
       this.failAll(databaseError('The lock could not be asked for', error))
@@ -357,8 +394,8 @@ export class Slot implements Asker, ClaimSlot, Contested {
   }
 
   #contend(hasYielded: boolean, isKnownBusy = true): void {
-    this.#state = 'contending'
-    if (hasYielded || isKnownBusy) this.#turnStartedAt = 0
+    this.#become('contending', undefined)
+    if (hasYielded || isKnownBusy) this.turn.end()
     this.#contestant.start(hasYielded, isKnownBusy)
   }
 
@@ -374,82 +411,25 @@ export class Slot implements Asker, ClaimSlot, Contested {
       claim.source.takeOver(place.source)
       place.source = claim.source
     }
-    this.#state = 'held'
-    if (this.#holder) (this.#readers ??= this.#newReaders()).add(claim)
+    this.#become('held', place)
+    if (this.#holder) (this.#readers ??= new Readers(this, this.turn)).add(claim)
     else this.#holder = claim
     claim.state = 'held'
     claim.by = by
     claim.place = place
     claim.session = this.#session
-    claim.grantedAt = this.#grantedAt = monotonicNow()
+    claim.grantedAt = monotonicNow()
+    this.turn.granted(claim.grantedAt)
     claim.settle(undefined)
   }
 
-  /** A reader, while readers have the lock. */
-  #addReader(claim: Claim): void {
-    this.#queue.push(claim)
-    this.#letReadersIn()
-    if (claim.state !== 'queued' || this.#readers?.isAsking) return
-    // Where the lock was found to be lost just now, it is asked for anew.
-    if (this.#state === 'held') this.#keepWaiting(claim)
-    else if (!claim.isTry) this.#waits(claim)
-  }
-
-  #keepWaiting(claim: Claim): void {
-    if (claim.isTry) this.leave(claim, 'timeout')
-    else this.#waits(claim)
-  }
-
-  #keepAllWaiting(): void {
-    for (const claim of this.waiters) this.#keepWaiting(claim)
-  }
-
-  /** Readers join those who have the lock, unless somebody waits before them, here or elsewhere. */
-  #letReadersIn(): void {
-    // Nobody joins those whose lease has run out: looking at it ends it.
-    if (!this.#holder?.checkLease()) return
-    const place = this.#place as Place
-    for (let head = this.#queue.head; head && this.#fits(head, place); head = this.#queue.head) {
-      if (this.#isTurnOver(head)) {
-        ;(this.#readers ??= this.#newReaders()).look()
-        return
-      }
-      this.#passedOn++
-      this.#grant(head, place, 'handover')
-      // Whoever was told of the grant may have ended it all.
-      if (this.#place !== place || !this.#holder?.target.isShared) return
-    }
-  }
-
-  #newReaders(): Readers {
-    return new Readers(() => {
-      if (this.#holder?.target.isShared) this.#place?.ask('isWanted', this.literal, this, this.#contestant.mark)
-      else this.#readers?.looked()
-    })
-  }
-
-  #lookedForWriters(answer: string | undefined): void {
-    this.#readers?.looked()
-    if (!this.#holder?.target.isShared) return
-    if (answer === '0') {
-      this.#turnStartedAt = monotonicNow()
-      this.#passedOn = 0
-      this.#letReadersIn()
-      // Some may have come behind a writer meanwhile.
-      if (this.#holder?.target.isShared && !this.#readers?.isAsking) this.#keepAllWaiting()
-    } else {
-      this.#keepAllWaiting()
-      if (this.#queue.head) this.#readers?.lookLater()
-    }
-  }
-
   #giveUp(claim: Claim | undefined, place: Place, state: 'yielding' | 'releasing', request: Request): Promise<void> {
-    this.#state = state
+    this.#become(state, place)
     this.#leaving = claim
     return new Promise((resolve) => {
       this.#released = resolve
       this.#isReleaseLate = false
-      this.#context.releasing()
+      this.#host.releasing()
       if (request === 'passTurn') place.ask(request, this.literal, this, this.#contestant.mark)
       else place.ask(request, this.literal, this)
     })
@@ -461,12 +441,14 @@ export class Slot implements Asker, ClaimSlot, Contested {
     const leaving = this.#leaving
     const passed = request === 'passTurn' && answer !== undefined ? readPassedTurn(answer) : undefined
     const wasHeld = passed ? passed.wasHeld : answer === '1'
-    this.#place = this.#session = this.#leaving = undefined
+    this.#session = this.#leaving = undefined
     place.held(-1, session)
-    // In doubt the connection ends: a lock that nobody can give back would stay for ever.
+    // In doubt the connection ends: a lock that cannot be released would stay forever.
     if (error && session && !session.lostError) session.lose(error)
-    if (!wasHeld && leaving) this.#context.releaseFailed(leaving, error)
-    if (leaving) this.#context.gaveUp(leaving)
+    if (leaving) {
+      if (!wasHeld) leaving.owner.listener.releaseFailed(leaving, releaseError(leaving, error))
+      this.#host.released()
+    }
     this.#released?.()
     this.#released = undefined
     if (passed?.now === 'taken') {
@@ -481,30 +463,25 @@ export class Slot implements Asker, ClaimSlot, Contested {
   /** The lock is not held there any more. */
   #leavePlace(place: Place): void {
     this.#contest?.leaves(place)
-    if (!place.session || place === this.#context.sessions.shared) return
+    const { sessions } = this.#host
+    if (!place.session || place === sessions.shared) return
     if (place.source) void place.source.close(place.session)
-    else this.#context.sessions.returnWaiting(place.session)
+    else sessions.returnWaiting(place.session)
   }
 
+  /** The answer to the question whether another process polls. */
   #lookedAtMark(answer: string | undefined): void {
-    const place = this.#place
-    this.#place = undefined
-    if (place) this.#leavePlace(place)
-    this.#turnStartedAt = monotonicNow()
-    this.#passedOn = 0
+    if (this.#place) this.#leavePlace(this.#place)
+    this.turn.begin()
     const { head } = this.#queue
     if (!head) this.#next()
-    else if (answer === '0' || this.#context.hasReadersBeside(this.exclusionKey)) this.#contend(true)
+    else if (answer === '0' || this.#host.hasReadersBeside(this.exclusionKey)) this.#contend(true)
     else this.#askFor(head)
   }
+}
 
-  /**
-   * Whether the lock has to go through the server before that claim gets it. A turn is this process's, whichever services its callers
-   * used; how long it may be is the option of the service that would profit from a longer one, so that `times: 0` means what it
-   * says for the calls of that service.
-   */
-  #isTurnOver(next: Claim): boolean {
-    const { times, for: period } = next.owner.settings.handOver
-    return this.#passedOn > times || monotonicNow() - this.#turnStartedAt >= period
-  }
+function releaseError({ name }: Claim, cause: Error | undefined): Error {
+  return cause
+    ? new NamedLockError(`The lock '${name}' could not be given back: ${cause.message}`, { cause })
+    : new NamedLockLostError(`The lock '${name}' could not be given back: the server says it was not held any more.`)
 }

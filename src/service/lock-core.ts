@@ -28,7 +28,7 @@ export class LockCore implements SessionsListener, SharedCore {
     this.settings = settings
     this.dialect = dialect
     this.sessions = new Sessions(dataSource, settings, dialect, bounds, this)
-    this.slots = new Slots(settings, this.sessions, dataSource)
+    this.slots = new Slots(this.sessions, dataSource)
     this.notes = new LockNotes(this.slots)
   }
 

@@ -46,7 +46,7 @@ export interface WaitListener {
  * - Where the server cannot say whether the session has the lock, the session is given up: it must not go back to a pool.
  */
 export class BlockingWait {
-  readonly #sessions: Pick<Sessions, 'shared' | 'inspect'>
+  readonly #sessions: Pick<Sessions, 'shared' | 'inspect' | 'lease'>
   readonly #place: DirectPlace
   readonly #lease: number
   /** Set by `end` when the statement is sent. A lease's part later the answer alone is no sign of life any more. */
@@ -58,11 +58,10 @@ export class BlockingWait {
   /** Notifies a cancel that has not been sent yet that the wait is over. Empty unless the wait was cancelled. */
   #answered: (() => void) | undefined
 
-  /** @param lease How long the server keeps the session's locks without a sign of life, in milliseconds. */
-  constructor(sessions: Pick<Sessions, 'shared' | 'inspect'>, place: DirectPlace, lease: number) {
+  constructor(sessions: Pick<Sessions, 'shared' | 'inspect' | 'lease'>, place: DirectPlace) {
     this.#sessions = sessions
     this.#place = place
-    this.#lease = lease
+    this.#lease = sessions.lease
   }
 
   /**

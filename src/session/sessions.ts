@@ -110,6 +110,11 @@ export class Sessions implements BoundMember {
     bounds.join(this)
   }
 
+  /** How long the server keeps a session's locks without a sign of life, in milliseconds. */
+  get lease(): number {
+    return this.#settings.lease
+  }
+
   get isOwn(): boolean {
     return this.#settings.connections === 'own'
   }
