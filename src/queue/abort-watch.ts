@@ -6,7 +6,7 @@ interface Watched {
   readonly stop: () => void
 }
 
-/** Aborts claims by their signals, with one listener for each signal however many claims it has. */
+/** Ends the waits of claims by their callers' signals. Each signal has one listener, however many claims wait with it. */
 export class AbortWatch {
   readonly #watched = new WeakMap<AbortSignal, Watched>()
 
@@ -28,7 +28,7 @@ export class AbortWatch {
   #listen(signal: AbortSignal): Watched {
     const claims = new Set<Claim>()
     const abort = (): void => {
-      // The signal's own reason, whatever it is: that is what whoever aborted wants to see.
+      // The caller gets the signal's own reason, whatever it is.
       for (const claim of [...claims]) claim.slot.leave(claim, signal.reason as Error)
     }
     outside(() => signal.addEventListener('abort', abort))

@@ -1,6 +1,6 @@
 import type { Claim } from './claim.js'
 
-/** First in, first out, and any claim can leave from the middle at once. */
+/** The queued claims of a slot: first in, first out, and any claim can leave from the middle without a search. */
 export class ClaimQueue {
   head: Claim | undefined
   #tail: Claim | undefined
@@ -20,7 +20,7 @@ export class ClaimQueue {
     claim.next = claim.previous = undefined
   }
 
-  /** In order; what is removed meanwhile is left out. */
+  /** In order; the claim that is being visited may leave meanwhile. */
   *[Symbol.iterator](): Iterator<Claim> {
     let claim = this.head
     while (claim) {

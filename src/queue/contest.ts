@@ -41,7 +41,7 @@ type Outcome = 'won' | 'slice over' | 'busy' | 'marked' | 'failed'
  * - **A connection of the claim's own** (dedicated, transaction): the claim waits without a connection. The slot looks whether the lock
  *   is free, borrows the connection then, and tries there; it may block there while there are permits for that (own-connection.ts).
  * - **A connection that the claim brings** (lockTransaction): the slot asks and waits there, and needs no other: the pool may be full of
- *   such callers. It is served before a claim whose connection is still to come (overtaking.ts).
+ *   such callers. It is served before a claim without a connection (overtaking.ts).
  */
 export class Contest {
   readonly #slot: Contested
@@ -297,7 +297,7 @@ export class Contest {
   #failed(error: unknown): Outcome {
     const isFinal = error instanceof NamedLockConfigurationError || error instanceof NamedLockClosedError
     const isNews = !this.#isKnownBusy && !(error instanceof NamedLockLostError)
-    if (isFinal || isNews) this.#slot.failAll(databaseError('The lock could not be asked for', error))
+    if (isFinal || isNews) this.#slot.failAll(databaseError('The database could not be asked for the lock', error))
     this.#slot.trouble = error
     return 'failed'
   }

@@ -2,19 +2,19 @@ import { isWithin, type LockScope } from '../scope/lock-scope.js'
 import type { Claim } from './claim.js'
 
 /*
- * Deadlocks inside this process, through all services of a DataSource. The server can not see them: all ordinary locks of a
- * service are one session's there.
+ * Deadlocks inside this process, through all services of a DataSource. The server cannot detect them: for the server, one session
+ * holds all ordinary locks of a service.
  *
- * A scope (withLock, transaction, a decorated method) holds its locks until its work has ended, so it waits for whatever is
- * being waited for inside it. A claim waits for the scope that holds its lock. A cycle of these never ends by itself.
- * Handles from `acquire` may be released by anybody, and a wait with a signal may be aborted: neither makes an edge.
+ * A scope (withLock, transaction, a decorated method) holds its locks until its work has ended, so it waits for every claim
+ * that waits inside it. A claim waits for the scope that holds its lock. A cycle of these never ends by itself.
+ * Any code may release a handle from `acquire`, and a wait with a signal may be aborted: neither makes an edge.
  */
 
 /** Notes that `claim` waits; returns the names along the cycle when that closes one. */
 export function startWaiting(claim: Claim): string[] | undefined {
   const { waitsIn } = claim
   if (!waitsIn || claim.signal) return undefined
-  // Nobody waits for a scope that holds nothing: by far the most.
+  // No claim waits for a scope that holds nothing, and most scopes hold nothing.
   if (!waitsIn.parent && !waitsIn.lock && !waitsIn.hasLocks) return undefined
   for (let scope: LockScope | undefined = waitsIn; scope; scope = scope.parent) (scope.waits ??= new Set()).add(claim)
   return findCycle(claim, waitsIn)
@@ -28,7 +28,7 @@ function findCycle(claim: Claim, origin: LockScope): string[] | undefined {
   const seen = new Set<LockScope>()
   const visit = (waiting: Claim, path: string[]): string[] | undefined => {
     for (const { scope: holder, target } of waiting.slot.holdersInProcess) {
-      // Readers do not wait for each other, but for somebody between them who may give up.
+      // Readers do not wait for each other, but for a writer queued between them, which may leave.
       if (!holder || seen.has(holder) || (waiting.target.isShared && target.isShared)) continue
       seen.add(holder)
       if (isWithin(origin, holder)) return path

@@ -1,15 +1,15 @@
 import { processWide } from '../util/process-wide.js'
 import type { Claim } from './claim.js'
 
-/** The slots of one service, as those of another one see them. */
+/** The slots of one core, as the slots of others see them. */
 interface Sibling {
   holdersOf(exclusionKey: string): readonly Claim[]
 }
 
-/** Weak: a service that nobody closes must not live as long as its DataSource. */
+/** Weak: slots of a service that is dropped without `close()` must not live as long as its DataSource. */
 const services = processWide('siblings', () => new WeakMap<object, Set<WeakRef<Sibling>>>())
 
-/** From now on the locks of this service are known to the others on its DataSource, which have slots of their own for the same keys. */
+/** From now on, other slots of the DataSource, which may be for the same keys, find the holders of these. */
 export function join(dataSource: object, sibling: Sibling): void {
   let all = services.get(dataSource)
   if (!all) services.set(dataSource, (all = new Set()))
@@ -17,7 +17,7 @@ export function join(dataSource: object, sibling: Sibling): void {
   all.add(new WeakRef(sibling))
 }
 
-/** Who in this process holds the lock of that key, by whichever service of the DataSource. */
+/** The claims of this process that hold the key, by whichever service of the DataSource. */
 export function holdersIn(dataSource: object, exclusionKey: string): readonly Claim[] {
   return [...(services.get(dataSource) ?? [])].flatMap((one) => one.deref()?.holdersOf(exclusionKey) ?? [])
 }

@@ -2,11 +2,11 @@ import { ask } from '../session/place.js'
 import type { Session } from '../session/session.js'
 import type { Sessions } from '../session/sessions.js'
 
-/** A lock beside a key's own, by which those who poll for it are seen. Held on the shared session. */
+/** A lock beside a key's own, by which other processes see that this one polls for the key. Held on the shared session. */
 class Mark {
   readonly literal: string
   readonly #sessions: Sessions
-  /** Where it is held. */
+  /** Where the mark is held. Set by `take`; emptied by `give`, and when the session is lost. */
   #session: Session | undefined
 
   constructor(literal: string, sessions: Sessions) {
@@ -25,7 +25,7 @@ class Mark {
     shared.held(1, shared.session)
   }
 
-  /** Resolves when it is given back. */
+  /** Resolves when the mark is released; undefined where it was not held. */
   give(): Promise<unknown> | undefined {
     const session = this.#session
     if (!session) return undefined
@@ -42,8 +42,11 @@ class Mark {
 }
 
 /**
- * What a polling slot lets others see: the *polling mark* of the key; and the *writers' mark*, where there are reader locks and
- * the key is wanted alone.
+ * What a polling slot shows to other processes: the *polling mark* of its key, at which holders look at the end of their turn; and
+ * the *writers' mark*, where there are reader locks and the slot polls to hold the key alone: readers leave the key alone for a while.
+ *
+ * A mark is only a hint. It is missing while there is no shared session, when the question for it fails, and when another process
+ * holds it already; without it the slot only waits longer.
  */
 export class Marks {
   readonly #polling: Mark
@@ -60,14 +63,14 @@ export class Marks {
     return this.#polling.literal
   }
 
-  /** Without them the slot only waits longer: that they could not be had is no error. */
+  /** Never rejects. */
   async take(wantsAlone: boolean | undefined): Promise<void> {
     const writers = wantsAlone ? this.#writers : undefined
     if (this.#polling.isTaken && (!writers || writers.isTaken)) return
     await Promise.all([this.#polling.take().catch(() => {}), writers?.take().catch(() => {})])
   }
 
-  /** Resolves when they are gone; nobody has to wait for it who does not look at them himself. */
+  /** Resolves when the marks are released. Only a wait that looks at the mark itself has to await that. */
   give(): Promise<unknown> | undefined {
     const answers = [this.#polling.give(), this.#writers?.give()].filter((answer) => answer !== undefined)
     return answers.length === 0 ? undefined : Promise.all(answers)

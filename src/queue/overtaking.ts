@@ -19,7 +19,7 @@ export class Overtaking {
   readonly #queue: ClaimQueue
   readonly #sessions: Pick<Sessions, 'shared' | 'work'>
   readonly #own: OwnConnection
-  /** The claim whose connection was last waited for, and since when. Written when such a wait begins. */
+  /** The claim that last waited for its connection, and since when. Written when such a wait begins. */
   #missing: Claim | undefined
   #missingSince = 0
   /** Breaks the wait for a connection off. Empty while no connection is waited for. */

@@ -6,7 +6,7 @@ import type { Session } from '../session/session.js'
 import { monotonicNow } from '../util/clock.js'
 import type { Claim } from './claim.js'
 
-/** How long one statement may block on a connection whose work wants it back when the call is aborted, and no cancel may be possible. */
+/** How long one statement may block on a connection that the work needs when the call is aborted, in milliseconds: no cancel may be possible. */
 const ABORTABLE = 1_000
 
 /** When the server is first given the time to find a deadlock, and how often after that, in milliseconds: most waits are over before. */
@@ -140,12 +140,12 @@ export class OwnConnection {
     return { atMost, findsDeadlocks }
   }
 
-  /** The claim whose wait on its own connection the server has ended as a deadlock, and the claim's error. */
+  /** The server has ended a wait there as a deadlock. Returns the claim that fails by it, and the claim's error. */
   deadlockOn(place: DirectPlace, cause: unknown): { readonly claim: Claim; readonly error: Error } | undefined {
     if (this.#use?.place !== place) return undefined
     const { claim } = this.#use
     const error = new NamedLockDeadlockError(
-      `Waiting for the lock '${claim.name}' would never end: the server says that its holder waits for a lock that this connection holds. ` +
+      `Deadlock while waiting for lock '${claim.name}': its holder waits for a lock that this connection holds, the server says. ` +
         'Take the locks in one order everywhere.',
       { cause },
     )

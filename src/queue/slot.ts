@@ -48,9 +48,9 @@ type State = 'free' | 'asking' | 'contending' | 'held' | 'yielding' | 'releasing
  *   unless another session wants it, or asks whether another process polls before the lock is asked for anew.
  * - `releasing`: the lock is being released.
  *
- * The queue is served in its order, with one exception. A wait must never need what those who wait hold: the pool may be full of
- * transactions that wait for this lock (`lockTransaction`). So a claim that brings its connection does not wait behind one whose
- * connection is still to come, and everything that is asked for such a claim is asked on that connection.
+ * The queue is served in its order, with one exception. A wait must never need a connection that a waiting caller holds: the pool may be
+ * full of transactions that wait for this lock (`lockTransaction`). So a claim that brings its connection does not wait behind one that
+ * still has to get its own, and every request for such a claim goes out on the connection that it brings.
  *
  * free → asking → held → releasing → free is the whole life of an uncontended lock. asking → contending → held when another session
  * had it; held → yielding → held or contending under contention; held → contending when the session dies while callers
@@ -59,7 +59,7 @@ type State = 'free' | 'asking' | 'contending' | 'held' | 'yielding' | 'releasing
 export class Slot implements Asker, ClaimSlot, Contested, SharedSlot {
   /** The key that is asked for or held, as it stands in SQL. Exact names that only this process takes for one have their own. */
   literal: string
-  /** What the database said when the slot could last not ask it, for callers whose time runs out meanwhile. */
+  /** What the database said when the slot could last not ask it, for callers that time out meanwhile. */
   trouble: unknown
   readonly #host: SlotHost
   readonly #queue = new ClaimQueue()
@@ -75,7 +75,7 @@ export class Slot implements Asker, ClaimSlot, Contested, SharedSlot {
   #place: Place | undefined
   /** The session on which this process has the lock. Set by `won`; emptied when the server has answered the release, and by a loss. */
   #session: Session | undefined
-  /** The claim whose release is under way; empty where the lock is released because no claim was left for it. With `#released`. */
+  /** The claim that is being released. Set while a release is under way, but where the lock is released because no claim was left for it. */
   #leaving: Claim | undefined
   /** Ends the wait of the holder for the answer to its release. Set while a release is under way; emptied early by `checkRelease`. */
   #released: (() => void) | undefined
@@ -252,7 +252,7 @@ export class Slot implements Asker, ClaimSlot, Contested, SharedSlot {
 
   /** Grants the lock to the readers at the head of the queue, as far as they may join those that hold it. */
   letReadersIn(): void {
-    // No reader joins a lock whose lease has run out: looking at it ends it.
+    // No reader joins a lock after the end of its lease.
     if (!this.#holder?.checkLease()) return
     const place = this.#place as Place
     for (let head: Claim | undefined = this.#queue.head; head && this.#fits(head, place); head = this.#queue.head) {
@@ -388,7 +388,7 @@ export class Slot implements Asker, ClaimSlot, Contested, SharedSlot {
       // The session died; a new one may get an answer.
       this.#contend(false)
     } else {
-      this.failAll(databaseError('The lock could not be asked for', error))
+      this.failAll(databaseError('The database could not be asked for the lock', error))
       this.#next()
     }
   }
@@ -482,6 +482,6 @@ export class Slot implements Asker, ClaimSlot, Contested, SharedSlot {
 
 function releaseError({ name }: Claim, cause: Error | undefined): Error {
   return cause
-    ? new NamedLockError(`The lock '${name}' could not be given back: ${cause.message}`, { cause })
-    : new NamedLockLostError(`The lock '${name}' could not be given back: the server says it was not held any more.`)
+    ? new NamedLockError(`Lock '${name}' could not be released: ${cause.message}`, { cause })
+    : new NamedLockLostError(`Lock '${name}' could not be released: the server says that it was not held any more.`)
 }

@@ -27,7 +27,7 @@ export class Slots implements SlotHost {
   readonly #aborts = new AbortWatch()
   readonly #deadlines: Deadlines
   readonly #releases = new ReleaseWatch(this.#slots)
-  /** Claims whose holder is being asked for. */
+  /** Held claims for which `checkOwner` is asking the server. */
   readonly #checking = new WeakSet<Claim>()
   /** Services that wait for the end of their last release, or of all slots. */
   readonly #drains = new Set<() => void>()
@@ -102,7 +102,7 @@ export class Slots implements SlotHost {
     }
     throw new NamedLockConfigurationError(
       `${maxLocks === undefined ? 'The services of this DataSource hold or wait' : 'This service holds or waits'} for ${count} locks, ` +
-        `the most that are allowed (maxLocks). ${this.sessions.dialect.server} may have no room for more: raise maxLocks if it has, or hold fewer locks at a time.`,
+        `the most that are allowed (maxLocks). Raise maxLocks if ${this.sessions.dialect.server} has room for more, or hold fewer locks at a time.`,
     )
   }
 

@@ -1,9 +1,9 @@
 import type { Request } from './place.js'
 
 /**
- * What the server can answer to a request. The rule: an answer that nobody expected is doubt, and never "no". It is reconciled (which
- * locks are owned?), and where that fails, too, the connection ends with whatever it holds. Read as "busy" it would leave a
- * lock behind that was granted, for as long as this process lives.
+ * What the server can answer to a request. The rule: an unexpected answer is doubt, and never "no". It is reconciled (which locks does
+ * the session own?), and where that fails as well, the connection ends with all of its locks. If it were read as "busy", a lock that was
+ * granted would be left behind for as long as this process lives.
  */
 export function isAnswerTo(request: Request, answer: string | undefined): answer is string {
   if (answer === '1' || answer === '0') return request !== 'passTurn'
@@ -65,7 +65,7 @@ const PASSED: ReadonlyMap<string, PassedTurn> = new Map<string, PassedTurn>([
   ['0/-1', { wasHeld: false, now: 'marked' }],
 ])
 
-/** With a space between them where several hold the lock; nothing where nobody does. */
+/** With a space between them where several sessions hold the lock; nothing where none does. */
 const CONNECTION_IDS = /^(\d+( \d+)*)?$/
 
 const NUMBER_OR_NOTHING = /^\d*$/

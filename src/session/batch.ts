@@ -4,7 +4,7 @@ import { expressionOf, type Asker, type Request } from './place.js'
 import type { Session } from './session.js'
 import { setImmediate } from '../util/clock.js'
 
-/** What goes out in one statement. Its text grows with it, so that nothing is left to do when it is its turn. */
+/** The requests of one statement. Its text grows with each request, so that it can be sent as soon as the session is free. */
 interface Group {
   readonly entries: Entry[]
   expressions: string
@@ -18,7 +18,7 @@ interface Entry {
   retried: boolean
 }
 
-/** How many answers are worth overlapping with the server's work on others. */
+/** From so many requests on, it is worth answering one half while the server works on the other. */
 const CROWD = 16
 
 /**
@@ -29,8 +29,8 @@ const CROWD = 16
  * this turn of the event loop, so that all callers that were just answered get their next request into it. Crowds are
  * answered in two groups that take turns: the server works for one while this process answers the other.
  *
- * A statement that fails on a living session may be half executed (KILL QUERY, a time limit), and an answer that is none (answers.ts)
- * tells nothing: one statement then asks what this session owns, and the requests are answered from that. If that fails too, the
+ * A statement that fails on a living session may be half executed (KILL QUERY, a time limit), and an unexpected answer (answers.ts)
+ * says nothing. One statement then asks what this session owns, and the requests are answered from that. If that fails as well, the
  * session is given up.
  */
 export class Batch {
@@ -133,7 +133,7 @@ export class Batch {
     for (let i = from; i < to; i++) this.#answer(flown[i] as Entry, answers[i], undefined)
   }
 
-  /** The session is dead: what flew and what has gathered fails alike. Askers decide whether to ask a new session. */
+  /** The session is dead: requests under way and requests that have gathered fail alike. Askers decide whether to ask a new session. */
   #fail(flown: Entry[], error: Error): void {
     const all = [...flown, ...this.#gathered.flatMap((group) => group.entries)]
     this.#flying = undefined
@@ -158,7 +158,7 @@ export class Batch {
     )
   }
 
-  /** Executed requests are a prefix of the statement, so what is owned now tells for each lock how far it got. */
+  /** Executed requests are a prefix of the statement, so what the session owns now shows for each lock how far the statement got. */
   #answerFrom(flown: Entry[], owned: ReadonlySet<string>, cause: Error): void {
     const last = new Map(flown.filter(changesOwner).map((entry) => [entry.literal, entry]))
     const again: Entry[] = []
@@ -184,16 +184,16 @@ export class Batch {
 
   #answer(entry: Entry, answer: string | undefined, error: Error | undefined): void {
     const { lostError } = this.#session
-    // Whoever was answered before may have given the session up: a lock on it is none any more.
+    // A caller that was answered before may have given the session up: a lock on it is none any more.
     if (lostError) entry.asker.answered(entry.request, undefined, lostError)
-    // The first try had given the lock back already, or there would have been no second.
+    // The first try had released the lock already, or there would have been no second.
     else if (entry.retried && entry.request === 'passTurn')
       entry.asker.answered('passTurn', answer?.replace(/^0/, '1'), error)
     else entry.asker.answered(entry.request, answer, error)
   }
 }
 
-/** Where the first answer is that is none; CONCAT_WS leaves NULLs out, and then they are too few. */
+/** The index of the first unexpected answer, -1 for none. CONCAT_WS leaves NULLs out, so there may be too few answers. */
 function firstUnexpected(flown: readonly Entry[], answers: readonly (string | undefined)[]): number {
   if (answers.length !== flown.length) return 0
   for (let i = 0; i < flown.length; i++) if (!isAnswerTo((flown[i] as Entry).request, answers[i])) return i

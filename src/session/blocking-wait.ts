@@ -33,7 +33,7 @@ export interface WaitListener {
 /**
  * One statement that may block in the server's own queue, and its cancel (`KILL QUERY`, `pg_cancel_backend`).
  *
- * The rule: nothing is sent on a session whose wait was cancelled until the answers of both, the wait and the cancel, are in. A cancel
+ * The rule: after a cancel, nothing is sent on the session until the answers of both, the wait and the cancel, are in. A cancel
  * names a connection and not a statement, so a late one ends the connection's next statement. Then, where the wait has no clear answer
  * of its own, the server is asked whether the lock came: the grant may have come just before the cancel.
  *

@@ -9,8 +9,9 @@ import { queueMicrotask } from '../util/clock.js'
 type Question = readonly [request: 'isFree' | 'owns' | 'holderId', literal: string, asker: Asker]
 
 /**
- * In the place of the shared session, where no session is one's own: it holds nothing, and what is asked about locks goes out on a
- * connection that is borrowed for that one statement. Questions that come while one is under way share the next.
+ * Stands in for the shared session behind a pooler that pools transactions, where no session belongs to the library: it holds no locks,
+ * and questions about locks go out on a connection that is borrowed for one statement. Questions that come while one is under way share
+ * the next statement.
  */
 export class Questions implements Shared {
   readonly session = undefined

@@ -21,7 +21,7 @@ export class DirectPlace implements Place {
     }
     this.session.send(dialect.single(expressionOf(dialect, request, literal, mark)), (error, rows) => {
       const [answer] = error ? [] : dialect.readBatch(rows)
-      // MySQL: NULL, where nobody had the lock to give back.
+      // MySQL answers NULL where no session held the lock.
       if (error) asker.answered(request, undefined, error)
       else if (isAnswerTo(request, answer)) asker.answered(request, answer, undefined)
       else if (request === 'give' && answer === undefined) asker.answered(request, '0', undefined)
@@ -29,7 +29,7 @@ export class DirectPlace implements Place {
     })
   }
 
-  /** No answer that could be understood: what is owned tells, or the connection ends with whatever it holds. */
+  /** After an unexpected answer: the server is asked what the session owns. Without a clear answer the connection ends, with all it holds. */
   #doubt(request: Request, literal: string, asker: Asker, cause: Error): void {
     const changes = request === 'take' || request === 'takeShared' || request === 'give' || request === 'passTurn'
     if (!changes) {
@@ -50,7 +50,7 @@ export class DirectPlace implements Place {
     })
   }
 
-  /** Where locks end with their transaction: one that others run ends when they say so. */
+  /** Where locks end with their transaction. One that the application runs is ended by the application. */
   #endTransaction(asker: Asker): void {
     const ended = this.source?.endTransaction?.() ?? Promise.resolve()
     ended.then(

@@ -2,7 +2,7 @@ import type { Dialect } from '../dialect/dialect.js'
 import type { SessionSource } from './session-source.js'
 import type { Session } from './session.js'
 
-/** What can be asked of a session about one lock. All of them answer at once: none blocks on the server. */
+/** What a session can be asked about one lock. The server answers each of them at once: none blocks. */
 export type Request =
   | 'take'
   | 'takeShared'
@@ -15,25 +15,24 @@ export type Request =
   | 'fencingToken'
   | 'fencingTokenInWork'
 
-/** Who is told the answer. One method instead of a closure per request: there are two requests per lock. */
+/** Gets the answer. One method instead of a closure for each request: there are two requests per lock. */
 export interface Asker {
   /**
    * `answer` is the server's, one of those in answers.ts; undefined with an `error` when the statement failed for good, or when its
-   * answer was none of them. A request of a session
-   * that died fails with the session's NamedLockLostError.
+   * answer was none of them. When the session has died, the error is the session's NamedLockLostError.
    */
   answered(request: Request, answer: string | undefined, error: Error | undefined): void
 }
 
-/** Where a lock can be held: a session, and how statements get to it. */
+/** Where a lock can be held: a session, and how requests get to it. */
 export interface Place {
   /** The session behind it, while there is one. */
   readonly session: Session | undefined
-  /** Whose connection it is, where it is not the service's own. */
+  /** Where the connection comes from, where it is a claim's own. */
   source?: SessionSource | undefined
   /** Several requests of one call stay in this order. */
   ask(request: Request, literal: string, asker: Asker, mark?: string): void
-  /** A lock was taken or given back on that session here, for whoever counts. */
+  /** A lock was taken or released on that session here. The shared session counts them, so that it can go back to the pool when it holds none. */
   held(change: 1 | -1, session: Session | undefined): void
 }
 
@@ -53,6 +52,7 @@ export function expressionOf(dialect: Dialect, request: Request, literal: string
   }
 }
 
+/** Asks without an asker of one's own, where a promise more does not matter. */
 export function ask(place: Place, request: Request, literal: string): Promise<string | undefined> {
   return new Promise((resolve, reject) => {
     place.ask(request, literal, {

@@ -4,10 +4,10 @@ import type { Asker, Place, Request } from './place.js'
 import type { Session } from './session.js'
 import { monotonicNow } from '../util/clock.js'
 
-/** Opening a session on a healthy network takes less, in milliseconds. */
+/** Opening a session takes less on a healthy network, in milliseconds. */
 const LATE = 250
 
-/** The shared session, and what stands in for it. */
+/** The shared session, or what stands in for it (borrowing-place.ts). */
 export type Shared = Place &
   Pick<SharedPlace, 'isOpening' | 'isOpeningLate' | 'isIdle' | 'ready' | 'abandon' | 'withdraw' | 'settled'> & {
     drop(): Session | undefined
@@ -15,7 +15,7 @@ export type Shared = Place &
 
 /**
  * The shared session: it holds any number of locks and never blocks. Opened by the first request, opened anew by the
- * first request after it died, given back when it has held nothing for a while.
+ * first request after it died, returned to the pool when it has held nothing for a while.
  */
 export class SharedPlace implements Place {
   readonly #open: () => Promise<Session>
@@ -42,7 +42,7 @@ export class SharedPlace implements Place {
     return this.#opening !== undefined
   }
 
-  /** The same, and for so long that it is what callers wait for. */
+  /** The same, for so long that it is the reason why callers wait. */
   get isOpeningLate(): boolean {
     return this.isOpening && monotonicNow() - this.#openingSince > LATE
   }
@@ -91,7 +91,7 @@ export class SharedPlace implements Place {
     for (const [request, , asker] of this.#early.splice(0)) asker.answered(request, undefined, error)
   }
 
-  /** Takes back what `asker` asked before there was a session; it gets no answer then. False when nothing is left to take back. */
+  /** Withdraws what `asker` asked before there was a session; the asker gets no answer then. False when nothing is left to withdraw. */
   withdraw(asker: Asker): boolean {
     const rest = this.#early.filter((request) => request[2] !== asker)
     const isWithdrawn = rest.length < this.#early.length
@@ -108,7 +108,7 @@ export class SharedPlace implements Place {
     })
   }
 
-  /** Forgets a session that died or is given back; the next request opens another. */
+  /** Forgets a session that died or goes back to the pool; the next request opens another. */
   drop(): Session | undefined {
     const session = this.#session
     this.#session = undefined
