@@ -34,7 +34,7 @@ type Outcome = 'won' | 'slice over' | 'busy' | 'marked' | 'failed'
  *   grant that no caller waits for any more is released at once.
  * - **Polling**: without one, the slot asks again and again on the shared session, with jitter, less often over time. The server
  *   grants a lock to sessions that block for it before any poll can see it free, so a polling slot takes a second lock,
- *   the *polling mark* of the key, while it polls. Holders whose turn is over see the mark, release the lock and
+ *   the *polling mark* of the key, while it polls. At the end of their turn, holders see the mark, release the lock and
  *   do not queue in the server again until the mark is gone or they have polled as well: that keeps polling and
  *   waiting processes from starving each other. Readers in many processes would never all be gone at one poll, so a slot that
  *   polls to hold the lock alone takes the *writers' mark* as well, and readers leave such a key alone for a while.

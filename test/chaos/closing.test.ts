@@ -70,7 +70,7 @@ describe('closing in bad times', () => {
       const dataSource = await ctx.dataSource({ poolSize: 2 })
       const service = await ctx.service({ connections: 'own' }, dataSource)
       await (await service.acquire('a')).release()
-      // Whoever waits for a connection of the pool makes the service give its sessions back, here to its own small pool.
+      // A caller that waits for a connection of the pool makes the service return its sessions, here to its own small pool.
       const runners = Array.from({ length: 3 }, () => dataSource.createQueryRunner())
       const [first, ...others] = runners.map((runner) => runner.connect().then(() => runner))
       await (await first)!.release()

@@ -63,7 +63,7 @@ describe('a connection', function () {
           recovery.add(await scene.recovers())
         },
 
-        'one that the network has forgotten keeps nobody from getting another one': async () => {
+        'one that the network has forgotten keeps no caller from getting another one': async () => {
           const proxy = await ctx.proxy()
           const dataSource = await ctx.dataSource({ port: proxy.port, poolSize: 4 })
           const runners = Array.from({ length: 4 }, () => dataSource.createQueryRunner())
@@ -191,7 +191,7 @@ describe('a connection', function () {
       controller.abort(new Error('enough'))
       expect(await waiting).to.have.property('message', 'enough')
       expect(clock() - abortedAt, 'before the slice was over').to.be.lessThan(2_500)
-      // The wait is granted to nobody, and given back.
+      // The wait is granted without a caller, and the lock is released.
       await ctx.outsider.releaseLock(foreign)
       const stranger = await ctx.connectOutsider()
       expect(await stranger.getLock(foreign, 15)).to.equal(true)

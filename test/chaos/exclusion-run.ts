@@ -244,7 +244,7 @@ export class ExclusionRun {
     return this.#children.flatMap(({ child }) => child.messages.filter((message) => message.type === type))
   }
 
-  /** Whoever was killed inside has believed in its lock until then. */
+  /** A process that was killed inside has believed in its lock until then. */
   #visits(): Visit[] {
     const all = new Map<string, Visit>()
     for (const { child, killedAt } of this.#children) {

@@ -17,7 +17,7 @@ export async function killConnections({ outsider, database }: Conformance, how: 
   }
 }
 
-/** Ends the connection of somebody who has a lock or waits for one. */
+/** Ends a connection that holds a lock or waits for one. */
 export async function killLockConnection({ outsider, database }: Conformance): Promise<void> {
   const [lock] = shuffled(await outsider.userLocksOf(database))
   // It may have ended by itself meanwhile.

@@ -8,7 +8,7 @@ import type { SeenLoss } from '../support/fixtures/hold-and-watch.js'
 import type { TcpProxy } from '../support/tcp-proxy.js'
 
 /*
- * The promise of the lease: whatever keeps a holder silent, it knows of its loss before anybody else gets the lock. One process
+ * The promise of the lease: whatever keeps a holder silent, it knows of its loss before any other caller gets the lock. One process
  * for each fault, with many locks in it, each with a session and a lease of its own; the waiters are in this process.
  * NAMED_LOCK_CHAOS=full makes it 200 runs for each server, and prints the figures.
  */
@@ -37,7 +37,7 @@ const faults: Record<string, Fault> = {
 
 describe('a holder that goes silent', () => {
   forEachDialect((ctx) => {
-    it('knows of its loss before anybody else has the lock, in every run', async function () {
+    it('knows of its loss before any other caller has the lock, in every run', async function () {
       this.timeout(180_000)
       const runs = await Promise.all(Object.entries(faults).map(([what, fault]) => suffer(ctx, what, fault)))
       const all = runs.flat()

@@ -8,7 +8,7 @@ import { killLockConnection, restartServer } from './faults.js'
 /*
  * Processes with many callers each read a number and write the next one, while connections that hold locks or wait for them
  * are killed and the server is restarted. Every call leaves its name in the history within its transaction, so that
- * afterwards each can be compared with what its caller was told.
+ * afterwards each can be compared with what its caller got.
  */
 
 export interface RunSettings {
@@ -22,7 +22,7 @@ export interface RunSettings {
 
 /** What became of one row. */
 export interface RowSummary extends CountedRow {
-  /** How often callers were told so. */
+  /** How often callers got that answer. */
   readonly told: Readonly<Record<Outcome, number>>
   readonly value: number
   /** Transactions that are in the history. */

@@ -30,7 +30,7 @@ describe('read, modify and write while lock connections are killed and the serve
           for (const { way, told, value, committed, unknownCommitted, missing, unwanted } of summary.rows) {
             expect(missing, text).to.deep.equal([])
             expect(told.counted, text).to.be.greaterThan(0)
-            // A lock on a connection of its own can not promise more: docs/transactions.md.
+            // A lock on a connection of its own cannot promise more: docs/transactions.md.
             if (way === 'withLock') continue
             expect(value, text).to.equal(committed)
             expect(value, text).to.equal(told.counted + unknownCommitted.length)

@@ -82,7 +82,7 @@ describe('the network', function () {
         await holder.release()
         const from = clock()
         const elsewhere = await (await ctx.service()).acquire(name, { timeout: '20s' })
-        expect(clock() - from, 'for a grant that nobody took').to.be.lessThan(LEASE + 2_000 + SOON)
+        expect(clock() - from, 'for a grant without a caller').to.be.lessThan(LEASE + 2_000 + SOON)
         // The grant itself came through when only the way to the server was closed; then it was lost again.
         expect(got?.isHeld ?? false).to.equal(false)
         proxy.heal()
@@ -109,7 +109,7 @@ describe('the network', function () {
       expect((await scene.lost()) - from).to.be.lessThan(SOON)
       await scene.granted()
       const waiting = scene.service.acquire(`${scene.name} 2`).catch((error: unknown) => error)
-      expect(await waiting, 'a newcomer is told').to.be.instanceOf(NamedLockError)
+      expect(await waiting, 'a newcomer gets the error').to.be.instanceOf(NamedLockError)
       await scene.proxy.open()
       recovery.add(await scene.recovers())
     })

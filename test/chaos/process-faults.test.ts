@@ -93,7 +93,7 @@ describe('a process', function () {
       await scene.recovers()
     }
 
-    it('whose machine was suspended for longer than the lease has lost its locks, before it does anything else', async () => {
+    it('on a machine that was suspended for longer than the lease has lost its locks, before it does anything else', async () => {
       const scene = await Scene.set(ctx, 'asleep', { lease: '60s' })
       passInSleep(59_000)
       expect(scene.lock.isHeld, 'less than the lease').to.equal(true)
@@ -122,7 +122,7 @@ describe('a process', function () {
       await scene.recovers()
     })
 
-    it('whose clock is set forward is in doubt until the server has answered, and loses nothing', async () => {
+    it('with a clock that is set forward is in doubt until the server has answered, and loses nothing', async () => {
       const scene = await Scene.set(ctx, 'set forward', { lease: '60s' })
       for (const step of [61_000, 86_400_000, 365 * 86_400_000]) {
         wallClock.now = () => realNow() + step
@@ -141,7 +141,7 @@ describe('a process', function () {
       await scene.recovers()
     })
 
-    it('whose virtual machine stood still, with all of its clocks, knows it when its date is set', async () => {
+    it('on a virtual machine that stood still, with all of its clocks, knows it when the date is set', async () => {
       const scene = await Scene.set(ctx, 'stood still', { lease: '60s' })
       scene.proxy.blackHole() // the server has long given up on it, and nothing tells
       wallClock.now = () => realNow() + 3_600_000
@@ -158,7 +158,7 @@ describe('a process', function () {
       await scene.recovers()
     })
 
-    it('whose DataSource is destroyed has lost its locks, and waits no more', async () => {
+    it('that destroys its DataSource has lost its locks, and waits no more', async () => {
       const scene = await Scene.set(ctx, 'destroyed', { lease: '30s' })
       const foreign = ctx.keyOf('foreign')
       await ctx.outsider.getLock(foreign)
@@ -173,7 +173,7 @@ describe('a process', function () {
       })
       const from = clock()
       await scene.dataSource.destroy()
-      expect(clock() - from, 'destroy() waits for nobody: a slice is 10 s').to.be.lessThan(SOON)
+      expect(clock() - from, 'destroy() does not wait for the slice of 10 s').to.be.lessThan(SOON)
       await scene.lost()
       await scene.granted()
       await work

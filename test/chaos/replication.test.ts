@@ -4,7 +4,7 @@ import { mysqlKinds } from '../support/servers.js'
 import { forEachOwnServer } from '../support/conformance.js'
 import { until } from '../support/until.js'
 
-describe('a DataSource with replication whose database is away for a while', () => {
+describe('a DataSource with replication, when its database is away for a while', () => {
   forEachOwnServer(
     (ctx) => {
       for (const restoreNodeTimeout of [undefined, 300]) {

@@ -27,7 +27,7 @@ describe('a server', function () {
 
   forEachOwnServer(
     (ctx) => {
-      it('is killed and started again: holders know at once, waiters go on, newcomers are told', async function () {
+      it('is killed and started again: holders know at once, waiters go on, newcomers get the error', async function () {
         this.timeout(60_000)
         const scenes = await Promise.all(
           (['shared', 'dedicated'] as const).map((session) => Scene.set(ctx, session, { lease: '30s' }, { session })),
@@ -53,7 +53,7 @@ describe('a server', function () {
         await ctx.reconnectOutsider()
       })
 
-      it('is not overrun by those who wait for it to come back', async function () {
+      it('is not overrun by callers that wait for it to come back', async function () {
         this.timeout(60_000)
         const proxy = await ctx.proxy()
         const service = await ctx.service({ timeout: '30s' }, await ctx.dataSource({ port: proxy.port }))
@@ -96,7 +96,7 @@ describe('a server', function () {
         }
       })
 
-      it('has no connections left: locks go on, newcomers are told, and it heals by itself', async () => {
+      it('has no connections left: locks go on, newcomers get the error, and it heals by itself', async () => {
         const service = await ctx.service()
         const held = await service.acquire('held')
         const dataSource = await ctx.dataSource()

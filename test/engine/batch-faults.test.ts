@@ -11,7 +11,7 @@ const names = Array.from({ length: CALLERS }, (_, i) => `n${i}`)
 
 describe('a statement with a hundred requests', () => {
   forEachServer((ctx) => {
-    /** Who holds each of the locks, by one look at the server. */
+    /** The holder of each lock, by one look at the server. */
     async function holders(client: SqlClient): Promise<Map<string, string>> {
       const rows = await client.userLocksOf(ctx.database)
       const granted = rows.filter(({ status, isMark }) => status === 'GRANTED' && !isMark)
@@ -23,7 +23,7 @@ describe('a statement with a hundred requests', () => {
       await until('all locks to be free', async () => (await holders(client)).size === 0, { within: 2_000 })
     }
 
-    /** Whoever believes in a lock has it, and there is none that nobody believes in. */
+    /** Each handle has the lock that it believes in, and each lock has a handle. */
     async function expectTruth(locks: readonly (NamedLock | null)[]): Promise<void> {
       // A killed connection gives its locks up one by one, after it has left the list of connections.
       await until('the server to have what the handles say', async () => {
@@ -62,7 +62,7 @@ describe('a statement with a hundred requests', () => {
     }
 
     for (const when of ['before it is executed', 'while it is executed', 'before it is answered'] as const) {
-      it(`whose connection dies ${when}: every caller has an outcome of its own`, async function () {
+      it(`on a connection that dies ${when}: every caller has an outcome of its own`, async function () {
         this.timeout(60_000)
         const { locks, killer, hook } = await hooked()
         for (let round = 0; round < 12; round++) {
@@ -84,7 +84,7 @@ describe('a statement with a hundred requests', () => {
       })
     }
 
-    it('of all kinds whose connection dies: releases end, losses are known, newcomers get their locks', async function () {
+    it('of all kinds, on a connection that dies: releases end, losses are known, newcomers get their locks', async function () {
       this.timeout(60_000)
       const { locks, killer, hook } = await hooked()
       for (let round = 0; round < 12; round++) {
@@ -103,7 +103,7 @@ describe('a statement with a hundred requests', () => {
         await settlesWithin(3_000, 'releases and checks', Promise.all(half))
         const newcomers = await settlesWithin(6_000, 'callers of other locks', Promise.all(others))
         await releaseAll(held)
-        const heirs = await settlesWithin(6_000, 'those who waited', Promise.all(later))
+        const heirs = await settlesWithin(6_000, 'the callers that waited', Promise.all(later))
         await until('the kill', () => killed !== undefined)
         await killed
         await expectTruth([...newcomers, ...heirs])
@@ -112,7 +112,7 @@ describe('a statement with a hundred requests', () => {
       }
     })
 
-    it('that is killed by KILL QUERY in its middle: nobody notices, and one release is enough', async function () {
+    it('that is killed by KILL QUERY in its middle: no caller notices, and one release is enough', async function () {
       this.timeout(60_000)
       const { locks, killer, hook } = await hooked()
       let interrupted = 0
@@ -153,7 +153,7 @@ describe('a statement with a hundred requests', () => {
       expect(interrupted, 'statements that were really interrupted').to.be.at.least(50)
     })
 
-    it('whose first callers keep the process busy for longer than the lease: the others get no lock that is none', async () => {
+    it('keeps the others from locks that are lost when the first callers keep the process busy for longer than the lease', async () => {
       const locks = await ctx.service({ lease: '2s', timeout: '8s' })
       await (await locks.acquire('warm')).release()
       const wereHeld: boolean[] = []

@@ -119,7 +119,7 @@ describe('cycles of locks inside this process', () => {
       expect(results).to.deep.equal([aborted, 2])
     })
 
-    it('are none: a lock of a handle, which anybody may release', async () => {
+    it('are none: a lock of a handle, which any code may release', async () => {
       const locks = await service()
       const both = meeting()
       const results = await outcomes(
@@ -141,7 +141,7 @@ describe('cycles of locks inside this process', () => {
         () =>
           locks.withLock('a', async () => {
             await both()
-            // Its own end comes first, long before anybody asks for its own lock.
+            // Its own end comes first, long before any other caller asks for its lock.
             const error: unknown = await locks.withLock('b', { timeout: 50 }, () => 0).catch((e: unknown) => e)
             expect(error).to.be.instanceOf(NamedLockTimeoutError)
             return 1

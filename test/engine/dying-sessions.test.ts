@@ -137,7 +137,7 @@ describe('a session that dies or is disturbed', () => {
       await until('the locks to be free', async () => (await ctx.outsider.userLocksOf(ctx.database)).length === 0)
     })
 
-    it('while a slot polls: nobody notices but the poll', async () => {
+    it('while a slot polls: only the poll notices', async () => {
       const locks = await polling(ctx)
       const holder = await stranger()
       const waiting = locks.acquire('foreign', { timeout: '20s' })
@@ -148,7 +148,7 @@ describe('a session that dies or is disturbed', () => {
       await (await settlesWithin(3_000, 'the caller', waiting)).release()
     })
 
-    it('and the server can not be reached while a slot polls: nobody notices but the poll', async () => {
+    it('and the server cannot be reached while a slot polls: only the poll notices', async () => {
       const proxy = await ctx.proxy()
       const dataSource = await ctx.dataSource({ port: proxy.port })
       const locks = await ctx.service({ maxSessions: 1 }, dataSource)
@@ -213,7 +213,7 @@ describe('a session that dies or is disturbed', () => {
       await holder.releaseLock(foreign())
     })
 
-    it('is no reason to miss a signal that is aborted by whoever hears that the caller waits', async () => {
+    it('is no reason to miss a signal that a listener aborts when the caller begins to wait', async () => {
       const locks = await ctx.service()
       const holder = await stranger()
       const controller = ctx.abortController()

@@ -114,14 +114,14 @@ describe('the services of one DataSource', () => {
       const dataSource = await ctx.dataSource()
       const [one, other] = (await services(dataSource, 2)) as [NamedLockService, NamedLockService]
       const seen: string[] = []
-      for (const [who, locks] of [
+      for (const [side, locks] of [
         ['one', one],
         ['other', other],
       ] as const) {
-        locks.on('waiting', () => void seen.push(`${who} waits`))
-        locks.on('acquired', ({ by }) => void seen.push(`${who} has it by ${by}`))
-        locks.on('released', () => void seen.push(`${who} is done`))
-        locks.on('lost', () => void seen.push(`${who} lost it`))
+        locks.on('waiting', () => void seen.push(`${side} waits`))
+        locks.on('acquired', ({ by }) => void seen.push(`${side} has it by ${by}`))
+        locks.on('released', () => void seen.push(`${side} is done`))
+        locks.on('lost', () => void seen.push(`${side} lost it`))
       }
       const first = await one.acquire('a')
       const second = other.acquire('a')

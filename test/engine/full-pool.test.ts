@@ -35,12 +35,12 @@ describe('a pool that is full of transactions that wait for a lock', () => {
       })
     }
 
-    it('serves them behind callers whose connection is still to come', async function () {
+    it('serves them behind callers that still wait for a connection', async function () {
       this.timeout(60_000)
       const poolSize = 4
       const dataSource = await ctx.dataSource({ poolSize })
       const locks = await ctx.service({ timeout: '15s' }, dataSource)
-      const everyone: Promise<unknown>[] = []
+      const others: Promise<unknown>[] = []
       let open = (): void => {}
       const gate = new Promise<void>((resolve) => (open = resolve))
       // Without one, no shared session is open when the pool is full.
@@ -53,7 +53,7 @@ describe('a pool that is full of transactions that wait for a lock', () => {
         }),
       )
       await sleep(200)
-      everyone.push(
+      others.push(
         locks.withLock('hot', () => sleep(WORK)),
         locks.withLock('hot', { session: 'dedicated' }, () => sleep(WORK)),
         locks.transaction('hot', (manager) => manager.query('SELECT 1')),
@@ -61,7 +61,7 @@ describe('a pool that is full of transactions that wait for a lock', () => {
       )
       await sleep(50)
       open()
-      await settlesWithin(8_000, 'all callers', Promise.all([...everyone, ...transactions]))
+      await settlesWithin(8_000, 'all callers', Promise.all([...others, ...transactions]))
     })
 
     it('lets callers of every kind through, in any order, from two services', async function () {

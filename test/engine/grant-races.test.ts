@@ -44,7 +44,9 @@ describe('the moment of grant', () => {
       session: 'shared' | 'dedicated',
     ): Promise<'granted' | 'left'> {
       const key = ctx.keyOf(name)
-      expect(await stranger.getLock(key, 2), `'${name}' within 2 s: whoever left has given it back`).to.equal(true)
+      expect(await stranger.getLock(key, 2), `'${name}' within 2 s: the caller that left has released it`).to.equal(
+        true,
+      )
       const controller = ctx.abortController()
       const patience = 8 + Math.random() * 8
       const options =
@@ -99,8 +101,8 @@ describe('the moment of grant', () => {
 
     for (const session of ['shared', 'dedicated'] as const) {
       for (const leaves of [false, true]) {
-        const who = leaves ? 'a caller who has left' : 'a caller'
-        it(`is found out when the wait ends with an error after it: for ${who} (${session})`, async () => {
+        const waiter = leaves ? 'a caller that has left' : 'a caller'
+        it(`is found out when the wait ends with an error after it: for ${waiter} (${session})`, async () => {
           const dataSource = await ctx.dataSource({ poolSize: POOL_SIZE })
           const hook = hookStatements(dataSource)
           const locks = await ctx.service({}, dataSource)
@@ -166,7 +168,7 @@ describe('the moment of grant', () => {
       })
     }
 
-    it('gives a lock back at once that comes when nobody waits any more', async () => {
+    it('releases a lock at once that comes when no caller waits any more', async () => {
       const dataSource = await ctx.dataSource({ poolSize: POOL_SIZE })
       const locks = await ctx.service({}, dataSource)
       const stranger = await ctx.connectOutsider()
@@ -192,7 +194,7 @@ describe('the moment of grant', () => {
       await expectCleanPool(dataSource)
     })
 
-    it('passes the lock to a caller who comes while a cancelled wait is still under way', async () => {
+    it('passes the lock to a caller that comes while a cancelled wait is still under way', async () => {
       const dataSource = await ctx.dataSource({ poolSize: POOL_SIZE })
       const locks = await ctx.service({}, dataSource)
       const stranger = await ctx.connectOutsider()

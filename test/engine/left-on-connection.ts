@@ -1,6 +1,6 @@
 import type { Conformance } from '../support/conformance.js'
 
-/** What a connection out of the application's pool may still have of ours: locks, which it gives back, and the time limit `w` in seconds. */
+/** What a connection out of the application's pool may still have of ours: locks, which the query releases, and the time limit `w` in seconds. */
 export function leftOnConnection({ isPostgres }: Conformance): string {
   return isPostgres
     ? `SELECT pg_backend_pid() AS id, (SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND pid = pg_backend_pid()) AS locks,

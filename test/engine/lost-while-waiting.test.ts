@@ -48,7 +48,7 @@ describe('a lock that is lost while the call waits for another', () => {
       })
     }
 
-    it('is a timeout when somebody else has it then', async function () {
+    it('is a timeout when another holder has it then', async function () {
       this.timeout(60_000)
       const locks = await ctx.service()
       const stranger = await ctx.connectOutsider()

@@ -13,10 +13,10 @@ const SEED = Number(process.env.NAMED_LOCK_SEED ?? Math.floor(Math.random() * 2 
 const STEPS_BETWEEN_RESTS = 150
 
 /**
- * Random moves of services, strangers and killers against a model that knows who holds what.
+ * Random moves of services, strangers and killers against a model that knows which of them holds what.
  *
- * After every move: no two hold one name, callers of one slot are served in order, and nobody is late. Every few moves, on the server: whoever
- * believes in a lock has it, no lock is there that nobody owns, and no free lock that somebody waits for. At every
+ * After every move: no two hold one name, callers of one slot are served in order, and none is late. Every few moves, on the server:
+ * each call has the locks that it believes in, each lock has an owner, and no free lock has waiters. At every
  * rest: nothing is held, no promise is left, and every connection is one of a pool.
  */
 describe('the engine against a model', () => {

@@ -92,7 +92,7 @@ describe('the statements of a lone caller', () => {
       expect(await prepared(dataSource)).to.equal(before)
     })
 
-    it('survive that somebody cancels them again and again', async function () {
+    it('survive being cancelled again and again', async function () {
       this.timeout(60_000)
       const locks = await ctx.service()
       await lockOften(locks, 'warm')
@@ -108,7 +108,7 @@ describe('the statements of a lone caller', () => {
       try {
         for (let i = 0; i < 120; i++) {
           const call = locks.withLock(`busy ${i}`, () => done++)
-          // Lost under the (empty) work, or released by a statement that nobody knows the answer to: said, not hidden.
+          // Lost under the (empty) work, or released by a statement without a known answer: reported, not hidden.
           await settlesWithin(20_000, 'the call', call).catch((error: unknown) => {
             if (!(error instanceof NamedLockLostError)) throw error
           })

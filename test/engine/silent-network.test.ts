@@ -53,7 +53,7 @@ describe('a network that falls silent', () => {
         behind.proxy.reset()
         await behind.stranger.releaseLock(ctx.keyOf('b'))
         behind.proxy.heal()
-        // Nothing is left: both can be had again.
+        // Nothing is left: both can be acquired again.
         await settlesWithin(
           30_000,
           'the locks',
@@ -83,7 +83,7 @@ describe('a network that falls silent', () => {
       })
     }
 
-    it('does not keep the holder that releases, nor a call whose work has ended', async function () {
+    it('does not keep a holder that releases, nor a call after its work has ended', async function () {
       this.timeout(60_000)
       const { proxy, locks } = await behindProxy()
       const lock = await locks.acquire('a')
@@ -103,7 +103,7 @@ describe('a network that falls silent', () => {
       )
     })
 
-    it('does not keep those who only ask or try', async function () {
+    it('does not keep callers that only ask or try', async function () {
       this.timeout(60_000)
       const { proxy, dataSource } = await behindProxy()
       const locks = await ctx.service({ timeout: TIMEOUT }, dataSource)

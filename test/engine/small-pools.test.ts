@@ -42,7 +42,7 @@ describe('pools of two', () => {
       const head = locks.transaction('head', { timeout: 600 }, () => undefined).catch((error: unknown) => error)
       const behind = locks.acquire('head', { timeout: '10s' })
       await until('the waiters', async () => (await ctx.outsider.userLocksOf(ctx.database)).length > 0)
-      // Now the head can hardly have a connection, whoever has the lock: it leaves, or is through if it had one already.
+      // Now the head can hardly have a connection, whichever caller has the lock: it leaves, or is through if it had one already.
       const runner = dataSource.createQueryRunner()
       await runner.connect()
       await stranger.releaseLock(key)

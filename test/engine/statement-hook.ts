@@ -3,7 +3,7 @@ import { connectionsIn, idOf, onNewConnection, type DataSource, type RawConnecti
 export interface SentStatement {
   readonly sql: string
   readonly connectionId: string
-  /** How many locks it takes, gives back or passes on. */
+  /** How many locks it takes, releases or passes on. */
   readonly requests: number
 }
 
@@ -12,9 +12,9 @@ export interface StatementHook {
   rewrite: ((sql: string, requests: number) => string) | undefined
   /** Called right after a statement was sent. */
   afterSend: ((statement: SentStatement) => void) | undefined
-  /** An error that whoever waits for this answer gets in its place: the server has done what it was asked, nobody knows. */
+  /** An error in the place of this answer: the server has done what it was asked, and the library does not know. */
   spoil: ((statement: SentStatement) => Error | undefined) | undefined
-  /** Called with every answer, before whoever waits for it gets it. */
+  /** Called with every answer, before the library gets it. */
   onAnswer: ((statement: SentStatement, error: Error | null, rows: unknown) => void) | undefined
 }
 
@@ -57,7 +57,7 @@ export function hookStatements(dataSource: DataSource): StatementHook {
   return hook
 }
 
-/** How many locks a statement takes, gives back or passes on. */
+/** How many locks a statement takes, releases or passes on. */
 function requestsIn(sql: string): number {
   // PostgreSQL: the operations of the prepared statement, or one request alone.
   const [, operations] = /^EXECUTE typeorm_named_lock\('\{([\d,]*)\}'/.exec(sql) ?? []
@@ -66,7 +66,7 @@ function requestsIn(sql: string): number {
   return sql.match(/\b(GET_LOCK|RELEASE_LOCK|pg_try_advisory_lock|pg_advisory_lock|pg_advisory_unlock)\(/g)?.length ?? 0
 }
 
-/** The error of a statement that somebody has cancelled. */
+/** The error of a cancelled statement. */
 export function cancelled(isPostgres: boolean): Error {
   return isPostgres
     ? Object.assign(new Error('canceling statement due to user request'), { code: '57014', severity: 'ERROR' })

@@ -24,7 +24,7 @@ const WAYS: Readonly<Record<string, (locks: NamedLockService, name: string) => P
   'without waiting': (locks, name) => locks.tryWithLock(name, () => {}),
 }
 
-describe('an answer that nobody expected', () => {
+describe('an unexpected answer', () => {
   forEachDialect((ctx) => {
     for (const [what, garbage] of Object.entries(GARBAGE)) {
       for (const [how, call] of Object.entries(WAYS)) {

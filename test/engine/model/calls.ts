@@ -52,7 +52,7 @@ export function begin(world: World, plan: CallPlan, run: (call: Call) => Promise
   return call
 }
 
-/** The lock is there: nobody else may believe in it. */
+/** The lock has been granted: no other call may believe in it. */
 export function granted(world: World, call: Call, lock: NamedLock<any>): void {
   const now = performance.now()
   call.state = 'held'
@@ -72,7 +72,7 @@ export function granted(world: World, call: Call, lock: NamedLock<any>): void {
   if (call.isInOrder) checkOrder(world, call)
 }
 
-/** The caller gives up what it holds: from here on anybody may have it. */
+/** The caller gives up what it holds: from here on any call may have it. */
 export function letGo(world: World, call: Call): void {
   if (call.state !== 'held') return
   call.state = 'over'
@@ -111,11 +111,11 @@ function checkAlone(world: World, name: string, call: Call, other: Call): void {
   }).catch(() => world.violation(`${what}, and neither has lost it`))
 }
 
-/** First in, first out among those who wait in one slot. */
+/** First in, first out among the callers of one slot. */
 function checkOrder(world: World, call: Call): void {
   const name = call.names[0]!
   const earlier = world.pending(name).find((other) => {
-    // Readers are let in together; whose promise resolves first says nothing.
+    // Readers are let in together; which promise resolves first says nothing.
     if (call.isShared && other.isShared) return false
     return other.locks === call.locks && other.isInOrder && other.id < call.id && !other.controller?.signal.aborted
   })

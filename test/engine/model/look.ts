@@ -27,7 +27,8 @@ export class Look {
       for (const name of call.names) {
         const found = holding(name)
         if (found.some((row) => row.home === call.side.home && row.isShared === call.isShared)) continue
-        const holder = found.length > 0 ? `connections ${found.map(({ id }) => id).join()} have it` : 'nobody has it'
+        const holder =
+          found.length > 0 ? `connections ${found.map(({ id }) => id).join()} have it` : 'no connection has it'
         world.violation(`#${call.id} (${call.side.name}) believes in '${name}', but on the server ${holder}`)
       }
     }
@@ -44,7 +45,7 @@ export class Look {
     this.#count(wrong)
   }
 
-  /** Nobody has or wants a lock: the server must agree, and the pools too. */
+  /** No call has or wants a lock: the server must agree, and the pools too. */
   async atRest(): Promise<string | undefined> {
     const rows = await this.#world.locks()
     if (rows.length > 0) return `locks: ${rows.map((row) => `${row.key} ${row.status} ${row.id}`).join(', ')}`
@@ -65,22 +66,22 @@ export class Look {
     const pending = world.pending(name)
     const now = performance.now()
     if (rows.length === 0) {
-      // Those who want several may wait for another of them.
+      // Calls with several names may wait for another of them.
       const waiting = pending.find((call) => call.names.length === 1 && now > call.startedAt + 50)
-      if (waiting) wrong.add(`'${name}' is free, and somebody waits for it`)
+      if (waiting) wrong.add(`'${name}' is free, and a call waits for it`)
       return
     }
     if (rows.every(({ isShared }) => isShared)) this.#lookForReaders(name, wrong)
     for (const row of rows) this.#lookAtRow(name, row, wrong)
   }
 
-  /** Readers have it, and nobody wants it alone: whoever wants to read does not wait. */
+  /** Readers have it, and no writer wants it: no reader waits. */
   #lookForReaders(name: string, wrong: Set<string>): void {
     const world = this.#world
     const pending = world.pending(name)
     if (pending.some(({ isShared }) => !isShared) || world.strangers.some(({ busy }) => busy)) return
     if (pending.some(({ names, startedAt }) => names.length === 1 && performance.now() > startedAt + 50))
-      wrong.add(`readers have '${name}', and a reader waits although nobody wants it alone`)
+      wrong.add(`readers have '${name}', and a reader waits although no writer does`)
   }
 
   #lookAtRow(name: string, row: LockRow, wrong: Set<string>): void {
@@ -102,7 +103,7 @@ export class Look {
     const world = this.#world
     const name = world.names.find((one) => world.isMarkOf(one, row))
     const polls = name && world.pending(name).some((call) => call.side.home === row.home)
-    if (!polls) wrong.add(`connection ${row.id} has the mark ${row.key}, and nobody polls`)
+    if (!polls) wrong.add(`connection ${row.id} has the mark ${row.key}, and no call polls`)
   }
 
   /** `wrong` by now; what has been for too long is a violation. */
@@ -118,7 +119,7 @@ export class Look {
       this.#since.delete(what)
     }
     for (const call of this.#world.pending()) {
-      // Who does not want to wait for the lock waits 3 s for the database.
+      // A try waits 3 s for the database.
       const late = now - call.startedAt - Math.max(call.timeout, call.what === 'try' ? 3_000 : 0)
       if (late > 700) this.#world.violation(`#${call.id} is ${Math.round(late)} ms late`)
     }

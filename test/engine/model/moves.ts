@@ -114,7 +114,7 @@ function tryAcquire(world: World, random: Random, side: Side, name: string): voi
     const lock = await call.locks.tryAcquire(name, { shared: isShared })
     if (lock) granted(world, call, lock)
     else if (wasLonely && lonely() && side.disturbedAt < before - 500) {
-      world.violation(`#${call.id}: nobody has had '${name}' for half a second, and a try did not get it`)
+      world.violation(`#${call.id}: '${name}' has been free for half a second, and a try did not get it`)
     }
   })
 }
@@ -182,7 +182,7 @@ export function releaseOne(world: World, call: Call | undefined): void {
   world.calls.delete(call)
 }
 
-/** The moment of grant: whoever waits is aborted as the lock comes free. */
+/** The moment of grant: waiting calls are aborted as the lock comes free. */
 function abortAndRelease(world: World, random: Random): void {
   const waiting = random.pick(world.pending().filter((call) => call.controller))
   if (!waiting) return

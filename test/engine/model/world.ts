@@ -5,7 +5,7 @@ import type { DataSource } from '../../support/typeorms.js'
 import { PostgresDialect } from '../../../src/dialect/postgres/postgres.js'
 import { hookStatements } from '../statement-hook.js'
 
-/** One service with its DataSource: who takes part in the model. */
+/** A participant of the model: one service with its DataSource. */
 export interface Side {
   readonly name: string
   readonly dataSource: DataSource
@@ -28,7 +28,7 @@ export interface Call {
   readonly names: readonly string[]
   readonly startedAt: number
   readonly timeout: number
-  /** Its wait can be overtaken by nobody: one name on the shared session. */
+  /** No other call can overtake it: one name on the shared session. */
   readonly isInOrder: boolean
   /** For readers. */
   readonly isShared: boolean
@@ -73,7 +73,7 @@ WHERE l.locktype = 'advisory' AND a.datname = current_database() AND (l.mode = '
 /** How long something may look wrong: what is on its way between client and server, and back-off after a disturbance. */
 export const GRACE = 2_000
 
-/** Everything the model knows: services, strangers, calls, and who holds what. */
+/** Everything the model knows: services, strangers, calls, and which of them holds what. */
 export class World {
   readonly names = ['a', 'b', 'c', 'd', 'e']
   readonly sides: Side[] = []
