@@ -27,13 +27,13 @@ export interface ClaimOwner {
   readonly isClosing: boolean
   /** The last handle of the claim has released it. Not called for a lock that was lost. */
   released(claim: Claim): void
-  /** The error of a claim whose wait would close this cycle of names. */
+  /** The error of a claim that would close this cycle of names if it waited. */
   deadlock(claim: Claim, cycle: readonly string[]): Error
-  /** The error of a claim that did not want to wait, and whose request got no answer; `obstacle`: why, if known. */
+  /** The error of a claim that did not want to wait, and that got no answer; `obstacle`: why, if known. */
   unanswered(claim: Claim, obstacle: string | undefined): Error
 }
 
-/** A handle of a lock, as far as its claims notify it. */
+/** A handle of a lock, as its claims see it: they notify it of a loss. */
 export interface Handle {
   /** The server's answer to the release was that the lock was not held any more. */
   foundLost: Error | undefined
@@ -41,18 +41,18 @@ export interface Handle {
   lose(error: Error): void
 }
 
-/** The slot of a claim, as far as others than the slot itself use it. */
+/** The slot of a claim, as its handle and its caller use it. */
 export interface ClaimSlot {
-  /** The first claim that holds the lock here. */
+  /** The claim that holds the lock here, the first of several readers. */
   readonly holder: Claim | undefined
-  /** Why the slot could not ask the database last, where it could not. */
+  /** What the database said when the slot could last not ask it; undefined after an answer. */
   readonly trouble: unknown
   /** All claims that hold the slot's key in this process, by all services of the DataSource. */
   readonly holdersInProcess: readonly Claim[]
   add(claim: Claim): void
   /** Ends a wait. No effect on a claim that is not queued. */
   leave(claim: Claim, failure: Failure): void
-  /** Ends a claim that is held. Resolves when the lock is passed on or released; undefined: it was, at once. */
+  /** Ends a claim that is held. Resolves when the lock is passed on or released; undefined where it was passed on at once. */
   release(claim: Claim): Promise<void> | undefined
   /** See `Sessions.freshToken`. */
   freshToken(timeout: number): Promise<bigint>
@@ -75,6 +75,7 @@ export class Claim {
   /** Where it is held. Written by the slot with the grant. */
   place: Place | undefined
   session: Session | undefined
+  /** By the monotonic clock. */
   grantedAt = 0
   /** How many handles share it (re-entrance). */
   shares = 1
