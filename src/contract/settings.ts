@@ -1,5 +1,6 @@
-import { milliseconds } from './duration.js'
+import { show } from '../util/show.js'
 import { NamedLockConfigurationError } from './errors.js'
+import { count, duration, flag, known, oneOf } from './option-checks.js'
 import type {
   AcquireOptions,
   ListOptions,
@@ -195,47 +196,6 @@ export function readListOptions(given: unknown): { prefix: string; waiting: bool
   }
 }
 
-function known<T extends object>(given: T, allowed: readonly string[], where?: string): T {
-  const prefix = where === undefined ? '' : `${where}: `
-  if (typeof given !== 'object' || given === null || Array.isArray(given)) {
-    throw new NamedLockConfigurationError(
-      `${prefix}the options must be an object such as { timeout: '5s' }, not ${show(given)}.`,
-    )
-  }
-  for (const key of Object.keys(given)) {
-    if (!allowed.includes(key)) {
-      throw new NamedLockConfigurationError(
-        `${prefix}there is no option '${key}'. The options are ${allowed.join(', ')}.`,
-      )
-    }
-  }
-  return given
-}
-
-function duration(value: unknown, what: string, fallback: number): number {
-  return value === undefined ? fallback : milliseconds(value as number, what)
-}
-
-function flag(value: unknown, what: string): boolean {
-  if (value === undefined) return false
-  if (typeof value === 'boolean') return value
-  throw new NamedLockConfigurationError(`${what}: ${show(value)} is neither true nor false.`)
-}
-
-function count(value: unknown, what: string, fallback: number, least: number): number {
-  if (value === undefined) return fallback
-  if (Number.isSafeInteger(value) && (value as number) >= least) return value as number
-  throw new NamedLockConfigurationError(`${what}: ${show(value)} is not a whole number of at least ${least}.`)
-}
-
-function oneOf<T extends string>(value: unknown, what: string, allowed: readonly T[], fallback: T): T {
-  if (value === undefined) return fallback
-  if (allowed.includes(value as T)) return value as T
-  throw new NamedLockConfigurationError(
-    `${what}: ${show(value)} is not one of ${allowed.map((a) => `'${a}'`).join(', ')}.`,
-  )
-}
-
 function readNamespace(value: unknown): string | false | undefined {
   if (value === undefined || value === false) return value
   if (
@@ -278,14 +238,4 @@ function readSignal(value: unknown): AbortSignal | undefined {
   throw new NamedLockConfigurationError(
     `signal: ${show(value)} is not an AbortSignal. An AbortController's is its \`signal\` property.`,
   )
-}
-
-/** How a wrong value is shown in a message: short, and never failing. */
-export function show(value: unknown): string {
-  if (typeof value === 'string') return `'${value.length > 80 ? `${value.slice(0, 80)}…` : value}'`
-  if (typeof value === 'bigint') return `${value}n`
-  if (typeof value === 'function') return 'a function'
-  if (Array.isArray(value)) return 'an array'
-  if (typeof value === 'object' && value !== null) return `an object (${value.constructor?.name ?? 'no prototype'})`
-  return String(value)
 }

@@ -1,9 +1,11 @@
 import { milliseconds } from '../contract/duration.js'
+import { flag, known } from '../contract/option-checks.js'
 import { InvalidLockNameError, NamedLockConfigurationError } from '../contract/errors.js'
 import { checkName } from '../names/lock-name.js'
 import { NamedLockService } from '../service/named-lock-service.js'
 import type { LockName, LockNames } from '../contract/options.js'
-import { defaultCall, readCallOptions, show } from '../contract/settings.js'
+import { defaultCall, readCallOptions } from '../contract/settings.js'
+import { show } from '../util/show.js'
 import type { WithNamedLockOptions } from './decorator-options.js'
 
 type OfCall<T> = (this: unknown, ...args: unknown[]) => T
@@ -25,6 +27,8 @@ export interface DecoratorSettings {
   readonly signal: OfCall<AbortSignal | undefined> | undefined
 }
 
+type Given = Partial<Record<keyof WithNamedLockOptions, unknown>>
+
 const OPTIONS: readonly (keyof WithNamedLockOptions)[] = [
   'locks',
   'onBusy',
@@ -37,9 +41,9 @@ const OPTIONS: readonly (keyof WithNamedLockOptions)[] = [
 
 /** Checks the arguments when the class is defined, so that no mistake stays hidden until the first call. */
 export function readDecoratorOptions(name: unknown, timeout: unknown, given: unknown = {}): DecoratorSettings {
-  const options = readKnown(given)
+  const options: Given = known(given as object, OPTIONS, '@WithNamedLock', "{ onBusy: 'skip' }")
   const onBusy = readOnBusy(options.onBusy)
-  const transaction = readFlag(options.transaction, 'transaction')
+  const transaction = flag(options.transaction, '@WithNamedLock: transaction')
   const signal = typeof options.signal === 'function' ? undefined : options.signal
   const call = readCallOptions(
     { timeout, reentrant: options.reentrant, shared: options.shared, signal },
@@ -61,18 +65,6 @@ export function readDecoratorOptions(name: unknown, timeout: unknown, given: unk
     },
     signal: typeof options.signal === 'function' ? (options.signal as OfCall<AbortSignal | undefined>) : undefined,
   }
-}
-
-function readKnown(given: unknown): Partial<Record<keyof WithNamedLockOptions, unknown>> {
-  if (typeof given !== 'object' || given === null || Array.isArray(given)) {
-    throw wrong(`the options must be an object such as { onBusy: 'skip' }, not ${show(given)}.`)
-  }
-  for (const key of Object.keys(given)) {
-    if (!(OPTIONS as readonly string[]).includes(key)) {
-      throw wrong(`there is no option '${key}'. The options are ${OPTIONS.join(', ')}.`)
-    }
-  }
-  return given
 }
 
 function readName(name: unknown): DecoratorSettings['name'] {
@@ -101,12 +93,6 @@ function readOnBusy(onBusy: unknown): DecoratorSettings['onBusy'] {
   if (onBusy === 'throw' || onBusy === 'skip') return onBusy
   if (typeof onBusy === 'function') return onBusy as OfCall<unknown>
   throw wrong(`onBusy: ${show(onBusy)} is neither 'throw' nor 'skip' nor a function.`)
-}
-
-function readFlag(value: unknown, what: string): boolean {
-  if (value === undefined) return false
-  if (typeof value === 'boolean') return value
-  throw wrong(`${what}: ${show(value)} is neither true nor false.`)
 }
 
 function readHoldAtLeast(value: unknown): number {

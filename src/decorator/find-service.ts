@@ -1,7 +1,7 @@
 import type { DataSourceLike } from '../typeorm/data-source-like.js'
 import { NamedLockConfigurationError } from '../contract/errors.js'
 import { NamedLockService } from '../service/named-lock-service.js'
-import { show } from '../contract/settings.js'
+import { show } from '../util/show.js'
 import type { DecoratorSettings } from './decorator-settings.js'
 
 /**

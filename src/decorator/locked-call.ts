@@ -1,6 +1,7 @@
 import { NamedLockConfigurationError, NamedLockTimeoutError } from '../contract/errors.js'
 import type { NamedLock } from '../scope/named-lock.js'
-import { readDecoratorSignal, show } from '../contract/settings.js'
+import { readDecoratorSignal } from '../contract/settings.js'
+import { show } from '../util/show.js'
 import type { DecoratorSettings } from './decorator-settings.js'
 import { refuseInTransactionOf } from '../acquire/refusals.js'
 import { findService } from './find-service.js'

@@ -1,6 +1,6 @@
 import { NamedLockConfigurationError } from '../contract/errors.js'
 import type { Finding } from '../contract/lock-info.js'
-import { show } from '../contract/settings.js'
+import { show } from '../util/show.js'
 
 /** A size as the application gave it, and where. */
 export interface GivenSize {

@@ -1,7 +1,7 @@
 import { InvalidLockNameError } from '../contract/errors.js'
 import { checkName, type ExactNameRules } from './lock-name.js'
 import type { LockName } from '../contract/options.js'
-import { show } from '../contract/settings.js'
+import { show } from '../util/show.js'
 
 export { exactKeyFor, foldForExclusion } from './lock-name.js'
 

@@ -1,7 +1,7 @@
 import { hash } from 'node:crypto'
 import { InvalidLockNameError } from '../contract/errors.js'
 import type { LockName } from '../contract/options.js'
-import { show } from '../contract/settings.js'
+import { show } from '../util/show.js'
 
 /*
  * Names to keys: a name comes from the caller, a key goes to the server. The mapping is frozen: processes with different versions of

@@ -5,7 +5,8 @@ import type { LockName, LockNames } from '../contract/options.js'
 import type { Ask } from '../typeorm/raw-connection.js'
 import { singleValue } from '../typeorm/raw-connection.js'
 import { databaseOf } from '../typeorm/database-of.js'
-import { show, type Settings } from '../contract/settings.js'
+import type { Settings } from '../contract/settings.js'
+import { show } from '../util/show.js'
 
 /** How a server names its locks. Every dialect has these rules. */
 export interface KeyRules {

@@ -19,7 +19,7 @@ import type {
 } from '../contract/options.js'
 import type { Finding, LockHolder, LockList } from '../contract/lock-info.js'
 import { servicesOf, type Registered } from './service-registry.js'
-import { show } from '../contract/settings.js'
+import { show } from '../util/show.js'
 import { recognisedAcrossCopies } from '../util/across-copies.js'
 import { processWide } from '../util/process-wide.js'
 

@@ -1,7 +1,7 @@
 import type { DataSourceLike } from '../typeorm/data-source-like.js'
 import { NamedLockConfigurationError } from '../contract/errors.js'
 import type { AcquireOptions } from '../contract/options.js'
-import { show } from '../contract/settings.js'
+import { show } from '../util/show.js'
 
 /** Longer than any other wait: the process that runs the migrations may be building an index, and a start that times out is repeated. */
 const TIMEOUT = '10m'

@@ -1,0 +1,55 @@
+import { show } from '../util/show.js'
+import { milliseconds } from './duration.js'
+import { NamedLockConfigurationError } from './errors.js'
+
+/*
+ * Checks of single options. Each returns the value, or the default of an option that was left out, and names a wrong option in a
+ * NamedLockConfigurationError.
+ */
+
+/** The options as they are, if all of them exist; `where` begins the error. */
+export function known<T extends object>(
+  given: T,
+  allowed: readonly string[],
+  where?: string,
+  example = "{ timeout: '5s' }",
+): T {
+  const prefix = where === undefined ? '' : `${where}: `
+  if (typeof given !== 'object' || given === null || Array.isArray(given)) {
+    throw new NamedLockConfigurationError(
+      `${prefix}the options must be an object such as ${example}, not ${show(given)}.`,
+    )
+  }
+  for (const key of Object.keys(given)) {
+    if (!allowed.includes(key)) {
+      throw new NamedLockConfigurationError(
+        `${prefix}there is no option '${key}'. The options are ${allowed.join(', ')}.`,
+      )
+    }
+  }
+  return given
+}
+
+export function duration(value: unknown, what: string, fallback: number): number {
+  return value === undefined ? fallback : milliseconds(value as number, what)
+}
+
+export function flag(value: unknown, what: string): boolean {
+  if (value === undefined) return false
+  if (typeof value === 'boolean') return value
+  throw new NamedLockConfigurationError(`${what}: ${show(value)} is neither true nor false.`)
+}
+
+export function count(value: unknown, what: string, fallback: number, least: number): number {
+  if (value === undefined) return fallback
+  if (Number.isSafeInteger(value) && (value as number) >= least) return value as number
+  throw new NamedLockConfigurationError(`${what}: ${show(value)} is not a whole number of at least ${least}.`)
+}
+
+export function oneOf<T extends string>(value: unknown, what: string, allowed: readonly T[], fallback: T): T {
+  if (value === undefined) return fallback
+  if (allowed.includes(value as T)) return value as T
+  throw new NamedLockConfigurationError(
+    `${what}: ${show(value)} is not one of ${allowed.map((a) => `'${a}'`).join(', ')}.`,
+  )
+}
