@@ -104,7 +104,7 @@ export class LockLister {
   /** Where this process waits in the server's queue, all of its callers do. */
   #addWaiters(entry: Entry, row: LockRow, slot: Slot | undefined): void {
     const waiter = waiterOf(row)
-    if (!slot?.hasWaiters || !this.#slots.sessions.has(row.connectionId)) entry.waiters.push(waiter)
+    if (!slot?.hasWaiters || !this.#slots.sessions.open.hasConnection(row.connectionId)) entry.waiters.push(waiter)
     else entry.waiters.push(...localWaiters(slot, waiter))
   }
 

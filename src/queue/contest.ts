@@ -67,7 +67,7 @@ export class Contest {
     this.#queue = queue
     this.#sessions = sessions
     this.#overtaking = new Overtaking(queue, sessions, this.#own)
-    this.#pauses = new Pauses(sessions.wanting)
+    this.#pauses = new Pauses(sessions.waiting.sleepers)
   }
 
   /** The polling mark's literal. */
@@ -155,10 +155,10 @@ export class Contest {
     const claim = (this.#served = this.#overtaking.next())
     this.#slot.literal = claim.literal
     if (claim.source) return this.#tryAlone(claim, claim.source, isMarked, polls)
-    const session = isMarked || claim.isTry ? undefined : this.#sessions.takeWaiting()
+    const session = isMarked || claim.isTry ? undefined : this.#sessions.waiting.take()
     if (session) return this.#waitOn(new DirectPlace(session))
     // The answer to the first request is still fresh, and a waiting session may be on its way.
-    return polls === 0 ? 'busy' : this.#poll(claim, isMarked || (polls === 1 && this.#sessions.canWait))
+    return polls === 0 ? 'busy' : this.#poll(claim, isMarked || (polls === 1 && this.#sessions.waiting.isAllowed))
   }
 
   async #poll(claim: Claim, isPassing: boolean): Promise<Outcome> {
@@ -186,7 +186,7 @@ export class Contest {
     // what waits for the end of old snapshots.
     const mayBlock = !isMarked && !claim.isTry && (isLent || source.endTransaction === undefined)
     // Few may wait on connections that are borrowed for it: the work under the locks needs connections too.
-    const hasPermit = isLent && mayBlock && this.#sessions.takeBlockingPermit()
+    const hasPermit = isLent && mayBlock && this.#sessions.waiting.takePermit()
     try {
       const mayWait = hasPermit || (!isLent && mayBlock)
       // The answer to the first request may still be fresh.
@@ -205,7 +205,7 @@ export class Contest {
       }
       return isQueued(claim) ? await this.#tryOn(claim, source, mayWait, isFresh) : 'slice over'
     } finally {
-      if (hasPermit) this.#sessions.returnBlockingPermit()
+      if (hasPermit) this.#sessions.waiting.returnPermit()
     }
   }
 
@@ -266,7 +266,7 @@ export class Contest {
   async #waitOn(place: DirectPlace): Promise<Outcome> {
     await this.#marks?.give()
     const outcome = await this.#block(place)
-    if (outcome !== 'won' && !place.source) this.#sessions.returnWaiting(place.session)
+    if (outcome !== 'won' && !place.source) this.#sessions.waiting.putBack(place.session)
     return outcome
   }
 

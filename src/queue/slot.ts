@@ -466,7 +466,7 @@ export class Slot implements Asker, ClaimSlot, Contested, SharedSlot {
     const { sessions } = this.#host
     if (!place.session || place === sessions.shared) return
     if (place.source) void place.source.close(place.session)
-    else sessions.returnWaiting(place.session)
+    else sessions.waiting.putBack(place.session)
   }
 
   /** The answer to the question whether another process polls. */

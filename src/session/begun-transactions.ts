@@ -4,6 +4,7 @@ import type { WorkRunner } from '../typeorm/query-runner.js'
 import type { RawConnection, RunnerLike } from '../typeorm/raw-connection.js'
 import { databaseError } from '../contract/database-error.js'
 import { outside } from '../util/outside.js'
+import type { OpenSessions } from './open-sessions.js'
 import type { Session } from './session.js'
 import type { WorkPlaces } from './work-places.js'
 
@@ -16,6 +17,7 @@ export interface Begun {
 
 /** What they need of the other connections. */
 export interface BegunTransactionsContext {
+  readonly sessions: OpenSessions
   readonly dataSource: DataSourceLike
   /** Shared with all other services of the DataSource. */
   readonly places: WorkPlaces
@@ -36,6 +38,9 @@ export class BegunTransactions {
 
   constructor(context: BegunTransactionsContext) {
     this.#context = context
+    context.sessions.whenGone((session) => {
+      if (this.#running.delete(session)) context.places.giveBack()
+    })
   }
 
   /** Why a caller may be waiting for one. */
@@ -55,11 +60,6 @@ export class BegunTransactions {
       places.giveBack()
       throw error
     }
-  }
-
-  /** Its session is lost, or has gone back to the pool. */
-  gone(session: Session): void {
-    if (this.#running.delete(session)) this.#context.places.giveBack()
   }
 
   /** Connections that have died in the pool, as after a restart of the pooler, are passed over. */

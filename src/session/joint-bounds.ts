@@ -9,8 +9,8 @@ export interface BoundMember {
   /** Their connections stand beside the pool. */
   readonly isOwn: boolean
   readonly hasSharedSession: boolean
-  /** How many waiting sessions they have. */
-  readonly waiting: number
+  /** How many waiting sessions they have, or are opening. */
+  readonly waitingSessions: number
   /** Gives idle connections of that kind back, because other services have no place for theirs. */
   returnSpare(kind: Spare): void
 }
@@ -80,11 +80,11 @@ export class JointBounds {
   }
 
   /** Whether that member may open one more waiting session. */
-  takeWaiting(member: BoundMember): boolean {
+  mayOpenWaiting(member: BoundMember): boolean {
     let waiting = 0
-    for (const one of this.#members) if (one.isOwn === member.isOwn) waiting += one.waiting
+    for (const one of this.#members) if (one.isOwn === member.isOwn) waiting += one.waitingSessions
     if (waiting < this.mostWaiting(member)) return true
-    if (member.waiting < waiting) this.#reclaim('waiting', member)
+    if (member.waitingSessions < waiting) this.#reclaim('waiting', member)
     return false
   }
 

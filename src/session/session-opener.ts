@@ -7,6 +7,7 @@ import { setImmediate } from '../util/clock.js'
 import type { RawConnection, RunnerLike } from '../typeorm/raw-connection.js'
 import { databaseError } from '../contract/database-error.js'
 import { thisMoment } from './lease.js'
+import type { OpenSessions, SessionKind } from './open-sessions.js'
 import type { OwnConnections } from './own-data-source.js'
 import { queryWithin, SilentConnectionError } from './query-within.js'
 import { Session, type SessionsListener } from './session.js'
@@ -17,10 +18,7 @@ const FIRST_PATIENCE = 1_000
 /** How often a session is tried to be opened whose first statements somebody cancels. */
 const MOST_CANCELLED = 5
 
-/** What a session is for. */
-export type Kind = 'shared' | 'waiting' | 'work' | 'adopted' | 'begun'
-
-const USES: Readonly<Record<Kind, SessionUse>> = {
+const USES: Readonly<Record<SessionKind, SessionUse>> = {
   shared: 'locks',
   waiting: 'locks',
   work: 'work',
@@ -28,23 +26,23 @@ const USES: Readonly<Record<Kind, SessionUse>> = {
   begun: 'begun',
 }
 
-/** The owner of the sessions that are opened. It is notified of their end only for sessions that it was given. */
+/** The owner of the sessions that are opened. */
 export interface SessionOwner extends SessionsListener {
-  /** Why there can be no new sessions. */
-  closedError(): Error | undefined
-  /** Those that are open. */
-  open(): Iterable<Session>
+  /** Why there can be no new sessions; undefined while there can. */
+  readonly closedError: Error | undefined
+  readonly open: OpenSessions
   /** One more, in the same turn in which it was ready. */
-  opened(session: Session, kind: Kind): void
+  sessionOpened(session: Session, kind: SessionKind): void
 }
 
 /** Gets connections, out of the pool or beside it, finds out who is at the other end, and makes sessions of them. */
 export class SessionOpener {
-  /** A guess by the driver's type until the first connection is open. */
-  dialect: Dialect
-  isDialectSure: boolean
-  /** Why the last connection could not be had. */
-  trouble: Error | undefined
+  /** A guess by the driver's type until the first connection is open. Written by `#findDialect`. */
+  #dialect: Dialect
+  /** Once true, `#dialect` does not change any more. */
+  #isDialectSure: boolean
+  /** Set by an attempt to open a session that failed, cleared by one that succeeded. */
+  #trouble: Error | undefined
   readonly #dataSource: DataSourceLike
   readonly #settings: SessionSettings
   readonly #own: OwnConnections | undefined
@@ -64,24 +62,38 @@ export class SessionOpener {
   ) {
     this.#dataSource = dataSource
     this.#settings = settings
-    this.dialect = dialect
-    this.isDialectSure = dialect.isCertain ?? false
+    this.#dialect = dialect
+    this.#isDialectSure = dialect.isCertain ?? false
     this.#own = own
     this.#owner = owner
   }
 
+  /** The server's dialect; before `isDialectSure` a guess by the driver's type. */
+  get dialect(): Dialect {
+    return this.#dialect
+  }
+
+  get isDialectSure(): boolean {
+    return this.#isDialectSure
+  }
+
+  /** Why the last attempt to open a session failed; undefined after one that succeeded. */
+  get trouble(): Error | undefined {
+    return this.#trouble
+  }
+
   /** A session, or the database's error. Connections that are dead without knowing are passed over. */
-  async open(kind: Kind): Promise<Session> {
+  async open(kind: SessionKind): Promise<Session> {
     let cancelled = 0
     for (let patience = FIRST_PATIENCE; ; patience = Math.min(patience * 1.25, this.mostPatience)) {
       await this.#backoff.due()
       try {
         const session = await this.#tryToOpen(kind, patience)
         this.#backoff.succeeded()
-        this.trouble = undefined
+        this.#trouble = undefined
         return session
       } catch (error) {
-        this.trouble = error as Error
+        this.#trouble = error as Error
         if (error instanceof SilentConnectionError) continue
         // A KILL or KILL QUERY, or a connection that had died in the pool: nothing is wrong with the server. If there is, the next try says so.
         if (this.#isInterrupted(error) && ++cancelled < MOST_CANCELLED) continue
@@ -93,16 +105,16 @@ export class SessionOpener {
 
   #isInterrupted(error: unknown): boolean {
     const cause = (error as Error).cause ?? {}
-    if (this.dialect.waitFailure(cause) === 'cancelled') return true
-    return this.#unprepared.has(error as Error) && !this.dialect.isAnswer(cause)
+    if (this.#dialect.waitFailure(cause) === 'cancelled') return true
+    return this.#unprepared.has(error as Error) && !this.#dialect.isAnswer(cause)
   }
 
-  async #tryToOpen(kind: Kind, patience: number): Promise<Session> {
+  async #tryToOpen(kind: SessionKind, patience: number): Promise<Session> {
     const source = kind === 'work' ? this.#dataSource : await this.source
     const [runner, connection] = await this.connect(source)
-    if (this.#owner.closedError()) {
+    if (this.#owner.closedError) {
       await runner.release()
-      throw this.#owner.closedError()
+      throw this.#owner.closedError
     }
     return this.prepare(runner, connection, kind, patience)
   }
@@ -110,33 +122,38 @@ export class SessionOpener {
   async prepare(
     runner: RunnerLike,
     connection: RawConnection,
-    kind: Kind,
+    kind: SessionKind,
     patience = this.mostPatience,
   ): Promise<Session> {
     let session: Session
     try {
-      if (!this.isDialectSure) await this.#findDialect(connection, patience)
+      if (!this.#isDialectSure) await this.#findDialect(connection, patience)
       session = await this.#makeSession(runner, connection, kind, patience)
     } catch (error) {
-      this.dialect.destroy(connection)
+      this.#dialect.destroy(connection)
       await runner.release().catch(() => {})
       if (error instanceof SilentConnectionError) throw error
       const failure = databaseError('The database connection for locks could not be prepared', error)
       if (failure !== error) this.#unprepared.add(failure)
       throw failure
     }
-    const refusal = (await this.#refusal(session)) ?? this.#owner.closedError()
+    const refusal = (await this.#refusal(session)) ?? this.#owner.closedError
     if (refusal) {
       await session.giveBack()
       throw refusal
     }
     if (session.lostError) throw session.lostError
-    this.#owner.opened(session, kind)
+    this.#owner.sessionOpened(session, kind)
     return session
   }
 
-  async #makeSession(runner: RunnerLike, connection: RawConnection, kind: Kind, patience: number): Promise<Session> {
-    const { dialect } = this
+  async #makeSession(
+    runner: RunnerLike,
+    connection: RawConnection,
+    kind: SessionKind,
+    patience: number,
+  ): Promise<Session> {
+    const dialect = this.#dialect
     const ignore = (): void => {}
     connection.on('error', ignore) // without a listener of ours a second 'error' would end the process
     try {
@@ -159,13 +176,13 @@ export class SessionOpener {
   }
 
   async #connect(ownOrPool: DataSourceLike): Promise<[RunnerLike, RawConnection]> {
-    if (this.#owner.closedError()) throw this.#owner.closedError()
+    if (this.#owner.closedError) throw this.#owner.closedError
     // Own connections must not outlive the application's: its DataSource says what is wrong then.
     const source = this.#dataSource.isInitialized ? ownOrPool : this.#dataSource
-    const unguard = this.dialect.pool.guard?.(source)
+    const unguard = this.#dialect.pool.guard?.(source)
     try {
       // Always the primary: a replica's locks exclude nobody.
-      const runner = await (this.dialect.pool.connect?.(source) ?? (source.createQueryRunner('master') as RunnerLike))
+      const runner = await (this.#dialect.pool.connect?.(source) ?? (source.createQueryRunner('master') as RunnerLike))
       return [runner, await runner.connect()]
     } catch (error) {
       if (source.isInitialized) throw databaseError('No connection to the database for locks', error)
@@ -183,19 +200,19 @@ export class SessionOpener {
   }
 
   async #findDialect(connection: RawConnection, patience: number): Promise<void> {
-    const wire = this.dialect.wire(connection)
+    const wire = this.#dialect.wire(connection)
     const found = await dialectOfServer((sql) => queryWithin(wire, sql, patience))
     if (!found) return
-    this.dialect = found
-    this.isDialectSure = true
+    this.#dialect = found
+    this.#isDialectSure = true
   }
 
   /** Why a session can not be used here. */
   async #refusal({ facts }: Session): Promise<Error | undefined> {
     if (facts.lease === undefined && !this.#settings.allowNoLease) {
-      return new NamedLockConfigurationError(this.dialect.noLease)
+      return new NamedLockConfigurationError(this.#dialect.noLease)
     }
-    for (const sibling of this.#owner.open()) {
+    for (const sibling of this.#owner.open.all) {
       if (sibling.facts.identity === facts.identity || !(await this.#stillAnswers(sibling))) continue
       return new NamedLockConfigurationError(
         `The DataSource's address leads to several servers (${sibling.facts.identity} and ${facts.identity}): ` +
@@ -208,7 +225,7 @@ export class SessionOpener {
   /** After a failover the sessions of the old server end one by one, each by its lease at the latest. */
   async #stillAnswers(session: Session): Promise<boolean> {
     if (session.isWorking) return false // it may be busy for hours, and others watch over its locks
-    await session.ask(this.dialect.keepAlive).catch(() => {})
+    await session.ask(this.#dialect.keepAlive).catch(() => {})
     return session.checkLease()
   }
 

@@ -13,21 +13,23 @@ import { OwnConnections } from './own-data-source.js'
 import { Questions } from './borrowing-place.js'
 import { queryWithin, SilentConnectionError } from './query-within.js'
 import type { Session, SessionsListener } from './session.js'
-import { SessionOpener, type Kind } from './session-opener.js'
+import { OpenSessions, type SessionKind } from './open-sessions.js'
+import { SessionOpener, type SessionOwner } from './session-opener.js'
 import type { SessionSettings } from './session-settings.js'
 import { SharedPlace, type Shared } from './shared-place.js'
+import { WaitingSessions } from './waiting-sessions.js'
 import { Witness } from './witness.js'
 import { WorkSessions } from './work-sessions.js'
 import { within } from '../util/within.js'
 import { clearInterval, monotonicNow, setInterval } from '../util/clock.js'
 
-/** How often idle sessions are looked for. */
+/** How often idle sessions are returned, in milliseconds. */
 const LOOK_AFTER = 250
-/** How long a session stays without use before it goes back to the pool. */
+/** How long a session stays without use before it returns to the pool, in milliseconds. */
 const IDLE_WAITING = 1_000
 const IDLE_SHARED = 5_000
-/** How long the server may take for the farewell of all sessions. */
-const PATIENCE = 2_000
+/** How long the server may take to answer when all sessions are returned, in milliseconds. */
+const FAREWELL_PATIENCE = 2_000
 
 /**
  * All connections of the services that share them: the shared session, the waiting sessions, and those that a single lock has for
@@ -36,26 +38,25 @@ const PATIENCE = 2_000
  * How many there may be is decided together with all other sessions of the DataSource: see joint-bounds.ts. Idle sessions
  * go back after a while, and at once when somebody has to wait for a connection of the pool.
  */
-export class Sessions implements BoundMember {
+export class Sessions implements BoundMember, SessionOwner {
+  readonly open = new OpenSessions()
+  /** The one session for the locks of all callers. */
   readonly shared: Shared
+  /** Those that may block in the server's queue. */
+  readonly waiting: WaitingSessions
   /** Those that a transaction or a dedicated lock works on. */
   readonly work: WorkSessions
   /** Those of locks that end with their transaction. */
   readonly begun: BegunTransactions
-  /** Who sleeps for lack of a waiting session, longest first: one is called when a session becomes idle. */
-  readonly wanting = new Set<() => void>()
 
   readonly #dataSource: DataSourceLike
   readonly #own: OwnConnections | undefined
   readonly #settings: SessionSettings
   readonly #listener: SessionsListener
   readonly #bounds: JointBounds
-  readonly #open = new Map<Session, Kind>()
-  readonly #idle: Session[] = []
   readonly #opener: SessionOpener
   readonly #witness: Witness
-  #openingWaiting = false
-  #closed = false
+  #isClosed = false
   #lookAfter: NodeJS.Timeout | undefined
   #pool: PoolWatch | undefined
 
@@ -72,21 +73,18 @@ export class Sessions implements BoundMember {
     this.#listener = listener
     // Beside the sessions: an inspection, and the end of a wait.
     if (this.isOwn) this.#own = new OwnConnections(dataSource, dialect.pool, () => bounds.mostOrdinary(this) + 2)
-    this.#opener = new SessionOpener(dataSource, settings, dialect, this.#own, {
-      closedError: () => this.#closedError,
-      open: () => this.#open.keys(),
-      opened: (session, kind) => this.#opened(session, kind),
-      sessionLost: (session, error) => this.#sessionLost(session, error),
-      sessionSilent: (session) => this.#sessionSilent(session),
-    })
+    this.#opener = new SessionOpener(dataSource, settings, dialect, this.#own, this)
+    const { open } = this
+    const hasPoolWaiters = (): boolean => this.#pool?.hasWaiters ?? false
     this.work = new WorkSessions({
+      sessions: open,
       places: bounds.work,
       poolSize: bounds.poolSize,
-      hasPoolWaiters: () => this.#pool?.hasWaiters ?? false,
+      hasPoolWaiters,
       open: () => outside(() => this.#opener.open('work')),
-      giveBack: (session) => this.#giveBack(session),
     })
     this.begun = new BegunTransactions({
+      sessions: open,
       dataSource,
       places: bounds.work,
       connect: () => this.#opener.connect(this.#dataSource),
@@ -103,6 +101,20 @@ export class Sessions implements BoundMember {
           () => outside(() => this.#opener.open('shared')),
           () => this.#opener.dialect,
         )
+    open.whenGone((session) => {
+      if (this.shared.session === session) this.shared.drop()
+    })
+    this.waiting = new WaitingSessions({
+      sessions: open,
+      bounds,
+      member: this,
+      hasPoolWaiters,
+      open: () => this.#opener.open('waiting'),
+    })
+    open.whenGone(() => {
+      // Own connections end with the application's, whether or not a session is open then.
+      if (open.isEmpty && !this.#own?.isOpen) this.#stopLookingAfter()
+    })
     this.#witness = new Witness(dataSource, settings.lease - settings.keepAlive, () => this.#opener.dialect, {
       shared: this.shared,
       inspect: (work) => this.inspect(work),
@@ -150,67 +162,14 @@ export class Sessions implements BoundMember {
       : `no connection came free in the DataSource's pool of ${this.#opener.dialect.pool.size(this.#dataSource)} in that time`
   }
 
-  /**
-   * A session that may block, if there is an idle one. Else undefined, and one is being opened for next time unless the
-   * limit is reached.
-   */
-  takeWaiting(): Session | undefined {
-    const session = this.#idle.pop()
-    if (session) return session
-    if (!this.#openingWaiting && !this.#closed && this.#bounds.takeWaiting(this)) this.#openWaiting()
-    return undefined
-  }
-
-  /** Whether there may be waiting sessions at all. */
-  get canWait(): boolean {
-    return this.#bounds.mostWaiting(this) > 0
-  }
-
-  /** Back from a wait; it must hold nothing. */
-  returnWaiting(session: Session): void {
-    if (session.lostError) return
-    session.touch()
-    if (this.#closed) {
-      void this.#giveBack(session)
-      return
-    }
-    if (this.#pool?.hasWaiters) {
-      void this.#giveBack(session)
-      return
-    }
-    this.#idle.push(session)
-    const [wake] = this.wanting
-    wake?.()
-  }
-
-  /** Whether another caller may block on a connection that is its own: as many as there may be waiting sessions. */
-  takeBlockingPermit(): boolean {
-    return this.#bounds.takeBlockingPermit(this)
-  }
-
-  returnBlockingPermit(): void {
-    this.#bounds.returnBlockingPermit(this)
-  }
-
   /** A session on a connection that the application works on and keeps; `giveBack` only restores its settings. */
   async adopt(runner: Pick<RunnerLike, 'connect'>): Promise<Session> {
-    if (this.#closedError) throw this.#closedError
+    if (this.closedError) throw this.closedError
     const connection = await runner.connect()
     const stays = { connect: () => Promise.resolve(connection), release: () => Promise.resolve() }
     return outside(() => this.#opener.prepare(stays, connection, 'adopted')).catch((error: unknown) => {
       throw databaseError("The transaction's connection could not be prepared for locks", error)
     })
-  }
-
-  /** @param isRestored Nothing is left to restore on it. */
-  giveBack(session: Session, isRestored?: boolean): Promise<void> {
-    return this.#giveBack(session, isRestored)
-  }
-
-  /** Whether that connection is one of these sessions'. */
-  has(connectionId: string): boolean {
-    for (const session of this.#open.keys()) if (session.connectionId === connectionId) return true
-    return false
   }
 
   /**
@@ -233,12 +192,12 @@ export class Sessions implements BoundMember {
   /** Runs statements of an inspection on a connection of its own: they may be slow, and the shared session must not be. */
   inspect<T>(work: (ask: Ask, connection: RawConnection) => Promise<T>): Promise<T> {
     return outside(async () => {
-      const idle = this.#idle.pop()
+      const idle = this.waiting.takeIdle()
       if (idle) {
         try {
           return await work((sql) => idle.ask(sql), idle.connection)
         } finally {
-          this.returnWaiting(idle)
+          this.waiting.putBack(idle)
         }
       }
       const [runner, connection] = await this.#opener.connect(await this.#opener.source)
@@ -265,16 +224,15 @@ export class Sessions implements BoundMember {
     return this.#opener.isDialectSure
   }
 
-  /** Every session goes back if all of them are known to hold nothing; else, and in a silent network, they are ended. */
+  /** Returns the sessions to the pool if they are known to hold nothing. Otherwise, and in a silent network, their connections are ended. */
   async close(isClean: boolean): Promise<void> {
-    this.#closed = true
-    const sessions = [...this.#open]
-    if (isClean) await within(this.#giveAllBack(), PATIENCE, undefined, unanswered).catch(() => {})
-    for (const [session, kind] of sessions) {
-      if (!isClean || kind !== 'adopted') session.lose(new Error('the lock service was closed'))
-    }
+    this.#isClosed = true
+    this.waiting.close()
+    // Before they are returned: a session that gets no answer then is ended below.
+    const sessions = isClean ? this.open.ours : this.open.all
+    if (isClean) await within(this.#giveAllBack(), FAREWELL_PATIENCE, undefined, unanswered).catch(() => {})
+    for (const session of sessions) session.lose(new Error('the lock service was closed'))
     this.shared.drop()
-    this.#idle.length = 0
     this.#stopLookingAfter()
     await this.#own?.close()
     this.#bounds.leave(this)
@@ -282,72 +240,37 @@ export class Sessions implements BoundMember {
 
   async #giveAllBack(): Promise<void> {
     await this.shared.settled()
-    // A transaction of the application gives its session back itself: locks of another service may be held on it.
-    const ours = [...this.#open].filter(([, kind]) => kind !== 'adopted')
-    await Promise.all(ours.map(([session]) => this.#giveBack(session)))
+    await this.open.giveOursBack()
   }
 
-  #openWaiting(): void {
-    this.#openingWaiting = true
-    outside(() => this.#opener.open('waiting')).then(
-      (session) => {
-        this.#openingWaiting = false
-        this.returnWaiting(session)
-      },
-      () => {
-        // Whoever waits polls meanwhile and asks again; the shared session tells callers what is wrong.
-        this.#openingWaiting = false
-      },
-    )
+  /** For error messages of callers that want a session when there can be no more. */
+  get closedError(): Error | undefined {
+    return this.#isClosed ? new NamedLockClosedError('The lock service was closed.') : undefined
   }
 
-  #opened(session: Session, kind: Kind): void {
-    this.#open.set(session, kind)
+  sessionOpened(session: Session, kind: SessionKind): void {
+    this.open.add(session, kind)
     this.#startLookingAfter()
   }
 
-  #sessionLost(session: Session, error: NamedLockLostError): void {
-    if (!this.#open.has(session)) return // it was refused, or is on its way back to the pool: it holds nothing
-    this.#forget(session)
-    this.#listener.sessionLost(session, error)
+  /** The listener is notified only of sessions that were open: any other holds nothing. */
+  sessionLost(session: Session, error: NamedLockLostError): void {
+    if (this.open.remove(session)) this.#listener.sessionLost(session, error)
   }
 
-  #sessionSilent(session: Session): void {
+  sessionSilent(session: Session): void {
     this.#witness.ask(session)
     this.#listener.sessionSilent(session)
   }
 
-  get #closedError(): Error | undefined {
-    return this.#closed ? new NamedLockClosedError('The lock service was closed.') : undefined
+  get waitingSessions(): number {
+    return this.waiting.count
   }
 
-  #forget(session: Session): void {
-    this.#open.delete(session)
-    this.work.gone(session)
-    this.begun.gone(session)
-    if (this.shared.session === session) this.shared.drop()
-    const place = this.#idle.indexOf(session)
-    if (place >= 0) this.#idle.splice(place, 1)
-    // Own connections end with the application's, whether or not a session is open then.
-    if (this.#open.size === 0 && !this.#own?.isOpen) this.#stopLookingAfter()
-  }
-
-  async #giveBack(session: Session, isRestored?: boolean): Promise<void> {
-    this.#forget(session)
-    await session.giveBack(isRestored)
-  }
-
-  /** How many waiting sessions there are, or will be. */
-  get waiting(): number {
-    let count = this.#openingWaiting ? 1 : 0
-    for (const kind of this.#open.values()) if (kind === 'waiting') count++
-    return count
-  }
-
-  /** Other services of the DataSource have no place for a session of theirs: what is idle here goes back. */
+  /** Other services of the DataSource have no place for a session of theirs: idle sessions of these go back. */
   returnSpare(kind: Spare): void {
     if (kind === 'work') this.work.returnIdle(true)
-    else for (const session of [...this.#idle]) void this.#giveBack(session)
+    else this.waiting.returnIdle()
   }
 
   #startLookingAfter(): void {
@@ -366,7 +289,7 @@ export class Sessions implements BoundMember {
     this.#pool = undefined
   }
 
-  /** Who waits for a connection of the pool now may have come when a session was just busy. */
+  /** A caller that waits for a connection of the pool now may have come while a session was just busy. */
   #returnIdleInTime(): void {
     if (this.#pool?.hasWaiters) this.#returnIdle(0, 0)
     else this.#returnIdle(IDLE_WAITING, IDLE_SHARED)
@@ -376,16 +299,16 @@ export class Sessions implements BoundMember {
     if (this.#pool?.isClosing) {
       // Own connections end with the application's.
       void this.#own?.close()
-      for (const session of [...this.#open.keys()]) session.lose(new Error('the DataSource was destroyed'))
+      for (const session of this.open.all) session.lose(new Error('the DataSource was destroyed'))
       this.#stopLookingAfter()
       return
     }
     this.work.returnIdle(waitingFor === 0)
     const now = monotonicNow()
-    for (const session of this.#idle.filter((idle) => now - idle.lastUsed >= waitingFor)) void this.#giveBack(session)
+    this.waiting.returnIdle(now - waitingFor)
     const shared = this.shared.session
     if (shared && this.shared.isIdle && !shared.isBusy && now - shared.lastUsed >= sharedFor)
-      void this.#giveBack(shared)
+      void this.open.giveBack(shared)
   }
 }
 

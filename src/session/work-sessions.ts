@@ -1,3 +1,4 @@
+import type { OpenSessions } from './open-sessions.js'
 import type { Session } from './session.js'
 import type { WorkPlaces } from './work-places.js'
 import { monotonicNow } from '../util/clock.js'
@@ -7,13 +8,13 @@ const IDLE = 1_000
 
 /** What the work sessions need of the other connections. */
 export interface WorkSessionsContext {
+  readonly sessions: OpenSessions
   /** Shared with all other services of the DataSource. */
   readonly places: WorkPlaces
   readonly poolSize: number
-  /** Somebody waits for a connection of the pool. */
+  /** A caller waits for a connection of the DataSource's pool. */
   hasPoolWaiters(): boolean
   open(): Promise<Session>
-  giveBack(session: Session): Promise<void>
 }
 
 /**
@@ -34,6 +35,7 @@ export class WorkSessions {
 
   constructor(context: WorkSessionsContext) {
     this.#context = context
+    context.sessions.whenGone((session) => this.#gone(session))
   }
 
   /** Why a caller may be waiting for one; undefined when none has to. */
@@ -80,7 +82,7 @@ export class WorkSessions {
     const { first } = places
     // The longest waiter may use another service, whose sessions these are not: it gets the place.
     if (this.#context.hasPoolWaiters() || (first && first.owner !== this)) {
-      await this.#context.giveBack(session)
+      await this.#context.sessions.giveBack(session)
       return
     }
     session.touch()
@@ -92,8 +94,8 @@ export class WorkSessions {
     this.#wanting.shift()?.(session)
   }
 
-  /** It is lost, or has gone back to the pool. */
-  gone(session: Session): void {
+  /** It is lost, or returned to the pool. */
+  #gone(session: Session): void {
     if (!this.#open.delete(session)) return
     const place = this.#idle.indexOf(session)
     if (place >= 0) this.#idle.splice(place, 1)
@@ -104,7 +106,7 @@ export class WorkSessions {
     const now = monotonicNow()
     for (const session of this.#idle.filter(({ lastUsed }) => atOnce || now - lastUsed >= IDLE)) {
       this.#idle.splice(this.#idle.indexOf(session), 1)
-      void this.#context.giveBack(session)
+      void this.#context.sessions.giveBack(session)
     }
   }
 

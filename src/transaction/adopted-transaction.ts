@@ -36,7 +36,7 @@ export async function adoptTransaction(
     work.close()
     const released = locks.release()
     // Sent right behind the releases, without waiting for their answers: the application's COMMIT or ROLLBACK waits for all of it.
-    await Promise.all([released, sessions.giveBack(session)])
+    await Promise.all([released, sessions.open.giveBack(session)])
     restoreConnect()
     work.detach()
   }

@@ -79,7 +79,7 @@ export class BegunTransactionSource implements SessionSource {
     await this.endTransaction().catch((error: unknown) => session.lose(error))
     // The next try may have begun a transaction on another connection meanwhile.
     if (this.#session === session) this.#session = undefined
-    await this.#sessions.giveBack(session, true)
+    await this.#sessions.open.giveBack(session, true)
   }
 
   canTakeOver(): boolean {
