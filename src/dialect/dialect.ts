@@ -172,7 +172,7 @@ export interface Transactions {
   readonly endsWithTransaction?: boolean | undefined
   /** What the protocol says of the transaction with that answer of the driver; undefined where the answer does not carry it. */
   statusAfter(result: unknown, connection: RawConnection): TransactionStatus | undefined
-  /** An empty statement whose answer carries the status, for after an error; left out where the server refuses the next statement anyway. */
+  /** An empty statement, sent after an error, with an answer that carries the status; left out where the server refuses the next statement anyway. */
   readonly askStatus?: string | undefined
   /** Ends the transaction, if there is one, and begins none. */
   readonly rollBack: string
@@ -228,7 +228,7 @@ export interface Inspection {
   readConnection(rows: unknown): { user?: string; host?: string; database?: string } | undefined
   /** Ends that connection, for operators. */
   endConnection(connectionId: string): string
-  /** Leaves a note on a session that every user who may see the server's locks can read. It costs the server next to nothing. */
+  /** Leaves a note on a session that every user with the right to see the server's locks can read. It costs the server next to nothing. */
   leaveNote?(text: string): string
   /** The notes of all sessions. */
   readNotes(ask: Ask): Promise<readonly string[]>

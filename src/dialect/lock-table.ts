@@ -8,13 +8,13 @@ export interface LockRow {
   readonly user?: string | undefined
   readonly host?: string | undefined
   readonly database?: string | undefined
-  /** For how long it has held or waited, in milliseconds, where the server tells. */
+  /** For how long it has held or waited, in milliseconds, where the server says. */
   readonly forMs?: number | undefined
 }
 
-/** What the server tells of its locks. */
+/** The locks of the server, as far as it shows them. */
 export interface LockTable {
-  /** Those who wait in their order. */
+  /** Waiters stand in their order. */
   readonly rows: readonly LockRow[]
   /** Why holders may be missing in it; undefined when all of them are there. */
   readonly missing?: string | undefined

@@ -6,7 +6,7 @@ import type { Target } from '../names/targets.js'
 import { readNotes, THIS_PROCESS } from './lock-notes.js'
 import { clearTimeout, setTimeout, timeOrigin } from '../util/clock.js'
 
-/** How long a caller whose time has run out waits to be told who has the lock. */
+/** How long a caller waits for the holder's name after its time has run out, in milliseconds. */
 const PATIENCE = 100
 
 interface Question {
@@ -15,7 +15,7 @@ interface Question {
   known: LockHolder | undefined
 }
 
-/** Finds out who holds a lock, for `holder` and for the message of a timeout. */
+/** Finds the holder of a lock, for `holder` and for the message of a timeout. */
 export class HolderLookup {
   readonly #slots: Slots
   /** Callers of one lock tend to run out of time together: one question serves them all. */
@@ -25,7 +25,7 @@ export class HolderLookup {
     this.#slots = slots
   }
 
-  /** The holder as the server sees it; null when nobody holds the lock. */
+  /** The holder as the server sees it; null when the lock is free. */
   find({ exclusionKey, literal, key }: Target): Promise<LockHolder | null> {
     return this.#question(exclusionKey, literal, key).answer
   }
@@ -65,7 +65,7 @@ export class HolderLookup {
     if (own) return own
     question.known = { connectionId }
     const { sessions } = this.#slots
-    // Without the PROCESS privilege the server shows other users' connections to nobody: the id must do then.
+    // Without the PROCESS privilege the server does not show other users' connections: then the id is all there is.
     const details = await sessions
       .inspect(async (ask) => {
         const { dialect } = sessions
@@ -83,7 +83,7 @@ export class HolderLookup {
   }
 }
 
-/** Who holds that claim, for those who ask about it in this process. */
+/** The holder of that claim, for questions in this process. */
 export function localHolder(claim: Claim | undefined): LockHolder | undefined {
   const facts = claim?.checkLease() ? claim.session?.facts : undefined
   if (!claim || !facts) return undefined

@@ -11,7 +11,7 @@ import { check } from './check.js'
 import { HolderLookup } from './holder-lookup.js'
 import { LockLister } from './lock-list.js'
 
-/** How long whoever asks about a lock waits for the database, if its timeout is not longer. */
+/** How long a question about a lock waits for the database, if the timeout is not longer, in milliseconds. */
 const PATIENCE = 3_000
 
 const NO_ANSWER = 'The database could not be asked about its locks'
@@ -20,7 +20,7 @@ function refuse(error: unknown): never {
   throw databaseError(NO_ANSWER, error)
 }
 
-/** The questions about locks: is it held, by whom, which are there, and is this server fit for them. */
+/** The questions about locks: whether it is held, its holder, the list of all locks, and whether the server is fit for them. */
 export class Inspector {
   readonly lookup: HolderLookup
   readonly #slots: Slots

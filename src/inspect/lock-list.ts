@@ -11,7 +11,7 @@ import { localHolder } from './holder-lookup.js'
 import { readNotes, type NotedLocks } from './lock-notes.js'
 import { timeOrigin, wallNow } from '../util/clock.js'
 
-/** What is put together before it is known whether somebody holds it. */
+/** A lock, as far as it is known before its holder is. */
 interface Entry {
   readonly key: string
   holder: LockHolder | undefined
@@ -110,7 +110,7 @@ export class LockLister {
 
   #describe({ key, holder, waiters }: Entry, notes: NotedLocks, isEverywhere: boolean): LockInfo | undefined {
     if (!holder) return undefined // it has just been given back
-    // Of another namespace nothing bears a note out; whoever asks for everything has to look at the key, too.
+    // In another namespace nothing confirms a note; a caller that lists everything has to compare the key, too.
     const name = this.#nameOf(key, notes) ?? (isEverywhere ? notes.names.get(key) : undefined)
     return { key, ...(name !== undefined && { name }), holder, waiters }
   }
@@ -124,11 +124,11 @@ export class LockLister {
     if (own && (own.owner === this.#owner || keyOf(dialect, namespace, own.name) === key)) return own.name
     const noted = notes.names.get(key)
     if (!dialect.hasReadableKeys) {
-      // Only whoever has lately asked for a name can tell which key is its own.
+      // Only a process that has lately used a name knows its key.
       for (const target of this.#targets.known) if (target.key === key) return target.name
       return undefined
     }
-    // Anybody can leave a note: the key has to bear it out.
+    // Every user can leave a note: the key has to confirm it.
     return nameOf(namespace, key) ?? (noted !== undefined && fits(namespace, noted, key) ? noted : undefined)
   }
 

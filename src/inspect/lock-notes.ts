@@ -4,9 +4,9 @@ import type { Slots } from '../queue/slots.js'
 import { outside } from '../util/outside.js'
 import { clearInterval, monotonicNow, setInterval, timeOrigin } from '../util/clock.js'
 
-/** How often it is looked whether there is something new to tell. Locks that are held for less are nobody's question. */
+/** How often the note is renewed, in milliseconds. Locks that are held for less are not in it. */
 const LOOK_EVERY = 500
-/** More would make the note long, and nobody reads it. */
+/** More locks would make the note too long to be read. */
 const MOST = 200
 
 export const THIS_PROCESS = `${hostname()}:${process.pid}`
@@ -102,7 +102,7 @@ export class LockNotes {
         }
       }
     }
-    // Where there are too many: what nobody else can tell comes first.
+    // Where there are too many: those that only this process knows come first.
     note(true)
     note(false)
     if (count === 0) return ''
@@ -115,7 +115,7 @@ function isTold({ target }: Claim): boolean {
   return target.key.endsWith(target.name)
 }
 
-/** Puts the notes together. They are written by whoever is on the server: what does not look like one is left out. */
+/** Puts the notes together. Every user of the server can write one, so a text of another form is left out. */
 export function readNotes(texts: readonly string[]): NotedLocks {
   const names = new Map<string, string>()
   const holders = new Map<string, { since: Date; process: string }>()

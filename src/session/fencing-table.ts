@@ -12,8 +12,8 @@ type Ask = (sql: string) => Promise<unknown>
  * failovers, where the server's own numbers may begin again.
  *
  * The counters are raised on a connection beside the lock's, committed at once: inside the lock's transaction a ROLLBACK would
- * hand the same number out twice, and on the shared session a row lock would block everybody. So whoever takes a token must
- * make sure afterwards that the lock is still held: then it was held while the counter rose.
+ * hand the same number out twice, and on the shared session a row lock would block all callers. So the holder has to verify afterwards
+ * that the lock is still held: then it was held while the counter rose.
  */
 export class FencingTable {
   readonly #table: string
@@ -55,7 +55,7 @@ export class FencingTable {
         return raise(key, token)
       })
     }
-    // Whoever takes one of these alone later must get more than this.
+    // A later call for one of these keys alone must get a higher number than this one.
     for (const key of keys.slice(0, -1)) await raise(key, token - 1n)
     if (statements.commit !== undefined) await ask(statements.commit)
     return token

@@ -24,7 +24,7 @@ export interface BoundMember {
  * - connections that locks share with their work (transactions, dedicated locks): what the pool has beside the shared sessions,
  *   less one for the application.
  *
- * Sessions with different settings cannot be shared, so each kind has at least its shared session: where the pool can not bear
+ * Sessions with different settings cannot be shared, so each kind has at least its shared session: where the pool cannot bear
  * one more, the service that would need it is refused.
  */
 export class JointBounds {

@@ -115,7 +115,7 @@ export class Lease {
     return this.#inquiry !== undefined || monotonicNow() >= this.#aliveAt + this.#keepAlive
   }
 
-  /** The longest statement of the work whose answer is believed without another question. */
+  /** How long a statement of the work may take until its answer alone does not prove that the session lives, in milliseconds. */
   get longestTrusted(): number {
     return (this.#duration - this.#keepAlive) / 2
   }

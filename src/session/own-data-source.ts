@@ -6,8 +6,8 @@ import { outside } from '../util/outside.js'
 type OwnDataSource = DataSourceLike & { initialize(): Promise<unknown>; destroy(): Promise<void> }
 type DataSourceConstructor = new (options: object) => OwnDataSource
 
-/** How long connections may take to end in order. */
-const PATIENCE = 1_000
+/** How long connections may take to end in order, in milliseconds. */
+const END_PATIENCE = 1_000
 
 /**
  * A small DataSource beside the application's, for `connections: 'own'`: the same server and credentials, no entities,
@@ -40,7 +40,7 @@ export class OwnConnections {
     return this.#source
   }
 
-  /** There are connections, or they are being opened. */
+  /** Whether there are connections, or they are being opened. */
   get isOpen(): boolean {
     return this.#source !== undefined
   }
@@ -49,7 +49,7 @@ export class OwnConnections {
   async close(): Promise<void> {
     const opening = this.#opening
     // The network may have fallen silent in the middle of it.
-    if (opening) outside(() => setTimeout(() => this.#pool.ending(opening)(), PATIENCE).unref())
+    if (opening) outside(() => setTimeout(() => this.#pool.ending(opening)(), END_PATIENCE).unref())
     const ended = this.#source?.then(
       (source) => end(source, this.#pool),
       () => {},
@@ -57,7 +57,7 @@ export class OwnConnections {
     this.#source = undefined
     if (!ended) return
     let late: NodeJS.Timeout | undefined
-    await Promise.race([ended, new Promise((resolve) => (late = setTimeout(resolve, PATIENCE)))])
+    await Promise.race([ended, new Promise((resolve) => (late = setTimeout(resolve, END_PATIENCE)))])
     clearTimeout(late)
   }
 
@@ -88,9 +88,9 @@ export class OwnConnections {
 }
 
 async function end(source: OwnDataSource, pool: PoolDriver): Promise<void> {
-  // A connection whose farewell nobody hears would keep the process alive.
-  setTimeout(pool.ending(source), PATIENCE).unref()
-  // What one of them says that has just died is no news: it was to end.
+  // A connection that gets no answer to its farewell would keep the process alive.
+  setTimeout(pool.ending(source), END_PATIENCE).unref()
+  // An error of a connection that has just died changes nothing: it had to end.
   await source.destroy().catch(() => {})
 }
 

@@ -1,26 +1,26 @@
 import type { PreparedRequests } from '../dialect/dialect.js'
 import type { PreparedStatement, RawCallback, RawConnection } from '../typeorm/raw-connection.js'
 
-/** After how many requests in one statement each it pays to let the server read the statement once and for all. */
+/** After how many statements of a single request it pays to prepare them. */
 const WORTHWHILE = 16
 
 /** How many parameters are kept at hand. */
 const REMEMBERED = 1_000
 
-type Kind = 'take' | 'give'
+type Lone = 'take' | 'give'
 
 /**
  * The two statements of a lone caller, prepared: the server reads them once, which saves one caller about 7 %.
- * Sessions that are used for a few locks never have them. Where they can not be had (a limit of the server's, a proxy, a driver
- * without them) the plain statement does as well.
+ * Sessions that are used for a few locks never have them. Where they cannot be prepared (a limit of the server, a proxy, a driver
+ * without them) the plain statement is sent.
  */
 export class Prepared {
   readonly #connection: RawConnection
   readonly #requests: PreparedRequests | undefined
-  readonly #statements: Partial<Record<Kind, PreparedStatement>> = {}
-  /** How many more plain statements there are before it begins; Infinity when there is nothing to be had. */
+  readonly #statements: Partial<Record<Lone, PreparedStatement>> = {}
+  /** How many plain statements are left before the preparation; Infinity when nothing can be prepared. Written by `send` and `drop`. */
   #left: number
-  /** Names tend to come again: their parameters are not worked out anew each time. */
+  /** Names tend to be used again, so their parameters are kept. */
   readonly #parameters = new Map<string, string | Buffer>()
 
   constructor(connection: RawConnection, requests: PreparedRequests | undefined) {
@@ -30,7 +30,7 @@ export class Prepared {
   }
 
   /** Sends the request, if its statement is prepared. */
-  send(kind: Kind, literal: string, callback: RawCallback): boolean {
+  send(kind: Lone, literal: string, callback: RawCallback): boolean {
     const statement = this.#statements[kind]
     if (!statement) {
       if (--this.#left === 0) this.#prepareAll()
@@ -64,7 +64,7 @@ export class Prepared {
     if (!requests) return
     for (const kind of ['take', 'give'] as const) {
       this.#connection.prepare?.(requests[kind], (error, statement) => {
-        if (error || !statement) return // a dead connection tells by itself
+        if (error || !statement) return // the session detects a dead connection automatically
         if (this.#left === Infinity) statement.close()
         else this.#statements[kind] = statement
       })

@@ -13,9 +13,9 @@ import { queryWithin, SilentConnectionError } from './query-within.js'
 import { Session, type SessionsListener } from './session.js'
 import type { SessionSettings } from './session-settings.js'
 
-/** How long a connection that has just been had may take to answer; a little longer after each that does not. */
+/** How long a new connection may take to answer, in milliseconds; a little longer after each that does not. */
 const FIRST_PATIENCE = 1_000
-/** How often a session is tried to be opened whose first statements somebody cancels. */
+/** How many attempts to open a session may be cancelled by a KILL. */
 const MOST_CANCELLED = 5
 
 const USES: Readonly<Record<SessionKind, SessionUse>> = {
@@ -35,7 +35,7 @@ export interface SessionOwner extends SessionsListener {
   sessionOpened(session: Session, kind: SessionKind): void
 }
 
-/** Gets connections, out of the pool or beside it, finds out who is at the other end, and makes sessions of them. */
+/** Gets connections, from the pool or beside it, finds out which server is at the other end, and makes sessions of them. */
 export class SessionOpener {
   /** A guess by the driver's type until the first connection is open. Written by `#findDialect`. */
   #dialect: Dialect
@@ -82,7 +82,7 @@ export class SessionOpener {
     return this.#trouble
   }
 
-  /** A session, or the database's error. Connections that are dead without knowing are passed over. */
+  /** A session, or the database's error. Connections that died unnoticed are passed over. */
   async open(kind: SessionKind): Promise<Session> {
     let cancelled = 0
     for (let patience = FIRST_PATIENCE; ; patience = Math.min(patience * 1.25, this.mostPatience)) {
@@ -170,7 +170,7 @@ export class SessionOpener {
     }
   }
 
-  /** While the database is away one connection is tried at a time, for whatever it is wanted. */
+  /** While the database is away one connection is tried at a time, whatever it is for. */
   connect(ownOrPool: DataSourceLike): Promise<[RunnerLike, RawConnection]> {
     return this.#backoff.alone(() => this.#connect(ownOrPool))
   }
@@ -181,7 +181,7 @@ export class SessionOpener {
     const source = this.#dataSource.isInitialized ? ownOrPool : this.#dataSource
     const unguard = this.#dialect.pool.guard?.(source)
     try {
-      // Always the primary: a replica's locks exclude nobody.
+      // Always the primary: locks on a replica exclude no other process.
       const runner = await (this.#dialect.pool.connect?.(source) ?? (source.createQueryRunner('master') as RunnerLike))
       return [runner, await runner.connect()]
     } catch (error) {
@@ -207,7 +207,7 @@ export class SessionOpener {
     this.#isDialectSure = true
   }
 
-  /** Why a session can not be used here. */
+  /** Why a session cannot be used here; undefined when it can. */
   async #refusal({ facts }: Session): Promise<Error | undefined> {
     if (facts.lease === undefined && !this.#settings.allowNoLease) {
       return new NamedLockConfigurationError(this.#dialect.noLease)
@@ -216,7 +216,7 @@ export class SessionOpener {
       if (sibling.facts.identity === facts.identity || !(await this.#stillAnswers(sibling))) continue
       return new NamedLockConfigurationError(
         `The DataSource's address leads to several servers (${sibling.facts.identity} and ${facts.identity}): ` +
-          'named locks live on one server and would exclude nobody on the other. Point it at the primary.',
+          'named locks live on one server and exclude no caller on the other. Point it at the primary.',
       )
     }
     return undefined
@@ -224,12 +224,12 @@ export class SessionOpener {
 
   /** After a failover the sessions of the old server end one by one, each by its lease at the latest. */
   async #stillAnswers(session: Session): Promise<boolean> {
-    if (session.isWorking) return false // it may be busy for hours, and others watch over its locks
+    if (session.isWorking) return false // it may be busy for hours, and the witness watches over its locks
     await session.ask(this.#dialect.keepAlive).catch(() => {})
     return session.checkLease()
   }
 
-  /** A server that takes longer for a trifle could not keep up with the heartbeats either. */
+  /** How long any connection may take to answer. A server that takes longer could not answer keepalives in time either. */
   get mostPatience(): number {
     return Math.max(FIRST_PATIENCE, this.#settings.lease / 3)
   }

@@ -2,7 +2,7 @@ import type { Session } from './session.js'
 
 /** Where a claim that wants a connection of its own gets it from. */
 export interface SessionSource {
-  /** The work uses the connection already: waiting there costs nobody a connection, but keeps the work from its own. */
+  /** The work uses the connection already: waiting there costs no other caller a connection, but keeps the work from its own. */
   readonly isInUse: boolean
   /** A transaction runs on the connection: the lock must not be given back before it has ended. */
   readonly inTransaction: boolean
@@ -18,7 +18,7 @@ export interface SessionSource {
   /** Whether the session of another claim can become this one's, with the lock that is held there. */
   canTakeOver(from: SessionSource): boolean
   takeOver(from: SessionSource): void
-  /** It begins a transaction of its own for the claim, with which the lock ends: nobody else can have it. Ends it, if it still runs. */
+  /** It begins a transaction of its own for the claim, with which the lock ends: no other caller can get it. Ends it, if it still runs. */
   endTransaction?(): Promise<void>
   /** The lock is about to be given back: nothing of the work may go on. */
   endWork(): void

@@ -203,7 +203,7 @@ export class Session {
 
   /**
    * The answer to the work's statement is here; `settle` passes it on. After a long time that happens only when the connection has
-   * proved that it is still there: a process that was stopped finds the answer of a connection whose lease has run out meanwhile.
+   * proved that it is still there: after a pause of the process the answer may lie on a connection with a lease that has run out.
    */
   workEnds(sentAt: Moment, error: unknown, settle: () => void): void {
     const isAnswer = !error || this.dialect.isAnswer(error)

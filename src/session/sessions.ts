@@ -36,7 +36,7 @@ const FAREWELL_PATIENCE = 2_000
  * itself.
  *
  * How many there may be is decided together with all other sessions of the DataSource: see joint-bounds.ts. Idle sessions
- * go back after a while, and at once when somebody has to wait for a connection of the pool.
+ * return to the pool after a while, and at once when a caller has to wait for a connection of the pool.
  */
 export class Sessions implements BoundMember, SessionOwner {
   readonly open = new OpenSessions()
@@ -156,7 +156,7 @@ export class Sessions implements BoundMember, SessionOwner {
   /** What keeps the lock service waiting, where it is not another lock's holder; for error messages. */
   get obstacle(): string | undefined {
     if (!this.shared.isOpeningLate) return undefined
-    if (this.#opener.trouble) return `no connection to the database could be had (${this.#opener.trouble.message})`
+    if (this.#opener.trouble) return `no connection to the database could be opened (${this.#opener.trouble.message})`
     return this.#own
       ? 'no connection to the database could be opened in that time'
       : `no connection came free in the DataSource's pool of ${this.#opener.dialect.pool.size(this.#dataSource)} in that time`
@@ -215,7 +215,7 @@ export class Sessions implements BoundMember, SessionOwner {
     })
   }
 
-  /** What about the DataSource's own options is worth telling. */
+  /** The findings about the DataSource's own options. */
   checkPool(): Finding[] {
     return this.#opener.dialect.pool.check?.(this.#dataSource) ?? []
   }

@@ -7,7 +7,7 @@ import type { Session } from './session.js'
 export interface WaitingSessionsContext {
   readonly sessions: OpenSessions
   readonly bounds: JointBounds
-  /** The core whose sessions these are. */
+  /** The core of these sessions. */
   readonly member: BoundMember
   open(): Promise<Session>
   /** A caller waits for a connection of the DataSource's pool. */

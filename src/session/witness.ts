@@ -25,15 +25,15 @@ interface Asked {
 /**
  * Asks the server, on another connection, whether a session's statement is still running.
  *
- * The rule: while a statement of the work is under way, the session lives only as long as somebody has seen it at work within the
- * lease. The server begins its own count when the statement has ended, so a session that was seen at work at some moment keeps its
+ * The rule: while a statement of the work is under way, the session lives only as long as another connection has seen it at work within
+ * the lease. The server begins its own count when the statement has ended, so a session that was seen at work at some moment keeps its
  * locks for the lease from that moment. Anything but a clear yes renews nothing: an idle connection whose answer was lost, an error,
  * no answer at all.
  *
  * A statement on a healthy network must not end for lack of a witness. The shared session is asked first; when that does not answer
  * soon, because it is silent, has died or waits for the pool, a connection beside the pool is opened for the question. Connections
- * of the pool cannot stand in: a full pool has none, and in a pool whose connections were all forgotten by the network it would
- * take a timeout each to find out.
+ * of the pool cannot stand in: a full pool has none, and in a pool of connections that the network has forgotten, each of them
+ * would take a timeout to find out.
  */
 export class Witness {
   readonly #dataSource: DataSourceLike
@@ -58,7 +58,7 @@ export class Witness {
     if (asked[way]) return
     asked[way] = true
     const asking = outside(() => (way === 'nearby' ? this.#askNearby(session) : this.#askBeside(session)))
-    // Nobody has seen it, then. Its deadline goes on.
+    // The session has not been seen at work, so its deadline stands.
     void asking.catch(() => {}).then(() => (asked[way] = false))
   }
 

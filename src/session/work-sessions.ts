@@ -3,7 +3,7 @@ import type { Session } from './session.js'
 import type { WorkPlaces } from './work-places.js'
 import { monotonicNow } from '../util/clock.js'
 
-/** How long one stays without use before it goes back to the pool. */
+/** How long one stays without use before it returns to the pool, in milliseconds. */
 const IDLE = 1_000
 
 /** What the work sessions need of the other connections. */
@@ -20,7 +20,7 @@ export interface WorkSessionsContext {
 /**
  * The connections on which both a lock and its work live: transactions and dedicated locks. They stay pinned with their
  * lease set and are used again, because setting and restoring it for every call costs more than the lock does. After a second
- * without use, and at once when somebody waits for a connection of the pool, they go back.
+ * without use, and at once when a caller waits for a connection of the pool, they are returned.
  *
  * Their number is limited for all services of the DataSource together, so that the application keeps connections for the rest of
  * its work; callers beyond the limit get one in the order in which they came.
@@ -80,7 +80,7 @@ export class WorkSessions {
     if (session.lostError || !this.#open.has(session)) return
     const { places } = this.#context
     const { first } = places
-    // The longest waiter may use another service, whose sessions these are not: it gets the place.
+    // The longest waiter may use another service, which cannot use these sessions: it gets the place.
     if (this.#context.hasPoolWaiters() || (first && first.owner !== this)) {
       await this.#context.sessions.giveBack(session)
       return

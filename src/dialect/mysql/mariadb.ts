@@ -46,7 +46,7 @@ export class MariaDbDialect extends MySqlFamily {
     }
   }
 
-  /** performance_schema where its instrument is on (it is off by default), else the plugin, else whoever waits. */
+  /** performance_schema where its instrument is on (it is off by default), else the plugin, else the statements that wait. */
   override async readLocks(ask: Ask): Promise<LockTable> {
     if (await hasMetadataLocks(ask)) return readMetadataLocks(ask, RUNNING_MARIADB)
     const waiting = await readWaitingStatements(ask)
@@ -55,7 +55,7 @@ export class MariaDbDialect extends MySqlFamily {
     return {
       rows: waiting,
       missing:
-        "this MariaDB does not tell of other applications' locks: start it with performance_schema=ON and " +
+        "this MariaDB does not show other applications' locks: start it with performance_schema=ON and " +
         "performance_schema_instrument=wait/lock/metadata/sql/mdl=ON, or INSTALL SONAME 'metadata_lock_info'",
     }
   }

@@ -20,7 +20,7 @@ const ROWS = `SELECT l.OBJECT_NAME,l.LOCK_STATUS,t.PROCESSLIST_ID,t.PROCESSLIST_
 FROM performance_schema.metadata_locks l JOIN performance_schema.threads t ON t.THREAD_ID=l.OWNER_THREAD_ID
 WHERE l.OBJECT_TYPE='USER LEVEL LOCK' AND l.LOCK_STATUS IN ('GRANTED','PENDING') ${ALL}`
 
-/** Since when statements run, in milliseconds: a picture of who waits how long. */
+/** Since when statements run, in milliseconds: which shows how long each waiter has waited. */
 export const RUNNING_MYSQL = `SELECT t.PROCESSLIST_ID,MAX(e.TIMER_WAIT)/1000000000
 FROM performance_schema.events_statements_current e JOIN performance_schema.threads t ON t.THREAD_ID=e.THREAD_ID
 WHERE t.PROCESSLIST_STATE='User lock' GROUP BY 1 ${ALL}`
@@ -64,7 +64,7 @@ LEFT JOIN information_schema.PROCESSLIST p ON p.ID=l.THREAD_ID WHERE l.LOCK_TYPE
   }))
 }
 
-/** Who waits, read out of the statements that wait. Only those whose key stands there as the library or a simple text writes it. */
+/** The waiters, read out of their statements. Only keys are found that stand there as the library or a simple text writes it. */
 export async function readWaitingStatements(ask: Ask): Promise<LockRow[]> {
   const sql = `SELECT ID,USER,HOST,DB,TIME_MS,CONVERT(INFO USING utf8mb4) FROM information_schema.PROCESSLIST WHERE STATE='User lock' ${ALL}`
   const rows = (await ask(sql)) as Row[]
@@ -77,7 +77,7 @@ export async function readWaitingStatements(ask: Ask): Promise<LockRow[]> {
   )
 }
 
-/** The values of a user variable in all sessions of the server, by connection. Nothing where they can not be read. */
+/** The values of a user variable in all sessions of the server, by connection. Nothing where they cannot be read. */
 export async function readUserVariable(ask: Ask, variable: string): Promise<[connectionId: string, value: string][]> {
   const sql = `SELECT t.PROCESSLIST_ID,CONVERT(v.VARIABLE_VALUE USING utf8mb4)
 FROM performance_schema.user_variables_by_thread v JOIN performance_schema.threads t ON t.THREAD_ID=v.THREAD_ID
@@ -118,7 +118,7 @@ async function timesOf(ask: Ask, sql: string): Promise<Map<string, number>> {
   return new Map(rows.map(([id, time]) => [String(id), Number(time)]))
 }
 
-/** Whoever has waited longest comes first. */
+/** The longest waiter comes first. */
 function inOrder(rows: LockRow[]): LockRow[] {
   return rows.sort((a, b) => (b.forMs ?? 0) - (a.forMs ?? 0))
 }

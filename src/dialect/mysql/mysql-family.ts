@@ -156,7 +156,7 @@ export abstract class MySqlFamily implements Dialect {
     const [user, host, database] = singleRow(rows)
     return {
       ...(user !== undefined && { user }),
-      // A TCP client's host comes with its port, which says nothing to anybody.
+      // A TCP client's host comes with its port, which is of no use.
       ...(host !== undefined && { host: host.replace(/:\d+$/, '') }),
       ...(database !== undefined && { database }),
     }
@@ -172,7 +172,7 @@ export abstract class MySqlFamily implements Dialect {
     return server === identity && count === '1'
   }
 
-  /** A user variable: visible in performance_schema to those who see the locks, and gone with the session. */
+  /** A user variable: visible in performance_schema to all users that see the locks, and gone with the session. */
   leaveNote(text: string): string {
     return `SET @\`${NOTE}\`=CONVERT(${hexLiteral(text)} USING utf8mb4)`
   }
@@ -194,7 +194,7 @@ export abstract class MySqlFamily implements Dialect {
 
   destroy(connection: RawConnection): void {
     const socket = connection as RawConnection & { destroy(): void; stream?: { destroy(error: Error): void } }
-    connection.on('error', () => {}) // it may tell once more, and nobody else listens
+    connection.on('error', () => {}) // it may emit once more, and has no other listener
     // mysql2 says nothing to the statements in flight on a connection that it closes itself, and they would never settle;
     // to an error of the socket it listens. Against a frozen server nothing else ends them.
     socket.stream?.destroy(

@@ -73,7 +73,7 @@ export async function openMySqlSession(
     restore:
       `SET SESSION wait_timeout=${Number(before[0])}${changed.map(([name, , value]) => `,SESSION ${name}=${value}`).join('')}` +
       (isForWork ? '' : `,SESSION ${timeLimit}=${Number(before[1])}`),
-    // A session that began with autocommit off is told the opposite by MySQL 9's packets.
+    // MySQL 9's packets say the opposite of a session that began with autocommit off.
     status: isForWork && before[2] === '0' ? 'implicit' : statusIn(set),
     lease: Number(lease) === seconds ? leaseMs : undefined,
   }

@@ -93,7 +93,7 @@ export class MySqlWire implements RawConnection {
       }
       callback(null, {
         execute: (parameters, answered) => statement.execute(parameters, answered),
-        // Closed alone it stays in the driver's cache, and whoever prepares the same text next gets a statement that is gone.
+        // Closed alone it stays in the driver's cache, and the next session that prepares the same text gets a statement that is gone.
         close: () => (connection.unprepare ? connection.unprepare(sql) : statement.close()),
       })
     })

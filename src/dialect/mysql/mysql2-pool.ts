@@ -181,7 +181,7 @@ export const MYSQL2_POOL: PoolDriver = {
     const { _pool: pool, _realEnd: realEnd } = pooled
     if (typeof realEnd !== 'function') return () => {}
     pooled._realEnd = (callback) => {
-      // The old driver `mysql` ends a connection like this that has failed, before anybody hears why: that is no end of the pool.
+      // The old driver `mysql` ends a connection like this that has failed, before any listener is notified: that is no end of the pool.
       if (pool?._closed === false) return realEnd.call(pooled, callback)
       listener()
       callback?.()

@@ -71,7 +71,7 @@ async function checkOneConnection(ask: Ask): Promise<Check> {
   return {
     code: 'PROXY_MULTIPLEXES',
     severity: 'error',
-    message: `Statements of one session arrived on different connections of the server (${[...ids].join(', ')}): a proxy in between multiplexes, and a lock would belong to whoever uses its connection next.`,
+    message: `Statements of one session arrived on different connections of the server (${[...ids].join(', ')}): a proxy in between multiplexes, and a lock would belong to the next client of its connection.`,
     remedy:
       'Connect past the proxy, or turn multiplexing off for this user (ProxySQL: mysql_users.transaction_persistent and a query rule with multiplex=0; RDS Proxy pins sessions by itself).',
   }
@@ -84,7 +84,7 @@ async function checkReadOnly(ask: Ask): Promise<Check> {
     code: 'SERVER_READ_ONLY',
     severity: 'error',
     message:
-      'The server is read-only, as replicas are. Named locks are not replicated: whoever asks the primary is not excluded by locks here.',
+      'The server is read-only, as replicas are. Named locks are not replicated: callers on the primary are not excluded by locks here.',
     remedy: "Point the DataSource (with replication: its master) at the primary's address.",
   }
 }
@@ -99,7 +99,7 @@ async function checkReplica(ask: Ask, version: string): Promise<Check> {
     code: 'SERVER_IS_REPLICA',
     severity: 'warning',
     message:
-      'The server replicates from another one. Named locks are not replicated: whoever asks the other server is not excluded by locks here.',
+      'The server replicates from another one. Named locks are not replicated: callers on the other server are not excluded by locks here.',
     remedy: 'Let all instances use the same server for their locks: the primary.',
   }
 }
@@ -210,7 +210,7 @@ async function checkListing(ask: Ask, dialect: Pick<Dialect, 'readLocks'>): Prom
       code: 'LIST_INCOMPLETE',
       severity: 'info',
       message: `list() shows the locks of its own service only: ${missing}.`,
-      remedy: 'Turn it on, if you want to see who holds what. Locking does not need it.',
+      remedy: 'Turn it on, to see the holders of locks. Locking does not need it.',
     }
   } catch (error) {
     if (!(error instanceof NamedLockError)) throw error

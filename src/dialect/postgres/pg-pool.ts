@@ -3,7 +3,7 @@ import { setImmediate } from '../../util/clock.js'
 import type { PoolDriver, PoolWatch } from '../pool-driver.js'
 import { checkSize, isNumeric, usableSize, type GivenSize } from '../pool-size.js'
 
-/** The pool of pg. It tells nobody when a caller has to wait. */
+/** The pool of pg. It has no event for a caller that has to wait. */
 interface PgPool {
   connect(...args: unknown[]): unknown
   on?(event: 'acquire', listener: (client: PgEmitter) => void): unknown
@@ -19,7 +19,7 @@ interface PgEmitter {
   removeListener(event: 'error', listener: () => void): unknown
 }
 
-/** pg-pool's option: a new client is looked at before whoever asked has it, in the same turn. */
+/** pg-pool's option: a new client is checked before the caller has it, in the same turn. */
 type Verify = (client: PgEmitter, done: (error?: Error) => void) => void
 
 const ignore = (): void => {}
@@ -39,7 +39,7 @@ function poolOf(dataSource: DataSourceLike): PgPool | undefined {
   return (dataSource as { driver?: { master?: PgPool } }).driver?.master
 }
 
-/** Those who want to know of a pool's waiters: its `connect` is replaced once for all of them. */
+/** The listeners for a pool's waiters: its `connect` is replaced once for all of them. */
 const listeners = new WeakMap<PgPool, Set<() => void>>()
 
 function listen(pool: PgPool, onWaiter: () => void): () => void {
@@ -118,7 +118,7 @@ export const PG_POOL: PoolDriver = {
     }
   },
 
-  /** `DataSource.destroy()` releases all QueryRunners before it ends the pool: nobody else releases one of ours. */
+  /** `DataSource.destroy()` releases all QueryRunners before it ends the pool: only that releases one of ours. */
   onEnd(_connection, runner, listener) {
     const own = Object.getOwnPropertyDescriptor(runner, 'release')
     const release = runner.release.bind(runner)

@@ -18,7 +18,7 @@ export type Pooling = 'none' | 'session' | 'transaction'
 const TURNS = 6
 const TURN = 50
 const PID = 'SELECT pg_catalog.pg_backend_pid()::text AS id'
-/** How often two clients look whom they have reached. */
+/** How often two clients check which backend they have reached. */
 const LOOKS = 4
 /** How long they have for it, in milliseconds. */
 const PATIENCE = 10_000

@@ -42,8 +42,7 @@ type Statement = string | { sql: string; rowsAsArray: true } | { sql: string; bo
 const NEVER = 2_147_483_647
 
 /**
- * pg's Client in the shape in which sessions use connections. One statement at a time: pg has its own queue, but warns of whoever
- * uses it. A time limit of the driver does not count here: it would leave the statement running, and its lock to nobody.
+ * pg's Client in the shape in which sessions use connections. One statement at a time: pg has its own queue, but warns when it is used. A time limit of the driver does not count here: it would leave the statement running, and its lock without a holder.
  */
 export class PgWire implements RawConnection {
   readonly #client: PgClient
@@ -76,7 +75,7 @@ export class PgWire implements RawConnection {
     this.#client.removeListener(event, listener)
   }
 
-  /** By SQL: what pg prepares itself it takes for prepared for ever. */
+  /** By SQL: what pg prepares itself it takes for prepared forever. */
   prepare(sql: string, callback: (error: Error | null, statement?: PreparedStatement) => void): void {
     const name = `typeorm_named_lock_${++this.#prepared}`
     this.query(`PREPARE ${name} AS ${sql}`, (error) => {

@@ -64,7 +64,7 @@ async function checkOneConnection(ask: Ask, client: PgClient): Promise<Check> {
     severity: 'error',
     message:
       'Statements of one client arrive on different connections of the server: a pooler in between (such as PgBouncer) pools transactions or ' +
-      'statements, and a lock would belong to whoever uses its connection next. Locks are refused for it.',
+      'statements, and a lock would belong to the next client of its connection. Locks are refused for it.',
     remedy:
       "Connect past the pooler, or use session pooling; or pooling: 'transaction', where locks that live and end with a transaction are enough.",
   }
@@ -76,7 +76,7 @@ async function checkStandby(ask: Ask): Promise<Check> {
     code: 'SERVER_READ_ONLY',
     severity: 'error',
     message:
-      'The server is a hot standby. Advisory locks are not replicated: whoever asks the primary is not excluded by locks here.',
+      'The server is a hot standby. Advisory locks are not replicated: callers on the primary are not excluded by locks here.',
     remedy: "Point the DataSource (with replication: its master) at the primary's address.",
   }
 }
@@ -108,7 +108,7 @@ async function checkLease(ask: Ask, lease: number): Promise<Check> {
   }
 }
 
-/** The table is of fixed size and everybody's: row locks of tables are in it, too. */
+/** The table is of fixed size and shared by all users: row locks of tables are in it, too. */
 async function checkLockTable(ask: Ask): Promise<Check> {
   const [perTransaction, connections, prepared] = singleRow(
     await ask(
@@ -120,7 +120,7 @@ async function checkLockTable(ask: Ask): Promise<Check> {
   return {
     code: 'LOCK_TABLE_SMALL',
     severity: 'warning',
-    message: `The server's lock table has room for about ${size} locks, of all applications and tables together. When it is full, everybody's statements fail (error 53200).`,
+    message: `The server's lock table has room for about ${size} locks, of all applications and tables together. When it is full, all statements fail (error 53200).`,
     remedy: 'Raise max_locks_per_transaction (it needs a restart), or lower maxLocks of this service.',
   }
 }

@@ -1,7 +1,7 @@
 import type { Ask } from '../../typeorm/raw-connection.js'
 import type { LockRow, LockTable } from '../lock-table.js'
 
-/** The one-number advisory locks of this database, and who has them or waits for them. */
+/** The one-number advisory locks of this database, with their holders and waiters. */
 const ROWS = `SELECT ((l.classid::bigint<<32)|l.objid::bigint)::text,l.granted::int,l.pid::text,a.usename::text,pg_catalog.host(a.client_addr),a.datname::text,
 (extract(epoch FROM pg_catalog.clock_timestamp()-coalesce((pg_catalog.to_jsonb(l)->>'waitstart')::timestamptz,a.query_start))*1000)::text
 FROM pg_catalog.pg_locks l LEFT JOIN pg_catalog.pg_stat_activity a ON a.pid=l.pid
@@ -20,7 +20,7 @@ export async function readPgLocks(ask: Ask): Promise<LockTable> {
         user: user?.toString(),
         host: host?.toString(),
         database: database?.toString(),
-        // Since when a lock is held nobody knows here.
+        // The server does not record since when a lock is held.
         forMs: isGranted || forMs === null ? undefined : Number(forMs),
       }
     }),

@@ -74,7 +74,7 @@ export function serverLeaseMs(leaseMs: number): number {
 
 /** Servers that speak PostgreSQL's protocol, and have no advisory locks. */
 const RELATIVES: readonly [RegExp, string][] = [
-  [/CockroachDB/i, 'CockroachDB, whose advisory lock functions are stubs that lock nothing'],
+  [/CockroachDB/i, 'CockroachDB: its advisory lock functions are stubs that lock nothing'],
   [/Redshift/i, 'Amazon Redshift, which has no advisory locks'],
 ]
 

@@ -102,7 +102,7 @@ export class PostgresDialect implements Dialect {
     return key
   }
 
-  /** A pair of integers: a space of its own, so that marks are no keys of anybody. */
+  /** A pair of integers: a space of its own, so that no mark is a key. */
   markLiteral(exclusionKey: string): string {
     return `m${postgresKeyFor(MARKS, exclusionKey)}`
   }
@@ -147,7 +147,7 @@ export class PostgresDialect implements Dialect {
     return inTransaction ? `SAVEPOINT ${SAVEPOINT};${wait};RELEASE SAVEPOINT ${SAVEPOINT}` : wait
   }
 
-  /** Whichever it is, the lock may have been granted just before: who waits has to look. */
+  /** Whichever it is, the lock may have been granted just before: the waiter has to check. */
   waitFailure(error: unknown): WaitFailure {
     switch ((error as { code?: unknown }).code) {
       case QUERY_CANCELED:
@@ -183,7 +183,7 @@ export class PostgresDialect implements Dialect {
     }
   }
 
-  /** Without track_activities nobody can see it: then being there has to do. */
+  /** Without track_activities the state is not visible: then the connection only has to exist. */
   atWork(connectionId: string): string {
     return (
       'SELECT pg_catalog.inet_server_port(),extract(epoch FROM pg_catalog.pg_postmaster_start_time())::text,' +
@@ -216,10 +216,10 @@ export class PostgresDialect implements Dialect {
     return openPostgresSession(ask, leaseMs, use, connection as unknown as PgClient)
   }
 
-  /** pg's `release(true)` behind TypeORM's back would make its `destroy()` spin for ever; a client that was ended leaves the pool. */
+  /** pg's `release(true)` behind TypeORM's back would make its `destroy()` spin forever; a client that was ended leaves the pool. */
   destroy(connection: RawConnection): void {
     const client = connection as unknown as PgClient
-    client.on('error', () => {}) // it may tell once more, and nobody else listens
+    client.on('error', () => {}) // it may emit once more, and has no other listener
     if (client.readyForQuery === false) cancelBackend(client)
     void client.end().catch(() => {})
     // Against a frozen server nothing else ends it.
