@@ -1,6 +1,6 @@
 import { NamedLockClosedError } from '../contract/errors.js'
 import type { Claim } from '../queue/claim.js'
-import { clearTimeout, setTimeout } from '../util/clock.js'
+import { LONGEST_TIMER, clearTimeout, setTimeout } from '../util/clock.js'
 import { endClaim } from './claim-end.js'
 import type { OwningService } from './owning-service.js'
 import type { SharedCore } from './shared-core.js'
@@ -66,7 +66,7 @@ export class Closing {
   /** Resolves when no scoped work holds a lock any more, or after `closeTimeout`. */
   #workHasEnded(): Promise<void> {
     return new Promise((resolve) => {
-      const timer = setTimeout(resolve, Math.min(this.#owner.settings.closeTimeout, 2_147_483_647))
+      const timer = setTimeout(resolve, Math.min(this.#owner.settings.closeTimeout, LONGEST_TIMER))
       this.#owner.whenReleased(() => {
         if (this.#running.length > 0) return
         clearTimeout(timer)

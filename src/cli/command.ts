@@ -3,7 +3,7 @@ import { constants } from 'node:os'
 import { isatty } from 'node:tty'
 import { ExitCode, ofSignal, UserError } from './exit-codes.js'
 import { printable } from './format.js'
-import { clearTimeout, setTimeout } from '../util/clock.js'
+import { LONGEST_TIMER, clearTimeout, setTimeout } from '../util/clock.js'
 
 /**
  * A shell that ends the command if this process is killed. It reads from a pipe that stays open as long as this process
@@ -53,7 +53,7 @@ export class Command {
   /** Sends SIGTERM, and SIGKILL if the command has not ended in time. */
   end(killAfter: number): void {
     this.#kill('SIGTERM')
-    this.#killing = setTimeout(() => this.#kill('SIGKILL'), Math.min(killAfter, 2_147_483_647))
+    this.#killing = setTimeout(() => this.#kill('SIGKILL'), Math.min(killAfter, LONGEST_TIMER))
   }
 
   get #ownsGroup(): boolean {

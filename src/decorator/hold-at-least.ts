@@ -1,10 +1,7 @@
 import type { HeldLock } from '../acquire/held-lock.js'
 import type { NamedLock } from '../scope/named-lock.js'
 import type { TimeLimits } from '../util/time-limits.js'
-import { clearTimeout, monotonicNow, setTimeout } from '../util/clock.js'
-
-/** setTimeout fires at once beyond this. */
-const LONGEST_TIMER = 2 ** 31 - 1
+import { LONGEST_TIMER, clearTimeout, monotonicNow, setTimeout } from '../util/clock.js'
 
 /**
  * Resolves at `time` (of monotonicNow()), or earlier if the lock is lost or its service closes.

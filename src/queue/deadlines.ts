@@ -1,11 +1,9 @@
 import type { Sessions } from '../session/sessions.js'
-import { clearTimeout, monotonicNow, setTimeout } from '../util/clock.js'
+import { LONGEST_TIMER, clearTimeout, monotonicNow, setTimeout } from '../util/clock.js'
 import { outside } from '../util/outside.js'
 import type { TimeLimits } from '../util/time-limits.js'
 import type { Claim } from './claim.js'
 
-/** The longest delay of `setTimeout`; a longer one fires at once. */
-const LONGEST_TIMER = 2_147_483_647
 /** How long the timer may outlive the waits that it was set for, in milliseconds. */
 const SOON = 60_000
 

@@ -1,3 +1,4 @@
+import type { WaitFailure } from '../dialect/dialect.js'
 import { singleValue } from '../typeorm/raw-connection.js'
 import { monotonicNow } from '../util/clock.js'
 import { readWait, type WaitAnswer } from './answers.js'
@@ -74,7 +75,7 @@ export class BlockingWait {
     const { dialect } = session
     const isInTransaction = source?.inTransaction === true
     let answer: WaitAnswer | undefined
-    let failure: ReturnType<typeof dialect.waitFailure> | undefined
+    let failure: WaitFailure | undefined
     try {
       const statement = dialect.wait(terms.literal, terms.mark, this.#longest(terms), isInTransaction)
       const first = await this.#send(statement, listener)

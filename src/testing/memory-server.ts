@@ -1,5 +1,5 @@
 import { MemoryConnection, ServerError, type Holder } from './memory-connection.js'
-import { clearTimeout, setTimeout, wallNow } from '../util/clock.js'
+import { LONGEST_TIMER, clearTimeout, setTimeout, wallNow } from '../util/clock.js'
 
 interface Waiter {
   readonly connection: MemoryConnection
@@ -82,7 +82,7 @@ export class MemoryServer {
           else resolve(granted)
         },
       }
-      const timer = setTimeout(() => waiter.settle(false), Math.min(milliseconds, 2_147_483_647))
+      const timer = setTimeout(() => waiter.settle(false), Math.min(milliseconds, LONGEST_TIMER))
       connection.waitsFor = key
       connection.cancelWait = (error) => waiter.settle(false, error)
       const queue = this.#waiters.get(key)

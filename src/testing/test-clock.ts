@@ -1,10 +1,7 @@
 import type { TimeLimits } from '../util/time-limits.js'
-import { monotonicNow, setTimeout as realSetTimeout } from '../util/clock.js'
+import { LONGEST_TIMER, monotonicNow, setTimeout as realSetTimeout } from '../util/clock.js'
 
 /* eslint no-restricted-globals: off -- the one place in src/ that uses the test's timers, faked or not */
-
-/** setTimeout's longest delay; a longer one fires at once. */
-const LONGEST_TIMER = 2_147_483_647
 
 /**
  * The clock of the test: the global `setTimeout` at the time of the call. If a test fakes it and advances it by ten

@@ -1,4 +1,4 @@
-import { clearTimeout, setTimeout } from './clock.js'
+import { LONGEST_TIMER, clearTimeout, setTimeout } from './clock.js'
 /** Settles like `work`, or rejects with the error of `late` after `milliseconds`, or with the signal's reason. */
 export function within<T>(
   work: Promise<T>,
@@ -8,7 +8,7 @@ export function within<T>(
 ): Promise<T> {
   return new Promise((resolve, reject) => {
     const abort = (): void => finish(() => reject(signal?.reason as Error))
-    const timer = setTimeout(() => finish(() => reject(late())), Math.min(milliseconds, 2_147_483_647))
+    const timer = setTimeout(() => finish(() => reject(late())), Math.min(milliseconds, LONGEST_TIMER))
     const finish = (settle: () => void): void => {
       clearTimeout(timer)
       signal?.removeEventListener('abort', abort)
