@@ -18,7 +18,7 @@ const LONE = 18
 /** Callers of one service. */
 const CALLERS = 6
 
-/** Errors of a serialisable transaction that an application has to try again; the locks can not spare it that in lockTransaction. */
+/** Errors of a serialisable transaction that an application has to try again; the locks cannot spare it that in lockTransaction. */
 const TRY_AGAIN: ReadonlySet<unknown> = new Set([1020, 1213, '40001'])
 
 class Rollback extends Error {}
@@ -297,7 +297,7 @@ export class Scenario {
     await alone.release()
   }
 
-  /** The holder's connection is killed: it is told, another has the lock, and both go on. */
+  /** The holder's connection is killed: its signal aborts, another caller has the lock, and both go on. */
   async #loss(): Promise<void> {
     if (!this.#canHold) return
     const held = await this.#a.acquire('killed')

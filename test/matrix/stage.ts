@@ -88,7 +88,7 @@ export class Stage {
     }
   }
 
-  /** Asks as an administrator whom no setting of the row concerns. */
+  /** Asks as an administrator, outside of the row's settings. */
   onDatabase(sql: string): Promise<Record<string, unknown>[]> {
     return (this.#insider ?? this.outsider).query(sql)
   }
@@ -201,7 +201,7 @@ export class Stage {
     await say(`GRANT ALL ON ${database}.* TO '${user}'@'%'`)
     await say(`GRANT SELECT ON performance_schema.* TO '${user}'@'%'`)
     await say(`GRANT PROCESS ON *.* TO '${user}'@'%'`)
-    // Those who may end connections have no init_connect run for them.
+    // The server runs no init_connect for accounts that may end connections.
     if (variation.initConnect !== undefined) return
     await say(`GRANT ${this.kind === 'mysql' ? 'CONNECTION_ADMIN' : 'CONNECTION ADMIN'} ON *.* TO '${user}'@'%'`)
   }

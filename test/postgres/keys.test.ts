@@ -109,7 +109,7 @@ describe("PostgreSQL's keys", () => {
   )
 })
 
-/** Of all planes, without what text can not hold in SQL: NUL, and halves of surrogate pairs. */
+/** Of all planes, without the characters that text in SQL cannot hold: NUL, and halves of surrogate pairs. */
 function randomName(random: Random): string {
   const length = random.int(1, 40)
   let name = ''

@@ -67,7 +67,7 @@ describe('a pooler in front of PostgreSQL', () => {
               locks.tryWithLock('two', () => expect.fail('the work ran')),
               locks.withLock('three', { session: 'dedicated' }, () => expect.fail('the work ran')),
               locks.transaction('four', () => expect.fail('the work ran')),
-              // One connection is no way to look at a pooler from inside of a transaction: it gives none to whoever looks.
+              // A pool of one cannot look at a pooler from inside of a transaction: it has no other connection to look with.
               ...(mode === 'transaction' && poolSize > 1
                 ? [dataSource.transaction((manager) => locks.lockTransaction(manager, 'five'))]
                 : []),

@@ -42,7 +42,7 @@ describe('what only PostgreSQL has', () => {
       expect(await locks.isLocked('asked for')).to.equal(false)
       const [foreign, asked] = ['foreign', 'asked for'].map((name) => ctx.keyOf(name))
       for (const key of [foreign!, asked!, '42']) await ctx.outsider.getLock(key)
-      await ctx.outsider.value('SELECT pg_advisory_lock(1, 2)') // no key of anybody here
+      await ctx.outsider.value('SELECT pg_advisory_lock(1, 2)') // no test uses that key
       const elsewhere = await SqlClient.connect(ctx.server, ctx.otherDatabase)
       await elsewhere.getLock('7')
       const list = await locks.list()

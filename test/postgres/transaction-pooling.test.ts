@@ -196,7 +196,7 @@ describe("pooling: 'transaction', behind PgBouncer", () => {
       await waiting
       expect(order).to.deep.equal(['direct', 'pooled'])
       await ctx.outsider.getLock('7')
-      // Who has it is told if that can be found out at once.
+      // The error names the holder if that can be found out at once.
       await until('a timeout tells the holder', async () => {
         const busy = pooled.transaction(7n, { exactName: true, timeout: 50 }, () => undefined)
         return (await rejection(busy, NamedLockTimeoutError)).holder?.connectionId === ctx.outsider.id
@@ -210,7 +210,7 @@ describe("pooling: 'transaction', behind PgBouncer", () => {
       const other = await behind.dataSource({ poolSize: 4 })
       let isOver = false
       const bystanders = Array.from({ length: 2 }, async () => {
-        // A cancel that comes late would hit whoever has the connection by then.
+        // A cancel that comes late would hit the next user of the connection.
         while (!isOver) await other.query('SELECT pg_sleep(0.001)')
       })
       let granted = 0
@@ -245,11 +245,11 @@ describe("pooling: 'transaction', behind PgBouncer", () => {
       expect(left).to.be.above(40)
       isOver = true
       await Promise.all(bystanders)
-      await until('nobody has any of them', async () => (await ctx.outsider.userLocksOf(ctx.database)).length === 0)
+      await until('all of them are free', async () => (await ctx.outsider.userLocksOf(ctx.database)).length === 0)
       const open =
         "SELECT count(*)::int FROM pg_stat_activity WHERE datname = current_database() AND state LIKE 'idle in%'"
       await until('no transaction is open', async () => (await ctx.outsider.value(open)) === 0, { within: 8_000 })
-      // On whichever connection of the pooler: all of them work, and none owns a lock for whoever comes next.
+      // On whichever connection of the pooler: all of them work, and none owns a lock that its next user would inherit.
       await Promise.all(
         names.map((name) =>
           locks.transaction(name, { timeout: '20s' }, async (_manager, lock) =>
@@ -272,7 +272,7 @@ describe("pooling: 'transaction', behind PgBouncer", () => {
           signal = lock.signal
           await manager.query(`INSERT INTO ${ctx.database}.written VALUES (1)`)
           await behind.pooler.kill()
-          await until('it is told', () => !lock.isHeld)
+          await until('the loss is noticed', () => !lock.isHeld)
           await manager.query('SELECT 1')
         })
         const next = direct.transaction('fragile', { timeout: '30s' }, (manager) =>
@@ -284,7 +284,7 @@ describe("pooling: 'transaction', behind PgBouncer", () => {
         expect(await next).to.deep.equal([{ n: 0 }])
         await behind.pooler.restart()
         expect(await locks.transaction('fragile', () => 'again')).to.equal('again')
-        // Also for those who were waiting on the server.
+        // Also for callers that were waiting on the server.
         await ctx.outsider.getLock(key('fragile'))
         const waiting = locks.transaction('fragile', { timeout: '30s' }, () => 'late').catch((reason: Error) => reason)
         await until('it waits', async () => (await ctx.outsider.userLocksOf(ctx.database)).length > 0)
@@ -306,7 +306,7 @@ describe("pooling: 'transaction', behind PgBouncer", () => {
             const [{ t }] = await manager.query("SELECT current_setting('idle_in_transaction_session_timeout') AS t")
             expect(t).to.equal('2s')
             await until('the lease would have run out', () => performance.now() - startedAt > 2_600)
-            // A machine that stands still for longer than the lease is told so, and this is none.
+            // A machine that stands still for longer than the lease gets that as the reason, and this is no such case.
             if (lock.isHeld) expect(await lock.verify()).to.equal(true)
           })
           .catch((error: unknown) => expect(error).to.be.instanceOf(NamedLockLostError))

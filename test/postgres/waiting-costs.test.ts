@@ -17,7 +17,7 @@ describe('callers that wait for a lock on PostgreSQL', () => {
     const build = `CREATE INDEX CONCURRENTLY goods_by_name ON ${ctx.database}.goods (name)`
 
     /**
-     * Waiters for a lock that somebody else has, each with a service of its own, as in other processes. Not lockTransaction: what
+     * Waiters for a lock that another session holds, each with a service of its own, as in other processes. Not lockTransaction: what
      * waits for a snapshot waits for the end of its transaction, and that one is the application's.
      */
     async function waiters(pooling: 'session' | 'transaction'): Promise<() => Promise<void>> {

@@ -27,7 +27,7 @@ for (const kind of ['mysql', 'mariadb'] as const) {
     after(() => server?.stop())
     afterEach(finishChildren)
 
-    it('answers SQL, to a user who may do everything', async () => {
+    it('answers SQL, to a user with all rights', async () => {
       await connected(server, async (connection) => {
         expect(await ask(connection, 'SELECT VERSION()'))
           .to.match(versions[kind])
@@ -214,7 +214,7 @@ describe('development servers: an address in the environment', () => {
     expect(await accepts(real.port)).to.equal(true)
   })
 
-  it('is not passed over when nobody answers there or when it is none', async () => {
+  it('is not passed over when no server answers there or when it is none', async () => {
     process.env[variable] = 'mysql://app:app@127.0.0.1:1/app'
     expect((await rejection(startServer('mariadb'))).message).to.contain('no server answers at 127.0.0.1:1')
     process.env[variable] = 'localhost'
@@ -261,7 +261,7 @@ function folderOf(server: RunningServer): string {
   return path.dirname(server.dataDir ?? '')
 }
 
-/** Whether somebody has the port. Even a frozen server has: the system accepts for it, up to a number. */
+/** Whether the port is in use. A frozen server uses it, too: the system accepts for it, up to a number. */
 function accepts(port: number): Promise<boolean> {
   return new Promise((resolve) => {
     const socket = connect({ port, host: '127.0.0.1', timeout: 1000 })

@@ -88,7 +88,7 @@ const quiet = new WeakSet<Mysql2Pool>()
 
 /**
  * A cluster that gives a node up ends its pool, and the pool throws what connections that are just being opened say to that, where
- * nobody can catch it: the process would end. A connection of ours may be among them.
+ * no code can catch it: the process would end. A connection of ours may be among them.
  */
 function endQuietly(pool: Mysql2Pool): void {
   if (quiet.has(pool)) return

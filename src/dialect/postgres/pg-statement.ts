@@ -18,7 +18,7 @@ export const AS_TEXT = { getTypeParser: () => (value: unknown) => value }
  * builds for each statement (parsers by type, an object's shape, an emitter) is a tenth of what one caller waits for a lock. With
  * `bound` the server has read the statement already and is not asked to describe what it answers.
  *
- * Whoever copies its fields into a query of pg's own, as instrumentation does, gets the same answers: the fields say all.
+ * Instrumentation that copies its fields into a query of pg's own gets the same answers: the fields say all.
  */
 export class PgStatement {
   /** For copies: what is sent for them is the same, and so is what they read. */

@@ -8,7 +8,7 @@
  *
  *     t take   g give   p pass turn (`p42;m7`)   f is free   o owns   h holder   w wait (in `wait` only)
  *     x fencing token   y the same on a connection that may be in a transaction
- *     q take for readers, unless the writers' mark is taken (`qs42`)   a is wanted by somebody alone (`as42;m7`)
+ *     q take for readers, unless the writers' mark is taken (`qs42`)   a does a session want it alone (`as42;m7`)
  */
 
 /** The name of the prepared statement that takes and gives back. */
@@ -16,7 +16,7 @@ export const PREPARED = 'typeorm_named_lock'
 
 const OPERATIONS: Readonly<Record<string, number>> = { t: 0, g: 1, ts: 2, gs: 3, tm: 4, gm: 5, qs: 6 }
 
-/** The mark of a key that is wanted by one who polls: a pair of integers, like other marks, that SQL can work out. */
+/** The mark of a key for which a session polls: a pair of integers, like other marks, that SQL can work out. */
 const WRITERS = 0x6c6f_636b_5f77_7274n
 
 export function writersMark(key: string): string {
@@ -25,7 +25,7 @@ export function writersMark(key: string): string {
 
 const WRITERS_PAIR = `((k#${WRITERS})>>32)::int4,(((k#${WRITERS})<<32)>>32)::int4`
 
-/** Every row is evaluated once, in the order of the arrays: what is given back first is free for who takes it after. */
+/** Every row is evaluated once, in the order of the arrays: a lock that is released first is free for a later row that takes it. */
 export const BATCH_STATEMENT =
   `PREPARE ${PREPARED}(int2[],int8[]) AS SELECT pg_catalog.string_agg(CASE WHEN CASE o ` +
   'WHEN 0 THEN pg_catalog.pg_try_advisory_lock(k) WHEN 1 THEN pg_catalog.pg_advisory_unlock(k) ' +
@@ -149,8 +149,8 @@ const EXCLUSIVE = " AND mode='ExclusiveLock'"
 const SHARED = " AND mode='ShareLock'"
 
 /**
- * Marks are looked at often and by many, and pg_locks is not made for that: whoever can share one for a moment knows that nobody
- * has it. Those who look do not get into each other's way.
+ * Many sessions check marks often, and pg_locks is not made for that: a session that can share a mark for a moment knows that it is
+ * free. Sessions that check at the same time do not disturb each other.
  */
 function markIsFree(key: string): string {
   return `CASE WHEN pg_catalog.pg_try_advisory_lock_shared(${key}) THEN pg_catalog.pg_advisory_unlock_shared(${key}) ELSE false END`

@@ -6,7 +6,7 @@ const family = ['mysql', 'mariadb'] as const
 const postgres = ['postgres'] as const
 
 const quiet = (): void => undefined
-/** A logger that is told everything. */
+/** A logger that logs everything. */
 const logger = {
   logQuery: quiet,
   logQueryError: quiet,
