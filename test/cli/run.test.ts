@@ -165,7 +165,8 @@ describe('named-lock run', function () {
       await ctx.outsider.releaseLock(key('shown'))
       const { code, stdout } = await run.ended
       expect(code).to.equal(0)
-      // The line is erased before the command gets the terminal. eslint-disable-next-line no-control-regex
+      // The line is erased before the command gets the terminal.
+      // eslint-disable-next-line no-control-regex
       expect(stdout).to.match(/\r\x1b\[Kit runs\r\n$/)
     })
   })
