@@ -36,6 +36,8 @@ export async function run(
   try {
     // In parallel with the wait, and printed before the command begins: with a wrong namespace it is not alone.
     const warned = flags.exactName ? undefined : warnOfOthers(locks, name)
+    // When the lock times out first, the service closes during the lookup, which then rejects.
+    warned?.catch(() => undefined)
     lock = await acquire(locks, name, flags)
     await warned
   } catch (error) {
