@@ -71,13 +71,13 @@ describe('pg-native, which TypeORM takes when it is installed', () => {
     }
 
     async function isRefused(locks: Awaited<ReturnType<Behind['service']>>): Promise<void> {
-      for (const call of [
+      const calls = [
         locks.withLock('one', () => expect.fail('the work ran')),
         locks.withLock('two', { session: 'dedicated' }, () => expect.fail('the work ran')),
         locks.transaction('three', () => expect.fail('the work ran')),
-      ]) {
-        expect((await rejection(call, NamedLockConfigurationError)).message).to.match(/pooling: 'transaction'/)
-      }
+      ]
+      const errors = await Promise.all(calls.map((call) => rejection(call, NamedLockConfigurationError)))
+      for (const { message } of errors) expect(message).to.match(/pooling: 'transaction'/)
       expect((await locks.check()).map(({ code }) => code)).to.include('PROXY_MULTIPLEXES')
       expect(await ctx.outsider.userLocksOf(ctx.database)).to.deep.equal([])
     }

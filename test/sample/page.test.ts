@@ -182,6 +182,6 @@ describe('the page of the sample', function () {
     expect(stderr).to.equal('')
     expect(code).to.equal(0)
     expect(await root.query(`SHOW TABLES FROM ${database}`)).to.deep.equal([])
-    await until('the page knows', async () => (await text('#connection')).includes('does not answer'), patiently)
+    await until('the page knows', async () => (await text('#connection')).startsWith('Connection lost'), patiently)
   })
 })

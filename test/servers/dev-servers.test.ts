@@ -208,7 +208,7 @@ describe('development servers: an address in the environment', () => {
     const server = await startServer('mariadb')
     expect(server).to.include({ origin: 'environment', canControl: false, port: real.port, version: real.version })
     for (const deed of ['kill', 'freeze', 'thaw', 'restart'] as const) {
-      expect((await rejection(server[deed]())).message).to.contain(`${variable} is not ours`)
+      expect((await rejection(server[deed]())).message).to.contain(`The server of ${variable} was not started here`)
     }
     await server.stop()
     expect(await accepts(real.port)).to.equal(true)
