@@ -5,7 +5,7 @@ import type { Claim } from './claim.js'
 const SOON = 40
 /** A lock that was held for less is free half of the time, and needs no turns. In milliseconds. */
 const SHORTEST = 1
-/** How many turns that ended lately are kept. */
+/** How many turns that ended lately are kept, and how many spare ones. */
 const MOST = 1_000
 
 /**
@@ -79,8 +79,8 @@ export class Turn {
  */
 export class Turns {
   readonly #lately = new Map<string, Turn>()
-  /** A turn that was not worth resuming: the next lock takes it instead of a new one. */
-  #spare: Turn | undefined
+  /** Turns that were not worth resuming: the next locks take them instead of new ones. */
+  readonly #spare: Turn[] = []
 
   /** The turn of a key that is wanted now. */
   of(key: string): Turn {
@@ -90,16 +90,14 @@ export class Turns {
       turn.resume()
       return turn
     }
-    const spare = this.#spare ?? new Turn()
-    this.#spare = undefined
-    return spare
+    return this.#spare.pop() ?? new Turn()
   }
 
   /** The key is not wanted any more. */
   leave(key: string, turn: Turn): void {
     if (!turn.pause()) {
       turn.end()
-      this.#spare = turn
+      if (this.#spare.length < MOST) this.#spare.push(turn)
       return
     }
     if (this.#lately.size >= MOST) this.#lately.clear()
