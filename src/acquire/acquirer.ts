@@ -189,7 +189,7 @@ export class Acquirer {
   ): Promise<Claim[] | Claim | typeof LOST> {
     const claims: Claim[] = []
     const { scope } = acquisition
-    if (scope) scope.hasLocks = false
+    if (scope) scope.noteLocks(false)
     try {
       for (const target of targets) {
         this.#owner.checkOpen() // the service may have been closed during the wait for the lock before
@@ -204,7 +204,7 @@ export class Acquirer {
         }
         if (shared) shared.shares++
         claims.push(claim)
-        if (scope) scope.hasLocks = true
+        if (scope) scope.noteLocks(true)
       }
     } catch (error) {
       await endUnused(claims)
@@ -263,5 +263,5 @@ function recordLock(lock: HeldLock | Claim, trace: AcquireTrace): void {
   if (!(lock instanceof HeldLock)) return
   trace.lock = lock
   trace.keys = lock.keys
-  lock.trace = trace
+  lock.tracedBy(trace)
 }

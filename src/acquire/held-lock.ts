@@ -16,13 +16,11 @@ export class HeldLock extends NamedLock<any> implements Handle {
   readonly claims: readonly Claim[]
   /** The scoped call it belongs to; undefined for a handle. */
   readonly scope: LockScope | undefined
-  /** True while its transaction runs: it cannot be released before that has ended. Written by the transaction. */
-  lasts = false
-  /** How it was acquired; undefined where no subscriber traces that. Written by the acquirer. */
-  trace: AcquireTrace | undefined
   readonly owner: OwningService
-  /** The server's answer to the release was that the lock had not been held any more, since an unknown time. */
-  foundLost: Error | undefined
+  /** True while its transaction runs: it cannot be released before that has ended. */
+  #lasts = false
+  #trace: AcquireTrace | undefined
+  #foundLost: Error | undefined
   #isReleased = false
   #releasing: Promise<void> | undefined
   #lost: Error | undefined
@@ -48,6 +46,34 @@ export class HeldLock extends NamedLock<any> implements Handle {
 
   get manager(): unknown {
     return this.claims[0]?.source?.manager
+  }
+
+  /** How it was acquired; undefined where no subscriber traces that. */
+  get trace(): AcquireTrace | undefined {
+    return this.#trace
+  }
+
+  tracedBy(trace: AcquireTrace): void {
+    this.#trace = trace
+  }
+
+  /** A transaction begins under the lock: `release()` is refused until `endTransaction`. */
+  beginTransaction(): void {
+    this.#lasts = true
+  }
+
+  /** The transaction has ended, by a COMMIT or otherwise. */
+  endTransaction(): void {
+    this.#lasts = false
+  }
+
+  /** The error when the server's answer to the release was that the lock had not been held any more, since an unknown time. */
+  get foundLost(): Error | undefined {
+    return this.#foundLost
+  }
+
+  foundLostByRelease(error: Error): void {
+    this.#foundLost = error
   }
 
   /** Why the lock was lost; undefined while it is held and after an orderly release. */
@@ -120,7 +146,7 @@ export class HeldLock extends NamedLock<any> implements Handle {
   }
 
   override release(): Promise<void> {
-    if (this.lasts) {
+    if (this.#lasts) {
       return Promise.reject(
         new NamedLockInsideTransactionError(
           `The lock '${this.name}' ends with its transaction: released before the COMMIT, it would let other callers read data that is not committed yet.`,

@@ -37,7 +37,7 @@ export class Reporter implements ClaimListener {
   }
 
   releaseFailed(claim: Claim, error: Error): void {
-    if (error instanceof NamedLockLostError && claim.handle) claim.handle.foundLost = error
+    if (error instanceof NamedLockLostError && claim.handle) claim.handle.foundLostByRelease(error)
     if (this.#events.hears('releaseFailed')) this.#events.emit('releaseFailed', { ...describe(claim), error })
   }
 }

@@ -36,7 +36,7 @@ export interface ClaimOwner {
 /** A handle of a lock, as its claims see it: they notify it of a loss. */
 export interface Handle {
   /** The server's answer to the release was that the lock was not held any more. */
-  foundLost: Error | undefined
+  foundLostByRelease(error: Error): void
   /** The lock is lost. */
   lose(error: Error): void
 }

@@ -407,10 +407,7 @@ export class Slot implements Asker, ClaimSlot, Contested, SharedSlot {
 
   #grant(claim: Claim, place: Place, by: 'server' | 'handover'): void {
     this.#queue.remove(claim)
-    if (claim.source && place.source && claim.source !== place.source) {
-      claim.source.takeOver(place.source)
-      place.source = claim.source
-    }
+    if (claim.source) place.passTo?.(claim.source)
     this.#become('held', place)
     if (this.#holder) (this.#readers ??= new Readers(this, this.turn)).add(claim)
     else this.#holder = claim

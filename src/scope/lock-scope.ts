@@ -23,33 +23,63 @@ export interface ScopedTransaction {
  * the detection of deadlocks inside this process look at. Made before the lock is asked for, open until its work has ended.
  */
 export class LockScope {
-  /** The handle. Written when the locks are granted, and kept after the work: `open` tells whether it still counts. */
-  lock: ScopedLock | undefined
-  /** The transaction that the work runs in, if it is this scope's. */
-  transaction: ScopedTransaction | undefined
-  /** It holds some of its locks already while it waits for the others. Written by the acquirer. */
-  hasLocks = false
+  #lock: ScopedLock | undefined
+  #transaction: ScopedTransaction | undefined
+  #hasLocks = false
+  #isOpen = true
   /** The claims that code inside this scope waits for: the scope cannot end before them. Written by deadlock detection. */
   waits: Set<unknown> | undefined
-  /** False once the work has ended: branches that outlive it do not hold the lock any more. */
-  open = true
-  /** The scope in which the work's transaction begins and ends, with its subscribers; not the work itself. */
-  isAroundWork = false
 
   constructor(
     readonly parent: LockScope | undefined,
     readonly dataSource: object,
     /** The exclusion keys of its locks. */
     readonly keys: readonly string[],
+    /** The scope in which the work's transaction begins and ends, with its subscribers; not the work itself. */
+    readonly isAroundWork = false,
   ) {}
+
+  /** The handle. Kept after the work: `isOpen` tells whether it still counts. */
+  get lock(): ScopedLock | undefined {
+    return this.#lock
+  }
+
+  /** The transaction that the work runs in, if it is this scope's. */
+  get transaction(): ScopedTransaction | undefined {
+    return this.#transaction
+  }
+
+  /** It holds locks while it waits for others. */
+  get hasLocks(): boolean {
+    return this.#hasLocks
+  }
+
+  /** False once the work has ended: branches that outlive it do not hold the lock any more. */
+  get isOpen(): boolean {
+    return this.#isOpen
+  }
+
+  /** Some of the locks are granted, while the scope waits for others; or no longer. */
+  noteLocks(hasLocks: boolean): void {
+    this.#hasLocks = hasLocks
+  }
+
+  /** All locks are granted: the work begins. */
+  begin(lock: ScopedLock | undefined, transaction?: ScopedTransaction): void {
+    this.#lock = lock
+    this.#transaction = transaction
+  }
+
+  /** The work has ended. */
+  end(): void {
+    this.#isOpen = false
+  }
 }
 
-/** The scope in which the transaction of `scope` begins and ends: it holds the same locks, and is not over when the work is. */
-export function scopeAround(scope: LockScope): LockScope {
-  const around = new LockScope(scope, scope.dataSource, scope.keys)
-  around.lock = scope.lock
-  around.transaction = scope.transaction
-  around.isAroundWork = true
+/** The scope in which the `transaction` of `scope` begins and ends: it holds the same locks, and is not over when the work is. */
+export function scopeAround(scope: LockScope, transaction: ScopedTransaction | undefined): LockScope {
+  const around = new LockScope(scope, scope.dataSource, scope.keys, true)
+  around.begin(scope.lock, transaction)
   return around
 }
 
@@ -68,7 +98,7 @@ export function runInScope<T, A = undefined>(scope: LockScope, work: (argument: 
 /** The scope around the running code that holds `key` on `dataSource`, whichever service took it. */
 export function scopeHolding(dataSource: object, key: string): LockScope | undefined {
   for (let scope = running.getStore(); scope; scope = scope.parent) {
-    if (!scope.open || scope.dataSource !== dataSource) continue
+    if (!scope.isOpen || scope.dataSource !== dataSource) continue
     if ((scope.lock && scope.keys.includes(key)) || scope.transaction?.claimOf(key)) return scope
   }
   return undefined
@@ -77,7 +107,7 @@ export function scopeHolding(dataSource: object, key: string): LockScope | undef
 /** The innermost transaction of `dataSource` that the running code is known to be in. */
 export function transactionScope(dataSource: object): LockScope | undefined {
   for (let scope = running.getStore(); scope; scope = scope.parent) {
-    if (scope.open && scope.dataSource === dataSource && scope.transaction?.isActive) return scope
+    if (scope.isOpen && scope.dataSource === dataSource && scope.transaction?.isActive) return scope
   }
   return undefined
 }
@@ -90,7 +120,7 @@ export function isWithin(scope: LockScope, outer: LockScope): boolean {
 /** The innermost lock that the running code holds, or the innermost of that name. */
 export function findHeld(name: string | undefined): ScopedLock | undefined {
   for (let scope = running.getStore(); scope; scope = scope.parent) {
-    if (scope.open && scope.lock && (name === undefined || scope.lock.names.includes(name))) return scope.lock
+    if (scope.isOpen && scope.lock && (name === undefined || scope.lock.names.includes(name))) return scope.lock
   }
   return undefined
 }

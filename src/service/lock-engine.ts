@@ -171,7 +171,7 @@ export class LockEngine {
     const lock = await this.#acquirer.obtain(names, call, true)
     if (lock instanceof Claim) return onBusy(lock)
     const scope = lock.scope as LockScope
-    scope.lock = lock
+    scope.begin(lock)
     let result: unknown
     try {
       // A subscriber of the trace may want the work inside a span of its own.
@@ -179,11 +179,11 @@ export class LockEngine {
         ? callUnder(lock.trace, () => runInScope(scope, work, lock))
         : runInScope(scope, work, lock))
     } catch (error) {
-      scope.open = false
+      scope.end()
       await lock.release()
       throw error
     }
-    scope.open = false
+    scope.end()
     let { lostError } = lock
     await lock.release()
     lostError ??= lock.lostError ?? lock.foundLost // in doubt until now, or found by the release

@@ -6,11 +6,21 @@ import type { Session } from './session.js'
 /** A session that holds one lock at a time: a waiting session, a dedicated one, a transaction's. One statement per request. */
 export class DirectPlace implements Place {
   readonly session: Session
-  source: SessionSource | undefined
+  #source: SessionSource | undefined
 
   constructor(session: Session, source?: SessionSource) {
     this.session = session
-    this.source = source
+    this.#source = source
+  }
+
+  get source(): SessionSource | undefined {
+    return this.#source
+  }
+
+  passTo(source: SessionSource): void {
+    if (!this.#source || this.#source === source) return
+    source.takeOver(this.#source)
+    this.#source = source
   }
 
   ask(request: Request, literal: string, asker: Asker, mark?: string): void {
@@ -52,7 +62,7 @@ export class DirectPlace implements Place {
 
   /** Where locks end with their transaction. One that the application runs is ended by the application. */
   #endTransaction(asker: Asker): void {
-    const ended = this.source?.endTransaction?.() ?? Promise.resolve()
+    const ended = this.#source?.endTransaction?.() ?? Promise.resolve()
     ended.then(
       () => asker.answered('give', '1', undefined),
       (error: Error) => asker.answered('give', undefined, error),

@@ -29,11 +29,13 @@ export interface Place {
   /** The session behind it, while there is one. */
   readonly session: Session | undefined
   /** Where the connection comes from, where it is a claim's own. */
-  source?: SessionSource | undefined
+  readonly source?: SessionSource | undefined
   /** Several requests of one call stay in this order. */
   ask(request: Request, literal: string, asker: Asker, mark?: string): void
   /** A lock was taken or released on that session here. The shared session counts them, so that it can go back to the pool when it holds none. */
   held(change: 1 | -1, session: Session | undefined): void
+  /** The connection becomes another claim's, with the lock that is held there. Only for places with a `source`. */
+  passTo?(source: SessionSource): void
 }
 
 /** The request as an expression. */

@@ -29,7 +29,7 @@ export async function adoptTransaction(
   const end = async (): Promise<void> => {
     if (hasEnded) return
     hasEnded = true
-    scope.open = false
+    scope.end()
     onEnd()
     for (const restore of restorers) restore()
     // Further statements of the work would be autocommitted: refuse them until the application has its connection back.
@@ -54,13 +54,12 @@ export async function adoptTransaction(
 
   const thenEnd = async (original: () => Promise<unknown>): Promise<void> => {
     // Subscribers run here: for them the locks are held until they are released.
-    const around = scopeAround(scope)
-    around.transaction = level()
+    const around = scopeAround(scope, level())
     try {
       await runInScope(around, original)
     } finally {
       if (!runner.isTransactionActive) await end()
-      around.open = false
+      around.end()
     }
   }
 

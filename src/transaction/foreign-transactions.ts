@@ -52,11 +52,11 @@ function replace(dataSource: DataSourceLike, manager: { transaction?: Method }):
 function inScope(dataSource: DataSourceLike, work: Method): Method {
   return async function (this: unknown, manager, ...rest) {
     const scope = new LockScope(currentScope(), dataSource, [])
-    scope.transaction = new ForeignTransaction(manager)
+    scope.begin(undefined, new ForeignTransaction(manager))
     try {
       return await runInScope(scope, () => work.call(this, manager, ...rest))
     } finally {
-      scope.open = false
+      scope.end()
     }
   }
 }

@@ -65,12 +65,12 @@ export class RunningTransactions {
       () => levels.get(runner),
       () => {
         levels.delete(runner)
-        if (isKnown) foreign.level = undefined
+        if (isKnown) foreign.end()
       },
     )
     const level = new TransactionLevel(new LockedTransaction(locks, undefined), false)
     levels.set(runner, level)
-    if (isKnown) foreign.level = level
+    if (isKnown) foreign.adoptedAs(level)
     return level
   }
 }

@@ -35,14 +35,28 @@ export class TransactionLevel implements ScopedTransaction {
   }
 }
 
-/** A transaction that the application began itself. `level` is set with the first lock in it, and cleared at its end. */
+/** A transaction that the application began itself. */
 export class ForeignTransaction implements ScopedTransaction {
   readonly manager: unknown
   readonly isOurs = false
-  level: TransactionLevel | undefined
+  #level: TransactionLevel | undefined
 
   constructor(manager: unknown) {
     this.manager = manager
+  }
+
+  /** The adopted transaction; undefined before the first lock in it, and after its end. */
+  get level(): TransactionLevel | undefined {
+    return this.#level
+  }
+
+  adoptedAs(level: TransactionLevel): void {
+    this.#level = level
+  }
+
+  /** The transaction has ended. */
+  end(): void {
+    this.#level = undefined
   }
 
   get runner(): { readonly isTransactionActive: boolean } | undefined {
@@ -54,7 +68,7 @@ export class ForeignTransaction implements ScopedTransaction {
   }
 
   claimOf(key: string): Claim | undefined {
-    return this.level?.claimOf(key)
+    return this.#level?.claimOf(key)
   }
 }
 

@@ -50,7 +50,7 @@ export class TransactionLocks {
   }
 
   add(claim: Claim): void {
-    this.scope.hasLocks = true
+    this.scope.noteLocks(true)
     this.#added.push(claim)
   }
 

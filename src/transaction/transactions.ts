@@ -104,17 +104,17 @@ export class Transactions {
     const transaction = new LockedTransaction(locks, call.isolation, this.#beginOf(source, lock))
     const level = new TransactionLevel(transaction, true)
     this.#running.begin(runner, level)
-    scope.lock = lock
-    scope.transaction = level
-    lock.lasts = true
-    const around = scopeAround(scope)
+    scope.begin(lock, level)
+    lock.beginTransaction()
+    const around = scopeAround(scope, level)
     try {
       const inScope = (): Promise<unknown> => runToEnd(scope, () => work(runner.manager, lock))
       const begun = { milliseconds: startedAt + call.timeout - monotonicNow(), signal: call.signal }
       return await callUnder(lock.trace, () => runInScope(around, () => transaction.run(lock, begun, inScope)))
     } finally {
-      scope.open = around.open = false
-      lock.lasts = false
+      scope.end()
+      around.end()
+      lock.endTransaction()
       this.#running.end(runner)
       const added = locks.release()
       await lock.release()
@@ -151,14 +151,13 @@ export class Transactions {
       const scope = new LockScope(currentScope(), this.#dataSource, keys)
       for (const claim of claims) claim.shares++
       const lock = new HeldLock(namesOf(names), claims, scope, this.#owner)
-      scope.lock = lock
-      scope.transaction = new TransactionLevel(transaction, true)
-      lock.lasts = true
+      scope.begin(lock, new TransactionLevel(transaction, true))
+      lock.beginTransaction()
       try {
         return await transaction.runNested(lock, () => runToEnd(scope, () => work(level.manager, lock)))
       } finally {
-        scope.open = false
-        lock.lasts = false
+        scope.end()
+        lock.endTransaction()
         await lock.release()
       }
     })
@@ -177,7 +176,7 @@ async function runToEnd(scope: LockScope, work: () => unknown): Promise<unknown>
   try {
     return await runInScope(scope, work)
   } finally {
-    scope.open = false
+    scope.end()
   }
 }
 

@@ -223,7 +223,7 @@ export class WorkConnection implements ProxyHandler<Driver> {
     for (let one = scope; one; one = one.parent) {
       const manager = one.transaction?.manager as { queryRunner?: unknown } | undefined
       if (manager?.queryRunner !== this.#runner) continue
-      if (!one.open) return true
+      if (!one.isOpen) return true
       if (one.isAroundWork) return false
     }
     return false

@@ -7,7 +7,7 @@ import type { Claim } from '../../src/queue/claim.js'
 /** A scope that holds the locks of these names. */
 function scope(parent?: LockScope): LockScope {
   const made = new LockScope(parent, {}, [])
-  made.lock = { names: [], isHeld: true }
+  made.begin({ names: [], isHeld: true })
   return made
 }
 
