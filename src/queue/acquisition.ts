@@ -6,7 +6,7 @@ import type { SessionSource } from '../session/session-source.js'
  * One attempt of a call to acquire its locks: what the claims of the attempt have in common.
  *
  * A call that lost a connection before its work began makes another attempt, with a new source and the old `startedAt`.
- * `lockTransaction` makes one attempt for each of its locks, because each wait borrows the transaction's connection by itself.
+ * `lockTransaction` makes one attempt for each of its locks, because each wait borrows the transaction's connection separately.
  */
 export interface Acquisition {
   /** The options of the call, checked and with their defaults. */

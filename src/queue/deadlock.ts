@@ -6,7 +6,7 @@ import type { Claim } from './claim.js'
  * holds all ordinary locks of a service.
  *
  * A scope (withLock, transaction, a decorated method) holds its locks until its work has ended, so it waits for every claim
- * that waits inside it. A claim waits for the scope that holds its lock. A cycle of these never ends by itself.
+ * that waits inside it. A claim waits for the scope that holds its lock. A cycle of these never ends.
  * Any code may release a handle from `acquire`, and a wait with a signal may be aborted: neither makes an edge.
  */
 

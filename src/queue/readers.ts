@@ -32,7 +32,7 @@ export class Readers implements Asker {
   readonly #slot: SharedSlot
   readonly #turn: Turn
   readonly #others = new Set<Claim>()
-  /** Set while readers wait behind a writer: the writer may give up. Emptied by itself, and by `clear`. */
+  /** Set while readers wait behind a writer: the writer may give up. Emptied when it fires, and by `clear`. */
   #timer: NodeJS.Timeout | undefined
   #isAsking = false
 
@@ -70,7 +70,7 @@ export class Readers implements Asker {
     this.#timer = undefined
   }
 
-  /** Whether that claim may join at once. Otherwise the server is asked, and what follows from its answer follows by itself. */
+  /** Whether that claim may join at once. Otherwise the server is asked, and its answer lets the readers in or keeps them waiting. */
   mayJoin(claim: Claim): boolean {
     if (this.#turn.isOver(claim)) {
       this.#ask()

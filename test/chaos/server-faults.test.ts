@@ -96,7 +96,7 @@ describe('a server', function () {
         }
       })
 
-      it('has no connections left: locks go on, newcomers get the error, and it heals by itself', async () => {
+      it('has no connections left: locks go on, newcomers get the error, and it recovers automatically', async () => {
         const service = await ctx.service()
         const held = await service.acquire('held')
         const dataSource = await ctx.dataSource()

@@ -198,7 +198,7 @@ export class Scenario {
     expect(done).to.equal(2 * CALLERS)
   }
 
-  /** On the lock's own connection: its transactions are committed, and so is a statement by itself unless autocommit is off. */
+  /** On the lock's own connection: its transactions are committed, and so is a single statement unless autocommit is off. */
   async #workThatWrites(): Promise<void> {
     if (!this.#canHold || !this.#canWrite) return
     let done = 0
