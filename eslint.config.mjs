@@ -74,7 +74,7 @@ export default tseslint.config(
     languageOptions: {
       parserOptions: { projectService: false },
       globals: Object.fromEntries(
-        'module,process,require,console,setTimeout'
+        '__dirname,__filename,module,process,require,console,setTimeout'
           .split(',')
           .map((name) => [name, name === 'module' ? 'writable' : 'readonly']),
       ),

@@ -1,6 +1,7 @@
 import { spawn, type ChildProcess } from 'node:child_process'
 import path from 'node:path'
 import { createInterface } from 'node:readline'
+import { nodeCompiled } from './compiled.js'
 import { until } from './until.js'
 
 export interface ChildMessage {
@@ -32,9 +33,8 @@ export class Child {
   constructor(fixture: string, settings: unknown) {
     this.#fixture = fixture
     const file = path.join(__dirname, 'fixtures', fixture)
-    this.#process = spawn(process.execPath, ['--import', 'tsx', file, JSON.stringify(settings)], {
-      stdio: ['pipe', 'pipe', 'pipe'],
-    })
+    const [node, ...loader] = nodeCompiled
+    this.#process = spawn(node, [...loader, file, JSON.stringify(settings)], { stdio: ['pipe', 'pipe', 'pipe'] })
     this.#process.stdin?.on('error', () => undefined) // the process may be gone; its exit reports that
     this.#process.stderr?.setEncoding('utf8').on('data', (text: string) => (this.#stderr += text))
     createInterface({ input: this.#process.stdout! }).on('line', (line) => this.#hear(line))

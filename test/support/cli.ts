@@ -1,9 +1,10 @@
 import { spawn, type ChildProcess } from 'node:child_process'
 import path from 'node:path'
+import { nodeCompiled } from './compiled.js'
 import { until } from './until.js'
 
 const main = path.join(__dirname, '..', '..', 'src', 'cli', 'main.ts')
-const command = [process.execPath, '--import', 'tsx', main]
+const command = [...nodeCompiled, main]
 
 export interface CliEnd {
   readonly code: number | null

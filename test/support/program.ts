@@ -1,6 +1,7 @@
 import { spawn, type ChildProcess } from 'node:child_process'
 import { readFileSync } from 'node:fs'
 import path from 'node:path'
+import { nodeCompiled, nodeTsx } from './compiled.js'
 import { until } from './until.js'
 
 const root = path.join(__dirname, '..', '..')
@@ -12,7 +13,7 @@ export interface ProgramEnd {
   readonly stderr: string
 }
 
-/** A TypeScript program that runs as a user would start it, and its output. */
+/** A TypeScript program of this project, or one of a user in the folder `cwd`, and its output. */
 export class Program {
   readonly ended: Promise<ProgramEnd>
   readonly #process: ChildProcess
@@ -21,7 +22,8 @@ export class Program {
   #running = true
 
   constructor(file: string, args: readonly string[] = [], options: { cwd?: string; env?: NodeJS.ProcessEnv } = {}) {
-    this.#process = spawn(process.execPath, ['--import', 'tsx', file, ...args], {
+    const [node, ...loader] = options.cwd === undefined ? nodeCompiled : nodeTsx
+    this.#process = spawn(node, [...loader, file, ...args], {
       cwd: options.cwd ?? root,
       env: { ...process.env, NO_COLOR: '1', FORCE_COLOR: undefined, CI: undefined, ...options.env },
       stdio: ['ignore', 'pipe', 'pipe'],
