@@ -17,6 +17,7 @@ export type {
   LockName,
   LockNames,
   NamedLockServiceOptions,
+  RetryOptions,
   SessionKind,
   TransactionOptions,
   TryResult,

@@ -1,3 +1,5 @@
+import type { RetryOptions } from './options.js'
+
 /** The properties of every event of a service. */
 export interface NamedLockEvent {
   /** The name as the caller gave it. */
@@ -18,6 +20,13 @@ export interface NamedLockEvents {
   timedOut: [event: NamedLockEvent]
   /** A held lock was lost: its connection died or its lease ran out. */
   lost: [event: NamedLockEvent & { readonly error: Error }]
+  /**
+   * The server has rolled a transaction back, and its work runs again (option `retry`). `tries`: how often it has run so far; `error`: the
+   * database's own.
+   */
+  retried: [
+    event: NamedLockEvent & { readonly reason: keyof RetryOptions; readonly tries: number; readonly error: Error },
+  ]
   /** A lock was released, after `heldMs` milliseconds. */
   released: [event: NamedLockEvent & { readonly heldMs: number }]
   /** The release of a lock failed. Its connection was destroyed, so the server frees the lock, at the latest when the lease ends. */

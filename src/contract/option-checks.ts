@@ -40,10 +40,11 @@ export function flag(value: unknown, what: string): boolean {
   throw new NamedLockConfigurationError(`${what}: ${show(value)} is neither true nor false.`)
 }
 
-export function count(value: unknown, what: string, fallback: number, least: number): number {
+export function count(value: unknown, what: string, fallback: number, least: number, most = Infinity): number {
   if (value === undefined) return fallback
-  if (Number.isSafeInteger(value) && (value as number) >= least) return value as number
-  throw new NamedLockConfigurationError(`${what}: ${show(value)} is not a whole number of at least ${least}.`)
+  if (Number.isSafeInteger(value) && (value as number) >= least && (value as number) <= most) return value as number
+  const range = most === Infinity ? `of at least ${least}` : `from ${least} to ${most}`
+  throw new NamedLockConfigurationError(`${what}: ${show(value)} is not a whole number ${range}.`)
 }
 
 export function oneOf<T extends string>(value: unknown, what: string, allowed: readonly T[], fallback: T): T {

@@ -35,6 +35,24 @@ export interface AcquireOptions<S extends SessionKind = SessionKind> {
 export interface TransactionOptions extends Omit<AcquireOptions, 'session'> {
   /** The transaction's isolation level. Default: the DataSource's. */
   isolation?: 'READ UNCOMMITTED' | 'READ COMMITTED' | 'REPEATABLE READ' | 'SERIALIZABLE' | undefined
+  /**
+   * How often the work runs again after the server has rolled its transaction back. It runs under the same lock, in a new transaction
+   * and with a new EntityManager, so it must not leave effects outside of its transaction. The first repetition begins at once, later
+   * ones after a short random pause, which ends with `signal`. The `timeout` limits the wait for the lock, not the tries. When the
+   * tries are used up, the call rejects with a NamedLockError (`DATABASE`) with the number of tries in its message and the database's own
+   * error as `cause`. Without effect in a call inside another `transaction` that has the lock: the outermost call repeats. Behind a
+   * transaction pooler (`pooling: 'transaction'`) the lock ends with its transaction, and each try acquires it again. Default: no
+   * repetition.
+   */
+  retry?: RetryOptions | undefined
+}
+
+/** How often a transaction is repeated, after its first try, for each reason of a rollback. From 0 (the default) to 1 000. */
+export interface RetryOptions {
+  /** The server chose the transaction as the victim of a deadlock: 1213 of MySQL and MariaDB, 40P01 of PostgreSQL. */
+  deadlock?: number | undefined
+  /** The snapshot of the transaction was too old: 40001 of PostgreSQL, 1020 of MariaDB with `innodb_snapshot_isolation`. */
+  serialization?: number | undefined
 }
 
 /** How the name of an inspected lock becomes a key. */

@@ -5,6 +5,7 @@ import type {
   AcquireOptions,
   ListOptions,
   NamedLockServiceOptions,
+  RetryOptions,
   SessionKind,
   TransactionOptions,
 } from './options.js'
@@ -36,7 +37,11 @@ export interface CallSettings {
   readonly session: SessionKind
   readonly shared: boolean
   readonly isolation: TransactionOptions['isolation']
+  /** Undefined: no repetition. */
+  readonly retry: Retry | undefined
 }
+
+export type Retry = Readonly<Record<keyof RetryOptions, number>>
 
 const SERVICE_OPTIONS: readonly (keyof NamedLockServiceOptions)[] = [
   'namespace',
@@ -61,10 +66,19 @@ const ACQUIRE_OPTIONS: readonly (keyof AcquireOptions)[] = [
   'session',
   'shared',
 ]
-const TRANSACTION_OPTIONS: readonly string[] = ['timeout', 'signal', 'reentrant', 'exactName', 'shared', 'isolation']
+const TRANSACTION_OPTIONS: readonly string[] = [
+  'timeout',
+  'signal',
+  'reentrant',
+  'exactName',
+  'shared',
+  'isolation',
+  'retry',
+]
 const LOCK_TRANSACTION_OPTIONS: readonly string[] = ['timeout', 'signal', 'reentrant', 'exactName', 'shared']
 const ISOLATION_LEVELS = ['READ UNCOMMITTED', 'READ COMMITTED', 'REPEATABLE READ', 'SERIALIZABLE'] as const
 
+const MOST_REPETITIONS = 1_000
 const DEFAULT_TIMEOUT = 10_000
 const DEFAULT_LEASE = 30_000
 const SHORTEST_LEASE = 1_000
@@ -118,6 +132,7 @@ export function defaultCall(timeout: number): CallSettings {
     session: 'shared',
     shared: false,
     isolation: undefined,
+    retry: undefined,
   }
 }
 
@@ -146,6 +161,7 @@ export function readCallOptions(given: unknown, fallback: CallSettings, call: Ca
       session: oneOf(options.session, 'session', ['shared', 'dedicated'], 'shared'),
       shared: flag(options.shared, 'shared'),
       isolation: readIsolation(options.isolation),
+      retry: readRetry(options.retry),
     }
   } catch (error) {
     throw inCall(call, error)
@@ -162,6 +178,15 @@ function inCall(call: string, error: unknown): unknown {
   return error instanceof NamedLockConfigurationError
     ? new NamedLockConfigurationError(`${call}: ${error.message}`)
     : error
+}
+
+/** Checks the option `retry` of a decorator. */
+export function readDecoratorRetry(value: unknown): Retry | undefined {
+  try {
+    return readRetry(value)
+  } catch (error) {
+    throw inCall('@WithNamedLock', error)
+  }
 }
 
 /** Checks the signal of one call of a decorated method. */
@@ -223,6 +248,14 @@ function readFencing(value: unknown): { readonly table: string } | undefined {
 
 function readIsolation(value: unknown): TransactionOptions['isolation'] {
   return value === undefined ? undefined : oneOf(value, 'isolation', ISOLATION_LEVELS, 'REPEATABLE READ')
+}
+
+function readRetry(value: unknown): Retry | undefined {
+  if (value === undefined) return undefined
+  const options = known(value as RetryOptions, ['deadlock', 'serialization'], 'retry', '{ deadlock: 3 }')
+  const deadlock = count(options.deadlock, 'retry.deadlock', 0, 0, MOST_REPETITIONS)
+  const serialization = count(options.serialization, 'retry.serialization', 0, 0, MOST_REPETITIONS)
+  return deadlock + serialization > 0 ? { deadlock, serialization } : undefined
 }
 
 function readSignal(value: unknown): AbortSignal | undefined {

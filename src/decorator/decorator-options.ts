@@ -1,4 +1,5 @@
 import type { Duration } from '../contract/duration.js'
+import type { RetryOptions } from '../contract/options.js'
 import type { NamedLockService } from '../service/named-lock-service.js'
 
 /* The types of `@WithNamedLock`. */
@@ -48,9 +49,14 @@ export interface WithNamedLockOptions<M extends AsyncMethod = AsyncMethod, This 
    */
   transaction?: boolean | undefined
   /**
+   * With `transaction: true`: how often the method runs again after the server has rolled its transaction back, as in TransactionOptions.
+   * Each run has the same arguments, so the method must not change them. Default: no repetition.
+   */
+  retry?: RetryOptions | undefined
+  /**
    * The minimum time that the lock is held, counted from its acquisition, even if the method is faster or fails. The
    * call settles when the lock has been released. For jobs that several instances start at about the same time. With
-   * `transaction: true` the transaction stays open as long. `close()` ends the hold. Default 0.
+   * `transaction: true` the transaction stays open as long, and a repetition by `retry` begins only after that. `close()` ends the hold. Default 0.
    */
   holdAtLeast?: Duration | undefined
   /** Cancels the wait for the lock when aborted. A function of the call may return the signal. */

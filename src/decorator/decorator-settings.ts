@@ -4,7 +4,7 @@ import { InvalidLockNameError, NamedLockConfigurationError } from '../contract/e
 import { checkName } from '../names/lock-name.js'
 import { NamedLockService } from '../service/named-lock-service.js'
 import type { LockName, LockNames } from '../contract/options.js'
-import { defaultCall, readCallOptions } from '../contract/settings.js'
+import { defaultCall, readCallOptions, readDecoratorRetry, type Retry } from '../contract/settings.js'
 import { show } from '../util/show.js'
 import type { WithNamedLockOptions } from './decorator-options.js'
 
@@ -22,6 +22,7 @@ export interface DecoratorSettings {
     readonly timeout: number | undefined
     readonly reentrant: boolean
     readonly shared?: true
+    readonly retry?: Retry
     readonly signal: AbortSignal | undefined
   }
   readonly signal: OfCall<AbortSignal | undefined> | undefined
@@ -35,6 +36,7 @@ const OPTIONS: readonly (keyof WithNamedLockOptions)[] = [
   'reentrant',
   'shared',
   'transaction',
+  'retry',
   'holdAtLeast',
   'signal',
 ]
@@ -44,6 +46,7 @@ export function readDecoratorOptions(name: unknown, timeout: unknown, given: unk
   const options: Given = known(given as object, OPTIONS, '@WithNamedLock', "{ onBusy: 'skip' }")
   const onBusy = readOnBusy(options.onBusy)
   const transaction = flag(options.transaction, '@WithNamedLock: transaction')
+  const retry = readRetry(options.retry, transaction)
   const signal = typeof options.signal === 'function' ? undefined : options.signal
   const call = readCallOptions(
     { timeout, reentrant: options.reentrant, shared: options.shared, signal },
@@ -61,6 +64,7 @@ export function readDecoratorOptions(name: unknown, timeout: unknown, given: unk
       timeout: timeout === undefined && onBusy === 'throw' ? undefined : call.timeout,
       reentrant: call.reentrant,
       ...(call.shared && { shared: true }),
+      ...(retry && { retry }),
       signal: call.signal,
     },
     signal: typeof options.signal === 'function' ? (options.signal as OfCall<AbortSignal | undefined>) : undefined,
@@ -93,6 +97,11 @@ function readOnBusy(onBusy: unknown): DecoratorSettings['onBusy'] {
   if (onBusy === 'throw' || onBusy === 'skip') return onBusy
   if (typeof onBusy === 'function') return onBusy as OfCall<unknown>
   throw wrong(`onBusy: ${show(onBusy)} is neither 'throw' nor 'skip' nor a function.`)
+}
+
+function readRetry(value: unknown, transaction: boolean): Retry | undefined {
+  if (value === undefined || transaction) return readDecoratorRetry(value)
+  throw wrong('retry repeats a transaction that the server has rolled back: it needs transaction: true.')
 }
 
 function readHoldAtLeast(value: unknown): number {

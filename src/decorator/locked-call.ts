@@ -27,10 +27,12 @@ export async function callWithLock(
     ? { ...settings.callOptions, signal: readDecoratorSignal(settings.signal.apply(self, args)) }
     : settings.callOptions
 
-  let entered = false
+  let entered: NamedLock<unknown> | undefined
+  let acquiredAt = 0
   const work = async (lock: NamedLock<unknown>): Promise<unknown> => {
-    entered = true
-    const acquiredAt = monotonicNow()
+    // With `retry` the method may run again under the same lock.
+    if (entered !== lock) acquiredAt = monotonicNow()
+    entered = lock
     const limits = settings.holdAtLeast > 0 ? timeLimitsOf(lock) : undefined
     const held = limits && heldByLimits(lock, settings.holdAtLeast, limits)
     try {

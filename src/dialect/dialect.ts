@@ -1,4 +1,5 @@
 import type { Finding } from '../contract/lock-info.js'
+import type { RetryOptions } from '../contract/options.js'
 import type { KeyRules } from '../names/targets.js'
 import type { Ask, RawConnection } from '../typeorm/raw-connection.js'
 import type { TimeLimits } from '../util/time-limits.js'
@@ -166,6 +167,16 @@ export interface SessionRules {
   readAtWork(rows: unknown, facts: ServerFacts): boolean
 }
 
+/** Why a server has rolled a transaction back that may succeed when it is repeated. */
+export type RollbackReason = keyof RetryOptions
+
+/** Such a rollback. */
+export interface Rollback {
+  readonly reason: RollbackReason
+  /** The server's. */
+  readonly error: Error
+}
+
 /** Transactions on a session's connection: whether one runs, and what became of it. */
 export interface Transactions {
   /** Locks end with the transaction that they were taken in, and cannot be released before. */
@@ -182,6 +193,12 @@ export interface Transactions {
   isRolledBack(result: unknown): boolean
   /** True for an error that only repeats that the transaction failed before. */
   isAftermath(error: unknown): boolean
+  /**
+   * Whether the transaction failed with that error for a reason that a repetition may not meet; undefined for all other errors.
+   *
+   * @param hasEnded The error has ended the transaction, and not only its statement, as far as the protocol says that.
+   */
+  rollbackReason(error: unknown, hasEnded: boolean): RollbackReason | undefined
   /**
    * Where locks end with a transaction: lets a transaction that has done nothing else see all that was committed before its locks were
    * granted. It keeps the locks meanwhile.

@@ -4,7 +4,7 @@ import type { NamedLockEvents } from '../contract/events.js'
 
 type EventName = keyof NamedLockEvents
 
-const NAMES: readonly EventName[] = ['waiting', 'acquired', 'timedOut', 'lost', 'released', 'releaseFailed']
+const NAMES: readonly EventName[] = ['waiting', 'acquired', 'timedOut', 'lost', 'retried', 'released', 'releaseFailed']
 
 /** `typeorm-named-lock:acquired` and so on: the same events, of all services of the process. */
 const channels = Object.fromEntries(NAMES.map((name) => [name, channel(`typeorm-named-lock:${name}`)])) as Record<

@@ -1,6 +1,7 @@
 import type { Emitter } from './emitter.js'
 import { NamedLockLostError } from '../contract/errors.js'
 import type { NamedLockEvent } from '../contract/events.js'
+import type { Rollback } from '../dialect/dialect.js'
 import type { Claim, ClaimListener, Handle } from '../queue/claim.js'
 import { monotonicNow } from '../util/clock.js'
 
@@ -34,6 +35,11 @@ export class Reporter implements ClaimListener {
     const handles: readonly (Handle | undefined)[] = [claim.handle, ...(claim.otherHandles ?? [])]
     for (const handle of handles) handle?.lose(error)
     if (this.#events.hears('lost')) this.#events.emit('lost', { ...describe(claim), error })
+  }
+
+  /** The transaction under that lock was rolled back, and is repeated. */
+  retried(claim: Claim, { reason, error }: Rollback, tries: number): void {
+    if (this.#events.hears('retried')) this.#events.emit('retried', { ...describe(claim), reason, tries, error })
   }
 
   releaseFailed(claim: Claim, error: Error): void {

@@ -19,6 +19,9 @@ export function logEvents(dataSource: DataSourceLike, events: Emitter): void {
     events.on('waiting', (event) => log('info', `Waiting for the lock '${event.name}'`))
     events.on('acquired', (event) => log('info', `Acquired the lock '${event.name}' after ${took(event)}`))
     events.on('timedOut', (event) => log('info', `Gave up on the lock '${event.name}' after ${took(event)}`))
+    events.on('retried', ({ name, tries, error }) => {
+      log('info', `Repeating the transaction under the lock '${name}' after try ${tries}: ${error.message}`)
+    })
     events.on('released', (event) => {
       log('info', `Released the lock '${event.name}' after holding it for ${Math.round(event.heldMs)} ms`)
     })

@@ -144,6 +144,10 @@ export class MemoryDialect implements Dialect {
     return false
   }
 
+  rollbackReason(): undefined {
+    return undefined
+  }
+
   isRolledBack(): boolean {
     return false
   }

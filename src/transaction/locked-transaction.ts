@@ -2,6 +2,7 @@ import { NamedLockConfigurationError, NamedLockError, NamedLockLostError } from 
 import type { HeldLock } from '../acquire/held-lock.js'
 import { beginTimeoutError } from '../acquire/timeout-error.js'
 import type { TransactionOptions } from '../contract/options.js'
+import type { Rollback } from '../dialect/dialect.js'
 import { within } from '../util/within.js'
 import type { TransactionLocks } from './transaction-locks.js'
 
@@ -29,12 +30,18 @@ export class LockedTransaction {
   readonly #begin: () => Promise<void>
   /** The error of a failed rollback to a savepoint: the transaction cannot be committed any more, though the work may not know it. */
   #doom: unknown
+  #rollback: Rollback | undefined
 
   /** @param begin Begins the transaction, where TypeORM does not. */
   constructor(locks: TransactionLocks, isolation: Isolation, begin?: () => Promise<void>) {
     this.locks = locks
     this.isolation = isolation
     this.#begin = begin ?? (() => locks.runner.startTransaction(isolation))
+  }
+
+  /** The server has rolled the transaction back, for a reason that a repetition may not meet; undefined for any other end. */
+  get rollback(): Rollback | undefined {
+    return this.#rollback
   }
 
   /**
@@ -47,13 +54,13 @@ export class LockedTransaction {
       await this.#beginWithin(lock, begun)
       result = await work()
     } catch (error) {
-      await this.#rollBack()
+      await this.#rollBackFailed()
       throw this.#explain(lock, error)
     }
     if (!lock.isHeld) await lock.whenCertain()
     if (this.#doom || !lock.isHeld) {
-      await this.#rollBack()
-      throw this.#doom ?? this.#lost(lock, 'rolledBack', lock.lostError)
+      await this.#rollBackFailed()
+      throw this.#doom ?? lostWith(lock, 'rolledBack', lock.lostError)
     }
     await this.#commit(lock)
     return result
@@ -68,7 +75,7 @@ export class LockedTransaction {
     try {
       const result = await work()
       if (!lock.isHeld) await lock.whenCertain()
-      if (!lock.isHeld) throw this.#lost(lock, 'rolledBack', lock.lostError)
+      if (!lock.isHeld) throw lostWith(lock, 'rolledBack', lock.lostError)
       await runner.commitTransaction()
       return result
     } catch (error) {
@@ -107,13 +114,14 @@ export class LockedTransaction {
       if (work.isCommitted) throw this.#committed(lock, error)
       if (work.isCommitInDoubt) {
         session.lose(error)
-        throw this.#lost(lock, 'unknown', error)
+        throw lostWith(lock, 'unknown', error)
       }
-      await this.#rollBack()
+      await this.#rollBackFailed()
       throw this.#explain(lock, error)
     }
     const refusedBy = work.commitRefusedBy
     if (refusedBy) {
+      this.#rollback = work.rollback
       throw new NamedLockError(
         `The transaction under the lock '${lock.name}' was rolled back, although its work returned: a statement in it had failed ` +
           `(${refusedBy.message}), and the work did not rethrow that error.`,
@@ -128,6 +136,12 @@ export class LockedTransaction {
     )
   }
 
+  /** Looks for the reason before the ROLLBACK: until that is sent, branches of the work that go on may meet other errors. */
+  #rollBackFailed(): Promise<void> {
+    this.#rollback = this.locks.work.rollback
+    return this.#rollBack()
+  }
+
   /** A transaction that cannot be rolled back must not stay on a connection that is used again: the session is lost then. */
   async #rollBack(): Promise<void> {
     const { runner, session } = this.locks
@@ -136,14 +150,17 @@ export class LockedTransaction {
     if (!runner.isTransactionActive) return
     // A subscriber threw before the ROLLBACK was sent, or the work has left a savepoint.
     await session.ask(session.dialect.rollBack).then(
-      () => ((runner as { isTransactionActive: boolean }).isTransactionActive = false),
+      () => {
+        ;(runner as { isTransactionActive: boolean }).isTransactionActive = false
+        session.noteTransactionStatus(session.facts.status === 'implicit' ? 'implicit' : 'none')
+      },
       (error: unknown) => session.lose(error),
     )
   }
 
   #explain(lock: HeldLock, error: unknown): unknown {
     const { work, session } = this.locks
-    return session.lostError && work.isFailure(error) ? this.#lost(lock, 'rolledBack', error) : error
+    return session.lostError && work.isFailure(error) ? lostWith(lock, 'rolledBack', error) : error
   }
 
   #committed(lock: HeldLock, cause: unknown): NamedLockError {
@@ -153,14 +170,15 @@ export class LockedTransaction {
       { cause, code: 'COMMITTED', outcome: 'committed' },
     )
   }
+}
 
-  #lost(lock: HeldLock, outcome: 'rolledBack' | 'unknown', cause: unknown): NamedLockLostError {
-    const what = `The connection of the lock '${lock.name}' and its transaction was lost`
-    return new NamedLockLostError(
-      outcome === 'unknown'
-        ? `${what} during the COMMIT: whether the transaction was committed or rolled back is not known.`
-        : `${what}: the transaction was rolled back.`,
-      { cause, outcome },
-    )
-  }
+/** The loss of a lock with its transaction. */
+export function lostWith(lock: HeldLock, outcome: 'rolledBack' | 'unknown', cause: unknown): NamedLockLostError {
+  const what = `The connection of the lock '${lock.name}' and its transaction was lost`
+  return new NamedLockLostError(
+    outcome === 'unknown'
+      ? `${what} during the COMMIT: whether the transaction was committed or rolled back is not known.`
+      : `${what}: the transaction was rolled back.`,
+    { cause, outcome },
+  )
 }

@@ -8,21 +8,22 @@ import type { SharedCore } from '../acquire/shared-core.js'
 import { NamedLockLostError } from '../contract/errors.js'
 import type { LockNames } from '../contract/options.js'
 import type { CallSettings } from '../contract/settings.js'
+import type { Rollback } from '../dialect/dialect.js'
 import { namesOf } from '../names/targets.js'
 import { callUnder } from '../observe/tracing.js'
 import type { Claim } from '../queue/claim.js'
-import { currentScope, LockScope, runInScope, scopeAround } from '../scope/lock-scope.js'
+import { currentScope, LockScope } from '../scope/lock-scope.js'
 import type { SessionSource } from '../session/session-source.js'
-import type { Session } from '../session/session.js'
 import type { DataSourceLike } from '../typeorm/data-source-like.js'
 import { monotonicNow } from '../util/clock.js'
 import { DedicatedSource } from '../work/dedicated-source.js'
 import { BegunTransactionSource } from './begun-transaction-source.js'
 import { heldElsewhere, nestedIsolation, noLongerActive } from './checks.js'
-import { LockedTransaction } from './locked-transaction.js'
+import type { Patience } from './locked-transaction.js'
 import type { RunningTransactions } from './running-transactions.js'
 import { TransactionLevel } from './transaction-level.js'
-import { TransactionLocks } from './transaction-locks.js'
+import { runToEnd, TransactionTry } from './transaction-try.js'
+import { Tries } from './tries.js'
 
 export type TransactionWork = (manager: any, lock: any) => unknown
 
@@ -80,7 +81,21 @@ export class Transactions {
     return claims
   }
 
-  async #runOutermost(names: LockNames, call: CallSettings, work: TransactionWork): Promise<unknown> {
+  #runOutermost(names: LockNames, call: CallSettings, work: TransactionWork): Promise<unknown> {
+    if (!call.retry) return this.#runLocked(names, call, work)
+    return this.#runInTries(names, call, work, new Tries(call.retry, this.#owner, call.signal))
+  }
+
+  /** Where a lock ends with its transaction, each try acquires it again. */
+  async #runInTries(names: LockNames, call: CallSettings, work: TransactionWork, tries: Tries): Promise<unknown> {
+    for (;;) {
+      const result = await this.#runLocked(names, call, work, tries)
+      if (!(result instanceof WithoutLock)) return result
+      await tries.due(result.rollback, result.name, undefined)
+    }
+  }
+
+  async #runLocked(names: LockNames, call: CallSettings, work: TransactionWork, tries?: Tries): Promise<unknown> {
     const startedAt = monotonicNow()
     let first: OwnSource | undefined
     const newSource = (): OwnSource => {
@@ -99,27 +114,54 @@ export class Transactions {
       await lock.release()
       throw heldElsewhere(lock.name)
     }
-    const { runner, work: connection } = source.bound
-    const locks = new TransactionLocks(runner, lock.claims[0]?.session as Session, connection, scope, lock.claims)
-    const transaction = new LockedTransaction(locks, call.isolation, this.#beginOf(source, lock))
-    const level = new TransactionLevel(transaction, true)
-    this.#running.begin(runner, level)
-    scope.begin(lock, level)
+    const begun = { milliseconds: startedAt + call.timeout - monotonicNow(), signal: call.signal }
+    const only = tries ? undefined : this.#newTry(lock, scope, source, call)
     lock.beginTransaction()
-    const around = scopeAround(scope, level)
     try {
-      const inScope = (): Promise<unknown> => runToEnd(scope, () => work(runner.manager, lock))
-      const begun = { milliseconds: startedAt + call.timeout - monotonicNow(), signal: call.signal }
-      return await callUnder(lock.trace, () => runInScope(around, () => transaction.run(lock, begun, inScope)))
+      return await callUnder(lock.trace, () => {
+        return only ? only.run(begun, work) : this.#runUnder(lock, scope, source, call, begun, work, tries as Tries)
+      })
     } finally {
       scope.end()
-      around.end()
+      const added = only?.end()
       lock.endTransaction()
-      this.#running.end(runner)
-      const added = locks.release()
       await lock.release()
       await added
     }
+  }
+
+  /**
+   * Runs the work under a lock until a try of it ends otherwise than by a rollback that is worth a repetition. Each try has a scope of
+   * its own inside the call's, and ends before the next one begins. Resolves to WithoutLock where that needs the lock again.
+   */
+  async #runUnder(
+    lock: HeldLock,
+    scope: LockScope,
+    source: OwnSource,
+    call: CallSettings,
+    begun: Patience,
+    work: TransactionWork,
+    tries: Tries,
+  ): Promise<unknown> {
+    for (let patience = begun; ; patience = { milliseconds: call.timeout, signal: call.signal }) {
+      const one = this.#newTry(lock, new LockScope(scope, this.#dataSource, scope.keys), source, call)
+      let error: unknown
+      try {
+        return await one.run(patience, work)
+      } catch (failure) {
+        error = failure
+      } finally {
+        await one.end()
+      }
+      const rollback = await tries.failed(error, one.transaction.rollback, lock)
+      if (source instanceof BegunTransactionSource) return new WithoutLock(lock.name, rollback)
+      source.renew()
+      await tries.due(rollback, lock.name, lock)
+    }
+  }
+
+  #newTry(lock: HeldLock, scope: LockScope, source: OwnSource, call: CallSettings): TransactionTry {
+    return new TransactionTry(lock, scope, source.bound, call.isolation, this.#beginOf(source, lock), this.#running)
   }
 
   #newSource(call: CallSettings): OwnSource {
@@ -171,13 +213,12 @@ function isOwnSource(source: SessionSource | undefined): source is OwnSource {
   return source instanceof DedicatedSource || source instanceof BegunTransactionSource
 }
 
-/** Closes the scope with the work, before its transaction is committed or rolled back: branches that go on can add nothing to it. */
-async function runToEnd(scope: LockScope, work: () => unknown): Promise<unknown> {
-  try {
-    return await runInScope(scope, work)
-  } finally {
-    scope.end()
-  }
+/** The result of a call whose work is to run again, after its lock has ended. */
+class WithoutLock {
+  constructor(
+    readonly name: string,
+    readonly rollback: Rollback,
+  ) {}
 }
 
 /** The lock was lost before the transaction had begun. */

@@ -1,7 +1,5 @@
 import { monotonicNow, setTimeout } from './clock.js'
-
-const FIRST = 50
-const LONGEST = 500
+import { GrowingPause } from './growing-pause.js'
 
 /**
  * The time between attempts to connect to a database that refuses connections. It grows with each failure and is
@@ -10,7 +8,7 @@ const LONGEST = 500
 export class Backoff {
   /** False for errors that do not concern the database, such as a wrong option. */
   readonly #isAwayBy: (error: unknown) => boolean
-  #step = 0
+  readonly #pause = new GrowingPause()
   #dueAt = 0
   #isAway = false
   #trying: Promise<unknown> | undefined
@@ -62,12 +60,12 @@ export class Backoff {
 
   failed(): void {
     if (this.#left > 0) return // attempts that began together fail together, and count once
-    this.#step = Math.min(Math.max(FIRST, this.#step * 2), LONGEST)
-    this.#dueAt = monotonicNow() + this.#step * (0.5 + Math.random() / 2)
+    this.#dueAt = monotonicNow() + this.#pause.next()
   }
 
   succeeded(): void {
-    this.#step = this.#dueAt = 0
+    this.#pause.reset()
+    this.#dueAt = 0
   }
 
   get #left(): number {

@@ -14,13 +14,17 @@ export class BoundRunner {
   readonly session: Session
   #isClosed = false
 
-  /** @param runner One that is not connected yet; by default a new one. */
+  /**
+   * @param runner One that is not connected yet; by default a new one.
+   * @param earlier The QueryRunners of earlier tries of the same work.
+   */
   constructor(
     dataSource: DataSourceLike,
     session: Session,
     runner = dataSource.createQueryRunner('master') as WorkRunner,
+    earlier?: WeakSet<object>,
   ) {
-    const work = new WorkConnection(session, runner, 'ours')
+    const work = new WorkConnection(session, runner, 'ours', earlier)
     const connected = Promise.resolve(work.connection)
     // All statements of a QueryRunner get their connection here, so its own release() has no connection to return.
     runner.connect = () => connected

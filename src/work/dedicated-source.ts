@@ -18,6 +18,8 @@ export class DedicatedSource implements SessionSource {
   /** How many claims of the call use it. Written by open, close and takeOver. */
   #users = 0
   #bound: BoundRunner | undefined
+  /** The QueryRunners of tries that have failed; undefined until the first one has. */
+  #earlier: WeakSet<object> | undefined
   #hasEnded = false
 
   constructor(dataSource: DataSourceLike, pool: WorkSessions) {
@@ -45,6 +47,17 @@ export class DedicatedSource implements SessionSource {
   /** A QueryRunner on the connection, for the work. */
   get bound(): BoundRunner {
     return (this.#bound ??= new BoundRunner(this.#dataSource, this.#session as Session))
+  }
+
+  /**
+   * Ends the work of a try, and makes a new QueryRunner for the next one: branches of the work that go on, and levels that it has left
+   * open, have no part in the next transaction. Loses the session if the transaction of the try has not ended.
+   */
+  renew(): void {
+    const { runner } = this.bound
+    this.bound.close()
+    this.#earlier = (this.#earlier ?? new WeakSet()).add(runner)
+    this.#bound = new BoundRunner(this.#dataSource, this.#session as Session, undefined, this.#earlier)
   }
 
   get manager(): unknown {

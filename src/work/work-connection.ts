@@ -1,6 +1,7 @@
 import { errorMonitor, type EventEmitter } from 'node:events'
 import { NamedLockConfigurationError, NamedLockError } from '../contract/errors.js'
 import { currentScope, type LockScope } from '../scope/lock-scope.js'
+import type { Rollback } from '../dialect/dialect.js'
 import type { RawConnection } from '../typeorm/raw-connection.js'
 import type { Session } from '../session/session.js'
 import { queueMicrotask } from '../util/clock.js'
@@ -33,12 +34,14 @@ export class WorkConnection implements ProxyHandler<Driver> {
   readonly #raw: Driver
   readonly #runner: RunnerInTransaction | undefined
   readonly #owner: Owner
+  readonly #earlier: WeakSet<object> | undefined
   readonly #query = (...args: any[]): unknown => this.#send(this.#raw.query as AnyFunction, args)
   #failures: WeakSet<object> | undefined
   #state: 'open' | 'closed' | 'detached' = 'open'
   #isCommitInDoubt = false
-  /** The last error that was not a consequence of an earlier one, and whether the COMMIT was answered by a ROLLBACK. */
+  /** The last error that was not a consequence of an earlier one, until a later statement succeeds in the transaction. */
   #lastError: Error | undefined
+  /** The COMMIT was answered by a ROLLBACK. */
   #isRolledBack = false
   #isCommitted = false
   /** Why the transaction has ended before its COMMIT or ROLLBACK. */
@@ -50,11 +53,13 @@ export class WorkConnection implements ProxyHandler<Driver> {
   #inFlight = 0
   #isUsed = false
 
-  constructor(session: Session, runner: RunnerInTransaction, owner: Owner) {
+  /** @param earlier The QueryRunners of earlier tries of the work: their branches reach this one by a variable, or by the handle. */
+  constructor(session: Session, runner: RunnerInTransaction, owner: Owner, earlier?: WeakSet<object>) {
     this.#session = session
     this.#raw = session.connection as unknown as Driver
     this.#runner = runner
     this.#owner = owner
+    this.#earlier = earlier
     this.connection = new Proxy(this.#raw, this) as unknown as RawConnection
   }
 
@@ -97,6 +102,16 @@ export class WorkConnection implements ProxyHandler<Driver> {
   /** Why the transaction has ended, if neither its COMMIT nor its ROLLBACK has ended it. */
   get endedBy(): Error | undefined {
     return this.#endedBy
+  }
+
+  /**
+   * The rollback by which the transaction fails, if its work fails now. It is the last that the work has seen of the database, whatever the
+   * work has made of the error: savepoints that were rolled back after it do not count, but a statement that has succeeded does.
+   */
+  get rollback(): Rollback | undefined {
+    const error = this.#endedBy ?? this.#lastError
+    const reason = error && this.#session.dialect.rollbackReason(error, this.#endedBy !== undefined)
+    return reason && { reason, error }
   }
 
   /** The COMMIT was carried out. */
@@ -178,7 +193,7 @@ export class WorkConnection implements ProxyHandler<Driver> {
       else if (isCommit) {
         this.#isRolledBack = dialect.isRolledBack(result)
         this.#isCommitted = true
-      }
+      } else if (this.#lastError && !error && !isRollback(text)) this.#lastError = undefined
       const done = (): void => this.#session.workEnds(sentAt, error, () => over(tell))
       if (error && isAnswer && !isEnd) this.#lookAfterError(error, done)
       else {
@@ -222,7 +237,8 @@ export class WorkConnection implements ProxyHandler<Driver> {
   #isWorkOver(scope: LockScope | undefined): boolean {
     for (let one = scope; one; one = one.parent) {
       const manager = one.transaction?.manager as { queryRunner?: unknown } | undefined
-      if (manager?.queryRunner !== this.#runner) continue
+      const runner = manager?.queryRunner
+      if (runner !== this.#runner && !this.#earlier?.has(runner as object)) continue
       if (!one.isOpen) return true
       if (one.isAroundWork) return false
     }
@@ -286,6 +302,11 @@ function textOf(statement: unknown): unknown {
   return typeof statement === 'string'
     ? statement
     : ((statement as { sql?: unknown } | undefined)?.sql ?? (statement as { text?: unknown } | undefined)?.text)
+}
+
+/** A ROLLBACK, also one to a savepoint. */
+function isRollback(text: unknown): boolean {
+  return typeof text === 'string' && /^\s*rollback\b/i.test(text)
 }
 
 /** A QueryRunner, as far as it is used here. */

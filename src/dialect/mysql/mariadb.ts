@@ -1,5 +1,5 @@
 import { exactKeyFor, MARIADB_EXACT_NAMES } from '../../names/exact-names.js'
-import type { WaitFailure } from '../dialect.js'
+import type { RollbackReason, WaitFailure } from '../dialect.js'
 import type { Ask } from '../../typeorm/raw-connection.js'
 import type { LockTable } from '../lock-table.js'
 import {
@@ -11,6 +11,7 @@ import {
 } from './metadata-locks.js'
 import { MySqlFamily } from './mysql-family.js'
 
+const ER_CHECKREAD = 1020
 const ER_QUERY_INTERRUPTED = 1317
 const ER_LOCK_DEADLOCK = 1213
 const ER_STATEMENT_TIMEOUT = 1969
@@ -44,6 +45,12 @@ export class MariaDbDialect extends MySqlFamily {
       default:
         return 'other'
     }
+  }
+
+  /** With innodb_snapshot_isolation a row that has changed since the snapshot ends the transaction. Other engines end only the statement with that error. */
+  override rollbackReason(error: unknown, hasEnded: boolean): RollbackReason | undefined {
+    const isOldSnapshot = hasEnded && (error as { errno?: unknown }).errno === ER_CHECKREAD
+    return isOldSnapshot ? 'serialization' : super.rollbackReason(error, hasEnded)
   }
 
   /** performance_schema where its instrument is on (it is off by default), else the plugin, else the statements that wait. */

@@ -5,6 +5,7 @@ import type {
   CounterStatements,
   Dialect,
   PreparedRequests,
+  RollbackReason,
   ServerFacts,
   SessionUse,
   TransactionStatus,
@@ -33,6 +34,8 @@ const wires = new WeakMap<object, MySqlWire>()
 
 /** ER_SERVER_SHUTDOWN, ER_ERROR_DURING_COMMIT, ER_QUERY_INTERRUPTED, and MariaDB's ER_CONNECTION_KILLED and ER_STATEMENT_TIMEOUT. */
 const COMMIT_INTERRUPTED: ReadonlySet<unknown> = new Set([1053, 1180, 1317, 1927, 1969])
+
+const ER_LOCK_DEADLOCK = 1213
 
 /**
  * What MySQL and MariaDB have in common: GET_LOCK and its relatives.
@@ -215,6 +218,14 @@ export abstract class MySqlFamily implements Dialect {
 
   isAftermath(): boolean {
     return false
+  }
+
+  /**
+   * InnoDB rolls the victim of a deadlock back. A deadlock of metadata locks leaves its transaction open: it, too, ends only by a rollback.
+   * A Galera cluster sends the same error at a COMMIT.
+   */
+  rollbackReason(error: unknown, _hasEnded: boolean): RollbackReason | undefined {
+    return (error as { errno?: unknown }).errno === ER_LOCK_DEADLOCK ? 'deadlock' : undefined
   }
 
   /** A COMMIT commits, or fails. */

@@ -5,6 +5,7 @@ import { singleRow, singleValue, type RawConnection } from '../../typeorm/raw-co
 import type {
   CounterStatements,
   Dialect,
+  RollbackReason,
   ServerFacts,
   SessionUse,
   TransactionStatus,
@@ -42,6 +43,7 @@ const QUERY_CANCELED = '57014'
 const LOCK_NOT_AVAILABLE = '55P03'
 const IN_FAILED_TRANSACTION = '25P02'
 const DEADLOCK_DETECTED = '40P01'
+const SERIALIZATION_FAILURE = '40001'
 /** statement_completion_unknown, transaction_resolution_unknown */
 const COMMIT_UNKNOWN: ReadonlySet<unknown> = new Set(['40003', '08007'])
 
@@ -249,6 +251,17 @@ export class PostgresDialect implements Dialect {
 
   isAftermath(error: unknown): boolean {
     return (error as { code?: unknown }).code === IN_FAILED_TRANSACTION
+  }
+
+  rollbackReason(error: unknown): RollbackReason | undefined {
+    switch ((error as { code?: unknown }).code) {
+      case DEADLOCK_DETECTED:
+        return 'deadlock'
+      case SERIALIZATION_FAILURE:
+        return 'serialization'
+      default:
+        return undefined
+    }
   }
 
   /** COMMIT of a transaction in which a statement has failed. No error tells. */
