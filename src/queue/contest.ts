@@ -15,6 +15,7 @@ import { Marks } from './marks.js'
 import { Overtaking } from './overtaking.js'
 import { OwnConnection } from './own-connection.js'
 import { Pauses } from './pauses.js'
+import { Slices } from './slices.js'
 
 /** How long a reader leaves the lock to a process that polls to hold it alone, in milliseconds. */
 const POLITENESS = 500
@@ -30,7 +31,7 @@ type Outcome = 'won' | 'slice over' | 'busy' | 'marked' | 'failed'
  * slot, not to a caller, and goes on for as long as callers are queued.
  *
  * - **Waiting**: with a waiting session, the slot blocks in the server's own queue (`GET_LOCK(k, slice)`), slice after slice
- *   (blocking-wait.ts). The end of a slice loses the place in the server's queue. When the last caller leaves, the wait is cancelled; a
+ *   (blocking-wait.ts). The end of a slice loses the place in the server's queue: slices.ts keeps it for a whole round. When the last caller leaves, the wait is cancelled; a
  *   grant that no caller waits for any more is released at once.
  * - **Polling**: without one, the slot asks again and again on the shared session, with jitter, less often over time. The server
  *   grants a lock to sessions that block for it before any poll can see it free, so a polling slot takes a second lock,
@@ -50,6 +51,7 @@ export class Contest {
   readonly #own = new OwnConnection(() => this.#pauses.end())
   readonly #overtaking: Overtaking
   readonly #pauses: Pauses
+  readonly #slices = new Slices()
   /** Made when the slot first polls, or lets other processes poll. */
   #marks: Marks | undefined
   /** True from `start` until the lock has come or no caller is queued any more. */
@@ -272,7 +274,8 @@ export class Contest {
 
   async #block(place: DirectPlace): Promise<Outcome> {
     if (!this.#hasCallers) return 'slice over'
-    const terms = { literal: this.#slot.literal, mark: this.mark, ...this.#own.limitsOf(place) }
+    const limits = this.#own.limitsOf(place)
+    const terms = { literal: this.#slot.literal, mark: this.mark, ...limits, slices: this.#slices.next }
     this.#wait = new BlockingWait(this.#sessions, place)
     const end = await this.#wait.end(terms, {
       granted: () => this.#win(place),
@@ -280,6 +283,7 @@ export class Contest {
         const deadlock = this.#own.deadlockOn(place, cause)
         if (deadlock) this.#slot.leave(deadlock.claim, deadlock.error)
       },
+      missed: (holders) => this.#slices.missed(holders),
     })
     if (end === 'granted') return 'won'
     this.#slot.foundBusy()
@@ -288,6 +292,7 @@ export class Contest {
 
   #win(place: Place): Outcome {
     this.#isRunning = false
+    this.#slices.won()
     void this.#marks?.give()
     this.#slot.won(place, this.#isKnownBusy)
     return 'won'

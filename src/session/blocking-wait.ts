@@ -21,6 +21,8 @@ export interface WaitTerms {
   readonly atMost: number
   /** Long enough for the server to find a deadlock, where a server needs time for that. */
   readonly findsDeadlocks: boolean
+  /** How many times as long as usual, where the server limits waits. */
+  readonly slices: number
 }
 
 /** What the slot does with the answer before anything else happens on the connection. */
@@ -29,6 +31,8 @@ export interface WaitListener {
   granted(): void
   /** The server has seen a deadlock. The connection's transaction is not usable again yet. */
   deadlocked(error: unknown): void
+  /** A wait that the server limits has ended without the lock. The ids of the connections that hold it, or nothing. */
+  missed(holders: string): void
 }
 
 /**
@@ -92,7 +96,7 @@ export class BlockingWait {
     await this.#cancelling
     try {
       if (failure && isInTransaction && dialect.afterFailedWait) await session.ask(dialect.afterFailedWait)
-      if (!answer && (await ask(this.#place, 'owns', terms.literal)) === '1') answer = 'granted'
+      if (!answer && (await this.#owns(terms.literal, failure, listener))) answer = 'granted'
       if (answer === 'granted' && !this.#isFresh) await session.ask(dialect.keepAlive)
     } catch (error) {
       session.lose(error)
@@ -101,6 +105,19 @@ export class BlockingWait {
     if (answer === 'granted') listener.granted()
     if (answer === 'granted' || answer === 'marked') return answer
     return failure && failure !== 'slice' ? 'interrupted' : 'over'
+  }
+
+  /** Whether the lock came all the same. At the end of a slice the list of its holders answers that as well. */
+  async #owns(literal: string, failure: WaitFailure | undefined, listener: WaitListener): Promise<boolean> {
+    const { session } = this.#place
+    if (failure === 'slice' && session.dialect.waitLimits) {
+      const holders = await ask(this.#place, 'holderId', literal)
+      if (holders !== undefined && !holders.split(' ').includes(session.connectionId)) {
+        listener.missed(holders)
+        return false
+      }
+    }
+    return (await ask(this.#place, 'owns', literal)) === '1'
   }
 
   /** Ends the wait on the server, if it is under way. */
@@ -112,9 +129,10 @@ export class BlockingWait {
     this.#cancelling = cancelling.catch(() => {})
   }
 
-  #longest({ atMost, findsDeadlocks }: WaitTerms): number {
+  #longest({ atMost, findsDeadlocks, slices }: WaitTerms): number {
     const limits = this.#place.session.dialect.waitLimits
-    const most = limits?.[findsDeadlocks ? 'detecting' : 'usual'] ?? Infinity
+    const usual = limits ? limits.usual * slices : Infinity
+    const most = limits && findsDeadlocks ? Math.max(usual, limits.detecting) : usual
     return Math.max(1, Math.min(this.#lease / 3, atMost, most))
   }
 
