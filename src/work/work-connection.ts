@@ -44,6 +44,7 @@ export class WorkConnection implements ProxyHandler<Driver> {
   /** The COMMIT was answered by a ROLLBACK. */
   #isRolledBack = false
   #isCommitted = false
+  #hasCommitFailed = false
   /** Why the transaction has ended before its COMMIT or ROLLBACK. */
   #endedBy: Error | undefined
   /** A COMMIT or ROLLBACK is under way. */
@@ -110,7 +111,8 @@ export class WorkConnection implements ProxyHandler<Driver> {
    */
   get rollback(): Rollback | undefined {
     const error = this.#endedBy ?? this.#lastError
-    const reason = error && this.#session.dialect.rollbackReason(error, this.#endedBy !== undefined)
+    const hasEnded = this.#endedBy !== undefined || this.#hasCommitFailed
+    const reason = error && this.#session.dialect.rollbackReason(error, hasEnded)
     return reason && { reason, error }
   }
 
@@ -189,8 +191,10 @@ export class WorkConnection implements ProxyHandler<Driver> {
       const isAnswer = !error || dialect.isAnswer(error)
       if (error && !isAnswer) (this.#failures ??= new WeakSet()).add(error)
       else if (isCommit) this.#isCommitInDoubt = error ? dialect.leavesCommitOpen(error) : false
-      if (error && !dialect.isAftermath(error)) this.#lastError = error
-      else if (isCommit) {
+      if (error && !dialect.isAftermath(error)) {
+        this.#lastError = error
+        if (isCommit) this.#hasCommitFailed = true
+      } else if (isCommit) {
         this.#isRolledBack = dialect.isRolledBack(result)
         this.#isCommitted = true
       } else if (this.#lastError && !error && !isRollback(text)) this.#lastError = undefined

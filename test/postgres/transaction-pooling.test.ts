@@ -5,6 +5,7 @@ import {
   NamedLockClosedError,
   NamedLockConfigurationError,
   NamedLockDeadlockError,
+  NamedLockError,
   NamedLockInsideTransactionError,
   NamedLockLostError,
   NamedLockReentrancyError,
@@ -61,6 +62,32 @@ describe("pooling: 'transaction', behind PgBouncer", () => {
       }
       expect(await new Orders(locks).pay()).to.equal(false)
       await rejection(new Orders(locks).ship(), NamedLockConfigurationError)
+    })
+
+    through('repeats a transaction that the server has rolled back, with its lock', POOLED, async (behind) => {
+      const table = `${ctx.database}.repeated`
+      await ctx.outsider.query(`CREATE TABLE ${table} (n INT NOT NULL)`)
+      await ctx.outsider.query(`INSERT INTO ${table} VALUES (0)`)
+      const locks = await behind.service()
+      const handles = new Set<NamedLock>()
+      const call = { isolation: 'REPEATABLE READ', retry: { serialization: 2 } } as const
+      const run = (until: number): Promise<void> =>
+        locks.transaction('a', call, async (manager, lock) => {
+          handles.add(lock)
+          expect(lock.isHeld && (await lock.verify())).to.equal(true)
+          await manager.query(`SELECT n FROM ${table}`)
+          if (handles.size < until) await ctx.outsider.query(`UPDATE ${table} SET n = n + 10`)
+          await manager.query(`UPDATE ${table} SET n = n + 1`)
+        })
+      await run(3)
+      expect(handles.size).to.equal(3)
+      expect(Number(await ctx.outsider.value(`SELECT n FROM ${table}`))).to.equal(21)
+      handles.clear()
+      const error = await rejection(run(9), NamedLockError)
+      expect(error).to.include({ code: 'DATABASE', outcome: 'rolledBack' })
+      expect(error.message).to.match(/by a serialization failure in each of 3 tries/)
+      expect(await isFree('a')).to.equal(true)
+      await ctx.outsider.query(`DROP TABLE ${table}`)
     })
 
     through('refuses every lock that would outlive its transaction, and says why', POOLED, async (behind) => {

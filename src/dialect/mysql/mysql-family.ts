@@ -221,11 +221,11 @@ export abstract class MySqlFamily implements Dialect {
   }
 
   /**
-   * InnoDB rolls the victim of a deadlock back. A deadlock of metadata locks leaves its transaction open: it, too, ends only by a rollback.
-   * A Galera cluster sends the same error at a COMMIT.
+   * The victim of a deadlock of row locks or metadata locks is rolled back. MariaDB's GET_LOCK has the same error, which ends only its
+   * statement.
    */
-  rollbackReason(error: unknown, _hasEnded: boolean): RollbackReason | undefined {
-    return (error as { errno?: unknown }).errno === ER_LOCK_DEADLOCK ? 'deadlock' : undefined
+  rollbackReason(error: unknown, hasEnded: boolean): RollbackReason | undefined {
+    return hasEnded && (error as { errno?: unknown }).errno === ER_LOCK_DEADLOCK ? 'deadlock' : undefined
   }
 
   /** A COMMIT commits, or fails. */

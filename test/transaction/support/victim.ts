@@ -3,6 +3,13 @@ import type { Conformance } from '../../support/conformance.js'
 import type { DataSource } from '../../support/typeorms.js'
 import type { Stock } from './stock.js'
 
+let isOver: Promise<void> = Promise.resolve()
+
+/** Resolves when no other transaction holds the rows any more. Without that, the next try may meet it again, in one more deadlock. */
+export function rowsAreFree(): Promise<void> {
+  return isOver
+}
+
 /**
  * Makes a transaction the victim of a deadlock of two row locks: it locks row 0 and then row 1, while another transaction does the
  * reverse. InnoDB rolls back the transaction that has written less, PostgreSQL the one that has waited for its deadlock_timeout first. The
@@ -17,6 +24,7 @@ export async function fallVictim(
   manager: EntityManager,
   second: (manager: EntityManager) => Promise<unknown> = (victim) => stock.add(victim, 1),
 ): Promise<void> {
+  await rowsAreFree()
   const other = others.createQueryRunner()
   await other.startTransaction()
   let reverse: Promise<unknown> | undefined
@@ -31,7 +39,7 @@ export async function fallVictim(
     await second(manager)
   } finally {
     // It goes on only when the victim has released row 0, which may be after its work: nothing waits for it here.
-    void (reverse ?? Promise.resolve()).then(async () => {
+    isOver = (reverse ?? Promise.resolve()).then(async () => {
       await other.rollbackTransaction()
       await other.release()
     })
