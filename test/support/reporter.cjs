@@ -18,8 +18,10 @@ module.exports = class extends reporters.Spec {
       if (needs) this.#needs.set(needs, [...(this.#needs.get(needs) ?? []), title])
     })
     for (const event of ['test end', 'hook end']) {
-      runner.on(event, ({ file, duration = 0 }) => {
-        if (file) this.#durations.set(file, (this.#durations.get(file) ?? 0) + duration)
+      runner.on(event, ({ file, title, duration = 0 }) => {
+        // A worker of a parallel run reports a hook around each test with its last duration, once for each test.
+        if (file && !title.includes(' each" hook'))
+          this.#durations.set(file, (this.#durations.get(file) ?? 0) + duration)
       })
     }
   }
