@@ -150,10 +150,7 @@ export class LockedTransaction {
     if (!runner.isTransactionActive) return
     // A subscriber threw before the ROLLBACK was sent, or the work has left a savepoint.
     await session.ask(session.dialect.rollBack).then(
-      () => {
-        ;(runner as { isTransactionActive: boolean }).isTransactionActive = false
-        session.noteTransactionStatus(session.facts.status === 'implicit' ? 'implicit' : 'none')
-      },
+      () => ((runner as { isTransactionActive: boolean }).isTransactionActive = false),
       (error: unknown) => session.lose(error),
     )
   }
