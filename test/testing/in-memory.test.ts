@@ -98,6 +98,20 @@ describe('InMemoryNamedLockService', () => {
     expect((await rejection(use, NamedLockConfigurationError)).message).to.include('without a DataSource')
   })
 
+  it('accepts the option `retry`: its transactions fail only by their own errors, which end the call', async () => {
+    await using locks = new InMemoryNamedLockService()
+    const mine = Object.assign(new Error('mine'), { errno: 1213 })
+    let tries = 0
+    const work = async (): Promise<never> => {
+      tries++
+      throw mine
+    }
+    expect(await rejection(locks.transaction('a', { retry: { deadlock: 3 } }, work))).to.equal(mine)
+    expect(tries).to.equal(1)
+    expect(await locks.transaction('a', { retry: { deadlock: 3 } }, async (_manager, lock) => lock.name)).to.equal('a')
+    expect(await locks.isLocked('a')).to.equal(false)
+  })
+
   for (const typeorm of typeorms) {
     describe(`on a DataSource of sql.js, ${typeorm.name}`, () => {
       const dataSource = new typeorm.module.DataSource({ type: 'sqljs', entities: [accounts], synchronize: true })
