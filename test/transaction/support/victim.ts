@@ -1,6 +1,7 @@
 import type { EntityManager } from 'typeorm'
 import type { Conformance } from '../../support/conformance.js'
 import type { DataSource } from '../../support/typeorms.js'
+import { until } from '../../support/until.js'
 import type { Stock } from './stock.js'
 
 let isOver: Promise<void> = Promise.resolve()
@@ -28,14 +29,18 @@ export async function fallVictim(
   const other = others.createQueryRunner()
   await other.startTransaction()
   let reverse: Promise<unknown> | undefined
+  let pid = 0
   try {
     if (ctx.isPostgres) {
       await manager.query(`SET LOCAL deadlock_timeout = '10ms'`)
       await other.query(`SET LOCAL deadlock_timeout = '10s'`)
+      ;[{ pid }] = await other.query('SELECT pg_backend_pid() AS pid')
     }
     await other.query(`UPDATE ${stock.table} SET n = n + 100 WHERE id > 0`)
     await stock.add(manager, 0)
     reverse = stock.add(other.manager, 0).catch(() => undefined)
+    // Without a circle when its deadlock_timeout is over, the victim would wait until the other one detects it.
+    if (ctx.isPostgres) await until('the other transaction to wait', () => isWaiting(ctx, pid))
     await second(manager)
   } finally {
     // It goes on only when the victim has released row 0, which may be after its work: nothing waits for it here.
@@ -44,4 +49,9 @@ export async function fallVictim(
       await other.release()
     })
   }
+}
+
+async function isWaiting({ outsider }: Conformance, pid: number): Promise<boolean> {
+  const waits = `SELECT count(*) FROM pg_stat_activity WHERE pid = ${pid} AND wait_event_type = 'Lock'`
+  return Number(await outsider.value(waits)) === 1
 }
