@@ -8,6 +8,7 @@ export type NamedLockErrorCode =
   | 'DEADLOCK'
   | 'REENTRANCY'
   | 'INSIDE_TRANSACTION'
+  | 'OUTSIDE_TRANSACTION'
   | 'INVALID_NAME'
   | 'UNSUPPORTED_DRIVER'
   | 'CONFIGURATION'
@@ -99,6 +100,17 @@ export class NamedLockInsideTransactionError extends NamedLockError {
   }
 }
 
+/**
+ * A statement inside `transaction` was sent on another connection, where it would be committed separately and see another snapshot. It
+ * was not sent.
+ */
+export class NamedLockOutsideTransactionError extends NamedLockError {
+  declare readonly code: 'OUTSIDE_TRANSACTION'
+  constructor(message: string, options?: ErrorOptions) {
+    super(message, { ...options, code: 'OUTSIDE_TRANSACTION' })
+  }
+}
+
 /** The name is not valid for a lock. */
 export class InvalidLockNameError extends NamedLockError {
   declare readonly code: 'INVALID_NAME'
@@ -137,6 +149,7 @@ named(NamedLockLostError, 'NamedLockLostError')
 named(NamedLockDeadlockError, 'NamedLockDeadlockError')
 named(NamedLockReentrancyError, 'NamedLockReentrancyError')
 named(NamedLockInsideTransactionError, 'NamedLockInsideTransactionError')
+named(NamedLockOutsideTransactionError, 'NamedLockOutsideTransactionError')
 named(InvalidLockNameError, 'InvalidLockNameError')
 named(UnsupportedDriverError, 'UnsupportedDriverError')
 named(NamedLockConfigurationError, 'NamedLockConfigurationError')

@@ -111,6 +111,17 @@ export interface NamedLockServiceOptions {
    */
   insideTransaction?: 'error' | 'warn' | 'allow' | undefined
   /**
+   * Inside `transaction`, everything that is sent through the DataSource takes part in it automatically: repositories (also injected
+   * ones), `dataSource.manager`, query builders, `dataSource.query` and `dataSource.transaction`. `locks.outside` is the exception.
+   * Default false; true in NamedLockModule.
+   */
+  ambientTransactions?: boolean | undefined
+  /**
+   * The reaction to a statement that is sent inside `transaction` on another connection of the same DataSource, where it would be
+   * committed separately and see another snapshot. Default `'error'`: NamedLockOutsideTransactionError.
+   */
+  outsideTransaction?: 'error' | 'warn' | 'allow' | undefined
+  /**
    * Fencing tokens from a table of counters, one for each key, instead of the server's own numbers: they keep rising with the
    * table, also after a failover. The table is created when first needed (docs/safety.md has the statement).
    */

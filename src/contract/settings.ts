@@ -25,6 +25,8 @@ export interface Settings {
   readonly handOver: { readonly times: number; readonly for: number }
   readonly closeTimeout: number
   readonly insideTransaction: 'error' | 'warn' | 'allow'
+  readonly ambientTransactions: boolean
+  readonly outsideTransaction: 'error' | 'warn' | 'allow'
   readonly fencing: { readonly table: string } | undefined
 }
 
@@ -56,6 +58,8 @@ const SERVICE_OPTIONS: readonly (keyof NamedLockServiceOptions)[] = [
   'handOver',
   'closeTimeout',
   'insideTransaction',
+  'ambientTransactions',
+  'outsideTransaction',
   'fencing',
 ]
 const ACQUIRE_OPTIONS: readonly (keyof AcquireOptions)[] = [
@@ -86,8 +90,11 @@ const SHORTEST_LEASE = 1_000
 const LONGEST_LEASE = 2_145_000_000
 const DEFAULT_MAX_SESSIONS = 4
 
+/** Defaults that depend on how a service is created. */
+export type ServiceDefaults = Pick<NamedLockServiceOptions, 'ambientTransactions'>
+
 /** Checks the options of a service; every mistake is a NamedLockConfigurationError that names the option. */
-export function readServiceOptions(given: NamedLockServiceOptions): Settings {
+export function readServiceOptions(given: NamedLockServiceOptions, defaults: ServiceDefaults = {}): Settings {
   const options = known(given, SERVICE_OPTIONS, 'NamedLockService')
   const lease = duration(options.lease, 'lease', DEFAULT_LEASE)
   if (lease < SHORTEST_LEASE || lease > LONGEST_LEASE) {
@@ -118,6 +125,8 @@ export function readServiceOptions(given: NamedLockServiceOptions): Settings {
     },
     closeTimeout: duration(options.closeTimeout, 'closeTimeout', 5_000),
     insideTransaction: oneOf(options.insideTransaction, 'insideTransaction', ['error', 'warn', 'allow'], 'error'),
+    ambientTransactions: flag(options.ambientTransactions ?? defaults.ambientTransactions, 'ambientTransactions'),
+    outsideTransaction: oneOf(options.outsideTransaction, 'outsideTransaction', ['error', 'warn', 'allow'], 'error'),
     fencing: readFencing(options.fencing),
   }
 }

@@ -1,7 +1,7 @@
 import { isDeepStrictEqual } from 'node:util'
 import type { DataSource } from 'typeorm'
 import { NamedLockConfigurationError } from '../contract/errors.js'
-import { NamedLockService } from '../service/named-lock-service.js'
+import { serviceWithDefaults, type NamedLockService } from '../service/named-lock-service.js'
 import type { NamedLockServiceOptions } from '../contract/options.js'
 import { appointService } from '../service/service-registry.js'
 
@@ -32,7 +32,8 @@ export function serviceOfApplication(
       'NamedLockModule was imported twice for one DataSource, with different options. Import it once, in the root module: it is global.',
     )
   }
-  const service = new NamedLockService(dataSource, options)
+  // Nest's providers have injected repositories, which know of no transaction: here they take part in the lock's.
+  const service = serviceWithDefaults(dataSource, options, { ambientTransactions: true })
   ofApplication.set(dataSource, service)
   appointService(dataSource, service)
   return service

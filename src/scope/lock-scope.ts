@@ -37,6 +37,8 @@ export class LockScope {
     readonly keys: readonly string[],
     /** The scope in which the work's transaction begins and ends, with its subscribers; not the work itself. */
     readonly isAroundWork = false,
+    /** Code inside it takes no part in the transactions of the scopes around it. */
+    readonly isOutside = false,
   ) {}
 
   /** The handle. Kept after the work: `isOpen` tells whether it still counts. */
@@ -83,6 +85,11 @@ export function scopeAround(scope: LockScope, transaction: ScopedTransaction | u
   return around
 }
 
+/** The scope of code that takes no part in the transactions around it, though it runs under their locks. */
+export function scopeOutside(dataSource: object): LockScope {
+  return new LockScope(currentScope(), dataSource, [], false, true)
+}
+
 const running = processWide('running', () => new AsyncLocalStorage<LockScope>())
 
 /** The innermost scoped call around the running code. */
@@ -107,7 +114,9 @@ export function scopeHolding(dataSource: object, key: string): LockScope | undef
 /** The innermost transaction of `dataSource` that the running code is known to be in. */
 export function transactionScope(dataSource: object): LockScope | undefined {
   for (let scope = running.getStore(); scope; scope = scope.parent) {
-    if (scope.isOpen && scope.dataSource === dataSource && scope.transaction?.isActive) return scope
+    if (scope.dataSource !== dataSource) continue
+    if (scope.isOutside) return undefined
+    if (scope.isOpen && scope.transaction?.isActive) return scope
   }
   return undefined
 }

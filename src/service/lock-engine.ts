@@ -6,7 +6,14 @@ import { OwningService } from '../acquire/owning-service.js'
 import { Settling } from '../acquire/settling.js'
 import { NamedLockConfigurationError } from '../contract/errors.js'
 import type { LockNames, NamedLockServiceOptions, TryResult } from '../contract/options.js'
-import { defaultCall, readCallOptions, readServiceOptions, type CallSettings } from '../contract/settings.js'
+import {
+  defaultCall,
+  readCallOptions,
+  readServiceOptions,
+  type CallSettings,
+  type ServiceDefaults,
+  type Settings,
+} from '../contract/settings.js'
 import { Inspector } from '../inspect/inspector.js'
 import { Targets } from '../names/targets.js'
 import type { Emitter } from '../observe/emitter.js'
@@ -14,13 +21,14 @@ import { Reporter } from '../observe/reporter.js'
 import { callUnder, isTraced, traced } from '../observe/tracing.js'
 import { logEvents } from '../observe/typeorm-logger.js'
 import { Claim } from '../queue/claim.js'
-import { runInScope, transactionScope, type LockScope } from '../scope/lock-scope.js'
+import { runInScope, scopeOutside, transactionScope, type LockScope } from '../scope/lock-scope.js'
 import { FencingTable } from '../session/fencing-table.js'
 import { watchTransactions } from '../transaction/foreign-transactions.js'
+import { watchStatements } from '../transaction/statement-watch.js'
 import { RunningTransactions } from '../transaction/running-transactions.js'
 import { TransactionLocker } from '../transaction/transaction-locker.js'
 import { Transactions, type TransactionWork } from '../transaction/transactions.js'
-import type { DataSourceLike } from '../typeorm/data-source-like.js'
+import { applicationOf, type DataSourceLike } from '../typeorm/data-source-like.js'
 import { refuseOtherScheme } from '../typeorm/database-of.js'
 import { Family } from './family.js'
 import { migrationsLock, readMigrationOptions } from './run-migrations.js'
@@ -43,9 +51,15 @@ export class LockEngine {
   readonly #stopWatching: () => void
   readonly #defaultCall: CallSettings
   readonly #defaultTry: CallSettings
+  #closed: Promise<void> | undefined
 
-  constructor(dataSource: DataSourceLike, options: NamedLockServiceOptions, events: Emitter) {
-    const given = readServiceOptions(options)
+  constructor(
+    dataSource: DataSourceLike,
+    options: NamedLockServiceOptions,
+    defaults: ServiceDefaults,
+    events: Emitter,
+  ) {
+    const given = readServiceOptions(options, defaults)
     checkDataSource(dataSource)
     refuseOtherScheme(dataSource)
     const family = Family.of(dataSource)
@@ -80,7 +94,7 @@ export class LockEngine {
     this.#closing = new Closing(core, owner)
     this.#defaultCall = defaultCall(timeout)
     this.#defaultTry = defaultCall(0)
-    this.#stopWatching = settings.insideTransaction === 'allow' ? () => {} : watchTransactions(dataSource)
+    this.#stopWatching = watch(dataSource, settings)
   }
 
   /** @throws NamedLockClosedError */
@@ -102,6 +116,11 @@ export class LockEngine {
   get manager(): unknown {
     const running = transactionScope(this.#dataSource)?.transaction
     return running?.isOurs ? running.manager : undefined
+  }
+
+  /** Runs work that takes no part in the transactions around it. */
+  outside<T>(work: () => T): T {
+    return runInScope(scopeOutside(this.#dataSource), work)
   }
 
   withLock(names: LockNames, options: unknown, work: AnyWork): Promise<unknown> {
@@ -146,14 +165,15 @@ export class LockEngine {
     const call = readCallOptions(lock, this.#defaultCall, 'runMigrations')
     const name = migrationsLock(this.#dataSource)
     const run = (): Promise<unknown[]> => this.#dataSource.runMigrations(migrations)
-    // Behind a pooler the migrations run beside the transaction that holds the lock, on connections and in transactions of their own.
     this.#owner.checkOpen()
-    return this.#owner.isPooled ? this.#transactions.run(name, call, run) : this.#withLock(name, call, run)
+    if (!this.#owner.isPooled) return this.#withLock(name, call, run)
+    // Behind a pooler the migrations run beside the transaction that holds the lock, on connections and in transactions of their own.
+    return this.#transactions.run(name, call, () => this.outside(run))
   }
 
   close(): Promise<void> {
-    this.#stopWatching()
-    return this.#closing.begin()
+    // Watched to the end: work that still runs must not send its last statements elsewhere.
+    return (this.#closed ??= this.#closing.begin().finally(this.#stopWatching))
   }
 
   #withLock(names: LockNames, call: CallSettings, work: AnyWork): Promise<unknown> {
@@ -197,6 +217,18 @@ export class LockEngine {
 }
 
 const same = <T>(value: T): T => value
+
+/** Watches what the application sends inside transactions, as far as the settings react to it. The result stops. */
+function watch(dataSource: DataSourceLike, settings: Settings): () => void {
+  const { insideTransaction, ambientTransactions, outsideTransaction } = settings
+  const application = applicationOf(dataSource)
+  const stops: (() => void)[] = []
+  if (insideTransaction !== 'allow' || ambientTransactions) stops.push(watchTransactions(application, dataSource))
+  if (ambientTransactions || outsideTransaction !== 'allow') stops.push(watchStatements(application, dataSource))
+  return () => {
+    for (const stop of stops.splice(0)) stop()
+  }
+}
 
 function checkDataSource(dataSource: DataSourceLike | undefined | null): void {
   if (typeof dataSource?.createQueryRunner === 'function' && typeof dataSource.options === 'object') return

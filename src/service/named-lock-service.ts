@@ -4,6 +4,7 @@ import { Emitter } from '../observe/emitter.js'
 import { LockEngine } from './lock-engine.js'
 import type { NamedLockEvents } from '../contract/events.js'
 import { NamedLockConfigurationError } from '../contract/errors.js'
+import type { ServiceDefaults } from '../contract/settings.js'
 import type { Inspector } from '../inspect/inspector.js'
 import type { NamedLock } from '../scope/named-lock.js'
 import type {
@@ -74,8 +75,9 @@ export class NamedLockService<DS extends DataSourceLike = DataSource> {
    * settings than those of the existing services), without the option `namespace` where the existing services have several, and
    * when another version of the package has services on the DataSource; UnsupportedDriverError when its database has no named locks.
    */
-  constructor(dataSource: DS, options: NamedLockServiceOptions = {}) {
-    const engine = (this.#engine = new LockEngine(dataSource, options, this.#events))
+  constructor(dataSource: DS, options?: NamedLockServiceOptions)
+  constructor(dataSource: DS, options: NamedLockServiceOptions = {}, defaults: ServiceDefaults = {}) {
+    const engine = (this.#engine = new LockEngine(dataSource, options, defaults, this.#events))
     this.dataSource = dataSource
     this.options = options
     this.#registered = {
@@ -97,6 +99,20 @@ export class NamedLockService<DS extends DataSourceLike = DataSource> {
    */
   get manager(): ManagerOf<DS> {
     return (this.#engine.manager ?? this.dataSource.manager) as ManagerOf<DS>
+  }
+
+  /**
+   * Runs work that takes no part in the `transaction` around the running code: what it sends goes to the pool, is committed separately, and
+   * stays after a rollback, such as an audit log. `locks.manager` is the DataSource's there. The locks around it stay held.
+   *
+   * @returns What the work returns.
+   * @throws NamedLockConfigurationError when `work` is no function.
+   */
+  outside<T>(work: () => T): T {
+    if (typeof work === 'function') return this.#engine.outside(work)
+    throw new NamedLockConfigurationError(
+      `outside: the work must be a function, not ${show(work)}. Call outside(() => …).`,
+    )
   }
 
   /**
@@ -291,6 +307,16 @@ export class NamedLockService<DS extends DataSourceLike = DataSource> {
 }
 
 recognisedAcrossCopies(NamedLockService, 'NamedLockService')
+
+/** A service with other defaults, for the integration that creates it. They are no part of the service's `options`. */
+export function serviceWithDefaults<DS extends DataSourceLike>(
+  dataSource: DS,
+  options: NamedLockServiceOptions,
+  defaults: ServiceDefaults,
+): NamedLockService<DS> {
+  const Service = NamedLockService as new (...args: unknown[]) => NamedLockService<DS>
+  return new Service(dataSource, options, defaults)
+}
 
 type AnyWork = (...args: any[]) => unknown
 

@@ -1,5 +1,6 @@
 import type { DataSourceLike } from '../typeorm/data-source-like.js'
 import type { TransactionOptions } from '../contract/options.js'
+import { plainRunner } from '../typeorm/plain-runner.js'
 import type { WorkRunner } from '../typeorm/query-runner.js'
 import type { RawConnection, RunnerLike } from '../typeorm/raw-connection.js'
 import { databaseError } from '../contract/database-error.js'
@@ -79,7 +80,7 @@ export class BegunTransactions {
   async #tryToBegin(isolation: TransactionOptions['isolation']): Promise<Begun> {
     const context = this.#context
     const [owner, connection] = await context.connect()
-    const runner = context.dataSource.createQueryRunner('master') as WorkRunner
+    const runner = plainRunner(context.dataSource)
     runner.connect = () => Promise.resolve(connection)
     try {
       await runner.startTransaction(isolation)

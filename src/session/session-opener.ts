@@ -4,6 +4,7 @@ import { dialectOfServer } from '../dialect/choose-dialect.js'
 import { NamedLockClosedError, NamedLockConfigurationError } from '../contract/errors.js'
 import { Backoff } from '../util/backoff.js'
 import { setImmediate } from '../util/clock.js'
+import { plainRunner } from '../typeorm/plain-runner.js'
 import type { RawConnection, RunnerLike } from '../typeorm/raw-connection.js'
 import { databaseError } from '../contract/database-error.js'
 import { thisMoment } from './lease.js'
@@ -182,7 +183,7 @@ export class SessionOpener {
     const unguard = this.#dialect.pool.guard?.(source)
     try {
       // Always the primary: locks on a replica exclude no other process.
-      const runner = await (this.#dialect.pool.connect?.(source) ?? (source.createQueryRunner('master') as RunnerLike))
+      const runner = await (this.#dialect.pool.connect?.(source) ?? plainRunner(source))
       return [runner, await runner.connect()]
     } catch (error) {
       if (source.isInitialized) throw databaseError('No connection to the database for locks', error)

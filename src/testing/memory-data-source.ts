@@ -1,4 +1,4 @@
-import type { DataSourceLike, EntityManagerLike } from '../typeorm/data-source-like.js'
+import { APPLICATION, type DataSourceLike, type EntityManagerLike } from '../typeorm/data-source-like.js'
 import { OWN_DIALECT } from '../dialect/choose-dialect.js'
 import type { Dialect } from '../dialect/dialect.js'
 import { NamedLockConfigurationError } from '../contract/errors.js'
@@ -16,23 +16,23 @@ export class MemoryDataSource implements DataSourceLike {
   readonly isInitialized = true
   readonly manager: EntityManagerLike
   readonly [OWN_DIALECT]: Dialect
+  readonly [APPLICATION]: DataSourceLike | undefined
   readonly #server: MemoryServer
-  readonly #application: DataSourceLike | undefined
 
   constructor(server: MemoryServer, application: DataSourceLike | undefined, database = 'memory') {
     this.options = { type: 'memory', database, poolSize: 1_000 }
     this.manager = application?.manager ?? noManager()
     this[OWN_DIALECT] = new MemoryDialect(server)
     this.#server = server
-    this.#application = application
+    this[APPLICATION] = application
   }
 
   createQueryRunner(): WorkRunner {
-    return new MemoryRunner(this.#server, this.#application, this.manager)
+    return new MemoryRunner(this.#server, this[APPLICATION], this.manager)
   }
 
   async runMigrations(options?: unknown): Promise<unknown[]> {
-    return this.#application ? this.#application.runMigrations(options) : []
+    return this[APPLICATION]?.runMigrations(options) ?? []
   }
 }
 

@@ -1,5 +1,6 @@
 import type { DataSourceLike } from '../typeorm/data-source-like.js'
 import type { RawConnection } from '../typeorm/raw-connection.js'
+import { plainRunner } from '../typeorm/plain-runner.js'
 import type { WorkRunner } from '../typeorm/query-runner.js'
 import type { MemoryConnection } from './memory-connection.js'
 import type { MemoryServer } from './memory-server.js'
@@ -68,7 +69,7 @@ export class MemoryRunner implements WorkRunner {
   }
 
   get #work(): WorkRunner {
-    return (this.#runner ??= (this.#application as DataSourceLike).createQueryRunner('master') as WorkRunner)
+    return (this.#runner ??= plainRunner(this.#application as DataSourceLike))
   }
 }
 

@@ -3,12 +3,14 @@ import type { TransactionOptions } from '../contract/options.js'
 import type { Target } from '../names/targets.js'
 import type { DataSourceLike } from '../typeorm/data-source-like.js'
 import type { WorkRunner } from '../typeorm/query-runner.js'
+import { levelAround } from './level-around.js'
 import type { TransactionLocks } from './transaction-locks.js'
 
-/** The QueryRunner of a manager that runs a transaction of this DataSource. */
+/** The QueryRunner of a manager that runs a transaction of this DataSource, or takes part in the one around the running code. */
 export function runnerOf(manager: unknown, dataSource: DataSourceLike): WorkRunner {
   const its = manager as { queryRunner?: WorkRunner; dataSource?: unknown; connection?: unknown } | null | undefined
-  const runner = its?.queryRunner
+  const level = its && !its.queryRunner ? levelAround(dataSource) : undefined
+  const runner = level?.call?.settings.ambientTransactions ? level.transaction.locks.runner : its?.queryRunner
   if (!runner?.isTransactionActive) {
     throw new NamedLockConfigurationError(
       'lockTransaction: no transaction is running on that EntityManager. Pass the one that dataSource.transaction passes to its work, ' +

@@ -31,6 +31,8 @@ export class LockedTransaction {
   /** The error of a failed rollback to a savepoint: the transaction cannot be committed any more, though the work may not know it. */
   #doom: unknown
   #rollback: Rollback | undefined
+  /** The COMMIT was requested, and has not failed. */
+  #isCommitting = false
 
   /** @param begin Begins the transaction, where TypeORM does not. */
   constructor(locks: TransactionLocks, isolation: Isolation, begin?: () => Promise<void>) {
@@ -42,6 +44,12 @@ export class LockedTransaction {
   /** The server has rolled the transaction back, for a reason that a repetition may not meet; undefined for any other end. */
   get rollback(): Rollback | undefined {
     return this.#rollback
+  }
+
+  /** Everything is written, also where the call rejects with the error of a subscriber. */
+  get isCommitted(): boolean {
+    const { work, runner } = this.locks
+    return work.isCommitted || (this.#isCommitting && !runner.isTransactionActive && !work.commitRefusedBy)
   }
 
   /**
@@ -108,9 +116,11 @@ export class LockedTransaction {
       await this.#rollBack()
       throw endedBy
     }
+    this.#isCommitting = true
     try {
       await runner.commitTransaction()
     } catch (error) {
+      this.#isCommitting = false
       if (work.isCommitted) throw this.#committed(lock, error)
       if (work.isCommitInDoubt) {
         session.lose(error)

@@ -68,7 +68,7 @@ export class RunningTransactions {
         if (isKnown) foreign.end()
       },
     )
-    const level = new TransactionLevel(new LockedTransaction(locks, undefined), false)
+    const level = new TransactionLevel(new LockedTransaction(locks, undefined))
     levels.set(runner, level)
     if (isKnown) foreign.adoptedAs(level)
     return level

@@ -1,3 +1,5 @@
+import type { HeldLock } from '../acquire/held-lock.js'
+import type { Settings } from '../contract/settings.js'
 import type { ScopedTransaction } from '../scope/lock-scope.js'
 import type { Claim } from '../queue/claim.js'
 import { recognisedAcrossCopies } from '../util/across-copies.js'
@@ -10,12 +12,17 @@ import { Serial } from '../util/serial.js'
  */
 export class TransactionLevel implements ScopedTransaction {
   readonly transaction: LockedTransaction
-  readonly isOurs: boolean
+  /** The call that runs it; undefined for a transaction of the application. */
+  readonly call: TransactionCall | undefined
   #savepoints: Serial | undefined
 
-  constructor(transaction: LockedTransaction, isOurs: boolean) {
+  constructor(transaction: LockedTransaction, call?: TransactionCall) {
     this.transaction = transaction
-    this.isOurs = isOurs
+    this.call = call
+  }
+
+  get isOurs(): boolean {
+    return this.call !== undefined
   }
 
   get savepoints(): Serial {
@@ -33,6 +40,13 @@ export class TransactionLevel implements ScopedTransaction {
   claimOf(key: string): Claim | undefined {
     return this.transaction.locks.claimOf(key)
   }
+}
+
+/** What a call of `transaction` lays down for the statements inside it. */
+export interface TransactionCall {
+  /** The lock that the outermost call holds for the transaction. */
+  readonly lock: HeldLock
+  readonly settings: Pick<Settings, 'ambientTransactions' | 'outsideTransaction'>
 }
 
 /** A transaction that the application began itself. */

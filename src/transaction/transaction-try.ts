@@ -6,7 +6,7 @@ import type { WorkRunner } from '../typeorm/query-runner.js'
 import type { BoundRunner } from '../work/bound-runner.js'
 import { LockedTransaction, type Patience } from './locked-transaction.js'
 import type { RunningTransactions } from './running-transactions.js'
-import { TransactionLevel } from './transaction-level.js'
+import { TransactionLevel, type TransactionCall } from './transaction-level.js'
 import { TransactionLocks } from './transaction-locks.js'
 
 /**
@@ -27,6 +27,7 @@ export class TransactionTry {
    */
   constructor(
     lock: HeldLock,
+    settings: TransactionCall['settings'],
     scope: LockScope,
     { runner, work }: BoundRunner,
     isolation: TransactionOptions['isolation'],
@@ -35,7 +36,7 @@ export class TransactionTry {
   ) {
     const locks = new TransactionLocks(runner, lock.claims[0]?.session as Session, work, scope, lock.claims)
     this.transaction = new LockedTransaction(locks, isolation, begin)
-    const level = new TransactionLevel(this.transaction, true)
+    const level = new TransactionLevel(this.transaction, { lock, settings })
     running.begin(runner, level)
     scope.begin(lock, level)
     this.#around = scopeAround(scope, level)

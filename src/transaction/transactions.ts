@@ -161,7 +161,16 @@ export class Transactions {
   }
 
   #newTry(lock: HeldLock, scope: LockScope, source: OwnSource, call: CallSettings): TransactionTry {
-    return new TransactionTry(lock, scope, source.bound, call.isolation, this.#beginOf(source, lock), this.#running)
+    const { settings } = this.#owner
+    return new TransactionTry(
+      lock,
+      settings,
+      scope,
+      source.bound,
+      call.isolation,
+      this.#beginOf(source, lock),
+      this.#running,
+    )
   }
 
   #newSource(call: CallSettings): OwnSource {
@@ -193,7 +202,7 @@ export class Transactions {
       const scope = new LockScope(currentScope(), this.#dataSource, keys)
       for (const claim of claims) claim.shares++
       const lock = new HeldLock(namesOf(names), claims, scope, this.#owner)
-      scope.begin(lock, new TransactionLevel(transaction, true))
+      scope.begin(lock, new TransactionLevel(transaction, level.call))
       lock.beginTransaction()
       try {
         return await transaction.runNested(lock, () => runToEnd(scope, () => work(level.manager, lock)))

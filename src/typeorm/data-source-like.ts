@@ -14,6 +14,14 @@ export interface DataSourceLike {
   runMigrations(options?: any): Promise<unknown[]>
 }
 
+/** On a DataSource of locks in memory: the application's, for everything but locks. */
+export const APPLICATION = Symbol('typeorm-named-lock.application')
+
+/** The DataSource that the application sends its statements through. */
+export function applicationOf(dataSource: DataSourceLike): DataSourceLike {
+  return (dataSource as { [APPLICATION]?: DataSourceLike })[APPLICATION] ?? dataSource
+}
+
 /** The members of an EntityManager that the library uses. */
 export interface EntityManagerLike {
   readonly queryRunner?: { readonly isTransactionActive: boolean } | undefined

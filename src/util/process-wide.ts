@@ -11,7 +11,7 @@ import path from 'node:path'
  * Increase it when copies of the same version number can no longer use each other's objects, during the development of
  * a version.
  */
-const PROTOCOL = 2
+const PROTOCOL = 3
 
 /** One copy of the package. */
 export interface Copy {

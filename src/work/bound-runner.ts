@@ -1,5 +1,6 @@
 import type { DataSourceLike } from '../typeorm/data-source-like.js'
 import { NamedLockConfigurationError } from '../contract/errors.js'
+import { plainRunner } from '../typeorm/plain-runner.js'
 import type { WorkRunner } from '../typeorm/query-runner.js'
 import type { Session } from '../session/session.js'
 import { WorkConnection } from './work-connection.js'
@@ -21,7 +22,7 @@ export class BoundRunner {
   constructor(
     dataSource: DataSourceLike,
     session: Session,
-    runner = dataSource.createQueryRunner('master') as WorkRunner,
+    runner = plainRunner(dataSource),
     earlier?: WeakSet<object>,
   ) {
     const work = new WorkConnection(session, runner, 'ours', earlier)

@@ -104,9 +104,9 @@ describe('the end of a transaction', () => {
           await stock.add(manager, 1)
           const waits = stock.add(manager, 0)
           const behind = stock.add(manager, 2)
-          const closes = stock.add(other.manager, 1)
+          const closes = locks.outside(() => stock.add(other.manager, 1))
           await Promise.allSettled([waits, behind])
-          await other.rollbackTransaction()
+          await locks.outside(() => other.rollbackTransaction())
           await closes.catch(() => undefined)
         }),
       )

@@ -1,7 +1,7 @@
 import { expect } from 'chai'
 import type * as typeorm from 'typeorm'
 import type { EntityManager } from 'typeorm'
-import { NamedLock, NamedLockService, WithNamedLock } from '../../src/index.js'
+import { NamedLock, NamedLockOutsideTransactionError, NamedLockService, WithNamedLock } from '../../src/index.js'
 import { rejection } from '../support/rejection.js'
 import type { DataSource } from '../support/typeorms.js'
 import { forEachDatabase } from './support/each-database.js'
@@ -159,8 +159,8 @@ describe('locks.manager', () => {
         const repository = new ItemRepository(dataSource.manager, locks)
         expect(await rejection(repository.takeInside(1))).to.equal(mine)
         expect(await left()).to.equal(10)
-        expect(await rejection(repository.takeOutside(1))).to.equal(mine)
-        expect(await left(), 'outside of the transaction').to.equal(9)
+        await rejection(repository.takeOutside(1), NamedLockOutsideTransactionError)
+        expect(await left(), 'outside of the transaction').to.equal(10)
       })
 
       it("of a class derived from Repository takes part by the lock's manager, and not by itself", async () => {
@@ -168,8 +168,8 @@ describe('locks.manager', () => {
         const items = new Items('item', dataSource.manager)
         expect(await rejection(items.take(1))).to.equal(mine)
         expect(await left()).to.equal(10)
-        expect(await rejection(items.takeByItself(1))).to.equal(mine)
-        expect(await left(), 'outside of the transaction').to.equal(9)
+        await rejection(items.takeByItself(1), NamedLockOutsideTransactionError)
+        expect(await left(), 'outside of the transaction').to.equal(10)
         await ctx.adopt(NamedLockService.for(dataSource)).close()
       })
 

@@ -26,10 +26,10 @@ describe('a stream that fails so that the server ends the transaction', () => {
           const failed = new Promise<Error>((resolve) => stream?.once('error', resolve))
           stream?.resume()
           await sleep(200)
-          const closes = stock.add(other.manager, 1)
+          const closes = locks.outside(() => stock.add(other.manager, 1))
           expect(await failed).to.have.property('errno', 1213)
           await closes
-          await other.rollbackTransaction()
+          await locks.outside(() => other.rollbackTransaction())
           await stock.add(manager, 2).catch(() => undefined)
           await stock.add(manager, 3).catch(() => undefined)
         }

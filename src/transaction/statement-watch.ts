@@ -1,0 +1,107 @@
+import { NamedLockError, NamedLockOutsideTransactionError } from '../contract/errors.js'
+import { transactionScope } from '../scope/lock-scope.js'
+import type { DataSourceLike } from '../typeorm/data-source-like.js'
+import { replaceCreateQueryRunner } from '../typeorm/plain-runner.js'
+import type { WorkRunner } from '../typeorm/query-runner.js'
+import { processWide } from '../util/process-wide.js'
+import { JoinedRunner } from './joined-runner.js'
+import { levelAround } from './level-around.js'
+import { TransactionLevel } from './transaction-level.js'
+
+interface Watched {
+  users: number
+  readonly stop: () => void
+}
+
+const watched = processWide('statements', () => new WeakMap<object, Watched>())
+/** Transactions that have warned: once each. */
+const warned = processWide('outsideWarnings', () => new WeakSet<object>())
+const guarded = processWide('guardedRunners', () => new WeakSet<object>())
+
+/**
+ * Watches all statements of a DataSource that are sent inside `locks.transaction`. TypeORM gets the connection for each of them from a
+ * QueryRunner: a new one of `createQueryRunner`, unless the code has one. So with `ambientTransactions`, `createQueryRunner` returns the
+ * transaction's own runner there, and everything takes part in the transaction. Any other runner may get no connection there: what it
+ * sent would be committed separately, and see another snapshot. Outside of transactions all of this costs one look at the async context.
+ *
+ * @param scoped The DataSource by which scopes know their transactions: another one than `dataSource` where locks are in memory.
+ * @returns How to stop.
+ */
+export function watchStatements(dataSource: DataSourceLike, scoped: object): () => void {
+  let entry = watched.get(dataSource)
+  if (!entry) watched.set(dataSource, (entry = { users: 0, stop: watch(dataSource, scoped) }))
+  const { stop } = entry
+  entry.users++
+  return () => {
+    if (--entry.users > 0) return
+    watched.delete(dataSource)
+    stop()
+  }
+}
+
+function watch(dataSource: DataSourceLike, scoped: object): () => void {
+  let isOver = false
+
+  const guard = (runner: WorkRunner): WorkRunner => {
+    if (guarded.has(runner)) return runner // SQLite has one for everything
+    guarded.add(runner)
+    // eslint-disable-next-line @typescript-eslint/unbound-method -- called with its runner
+    const { connect } = runner
+    runner.connect = function () {
+      const refusal = isOver ? undefined : refusalOf(this, scoped)
+      return refusal ? Promise.reject(refusal) : connect.call(this)
+    }
+    return runner
+  }
+
+  const undo = replaceCreateQueryRunner(dataSource, (original) => {
+    return function createQueryRunner(mode) {
+      const level = isOver ? undefined : levelAround(scoped)
+      const isJoined = level?.call?.settings.ambientTransactions
+      if (isJoined && level.isActive) return JoinedRunner.of(level)
+      const runner = original.call(dataSource, mode) as WorkRunner
+      if (!isJoined) return guard(runner)
+      runner.connect = () => Promise.reject(rolledBack(level))
+      return runner
+    }
+  })
+
+  return () => {
+    isOver = true
+    undo()
+  }
+}
+
+/** Why a runner must get no connection here; undefined where it may. */
+function refusalOf(runner: WorkRunner, scoped: object): Error | undefined {
+  const level = transactionScope(scoped)?.transaction
+  if (!(level instanceof TransactionLevel) || !level.call || isRunnerOf(level, runner)) return undefined
+  const { outsideTransaction } = level.call.settings
+  if (outsideTransaction === 'allow') return undefined
+  const message = outsideMessage(level.call.lock.name)
+  if (outsideTransaction === 'error') return new NamedLockOutsideTransactionError(message)
+  if (!warned.has(level.transaction)) process.emitWarning(message, 'NamedLockWarning')
+  warned.add(level.transaction)
+  return undefined
+}
+
+function isRunnerOf(level: TransactionLevel, runner: WorkRunner): boolean {
+  return (level.manager as { queryRunner?: unknown } | undefined)?.queryRunner === runner
+}
+
+function outsideMessage(name: string): string {
+  return (
+    `A statement was sent on another connection than the transaction under the lock '${name}' that it runs in: it would be committed ` +
+    'separately, stay after a rollback, and not see what the transaction has written. Use locks.manager ' +
+    '(for an injected repository: locks.manager.withRepository(repository)); or set ambientTransactions: true, with which repositories ' +
+    'and the DataSource take part in the transaction automatically; or wrap what is not meant to take part: locks.outside(() => …).'
+  )
+}
+
+function rolledBack(level: TransactionLevel): Error {
+  return new NamedLockError(
+    `The transaction under the lock '${level.call?.lock.name}' was rolled back while a branch of its work went on: the statement was not sent. ` +
+      'Await everything inside the work, or wrap what is not meant to take part: locks.outside(() => …).',
+    { code: 'NOT_HELD' },
+  )
+}
