@@ -44,8 +44,8 @@ export interface WithNamedLockOptions<M extends AsyncMethod = AsyncMethod, This 
   shared?: boolean | undefined
   /**
    * Runs the method in a transaction on the lock's own connection: the lock is released after the COMMIT. The
-   * transaction's EntityManager is `NamedLock.current()!.manager` while the method runs; `this.manager` of a repository
-   * is not part of it. Default false.
+   * transaction's EntityManager is `NamedLock.current()!.manager` while the method runs. With the service's option
+   * `ambientTransactions`, injected repositories take part, too. Default false.
    */
   transaction?: boolean | undefined
   /**
