@@ -45,7 +45,7 @@ describe('the README', function () {
 
   it('lists every error and its code', () => {
     const classes = Object.entries(library).filter(([name]) => name.endsWith('Error') && name !== 'NamedLockError')
-    expect(classes).to.have.length(9)
+    expect(classes).to.have.length(10)
     for (const [name, value] of classes) {
       const { code } = new (value as typeof library.NamedLockLostError)('')
       expect(readme.text).to.match(new RegExp(`^\\| \`${name}\` +\\| \`${code}\` +\\|`, 'm'))
