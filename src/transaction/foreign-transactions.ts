@@ -31,13 +31,13 @@ export function watchTransactions(dataSource: DataSourceLike, scoped: object): (
   // Outside: typeorm-transactional returns the manager of the transaction around the running code instead.
   const manager = outside(() => dataSource.manager) as { transaction?: Method } | undefined
   if (typeof manager?.transaction !== 'function') return () => {}
-  let entry = watched.get(manager)
-  if (!entry) watched.set(manager, (entry = { users: 0, stop: replace(scoped, manager) }))
+  let entry = watched.get(scoped)
+  if (!entry) watched.set(scoped, (entry = { users: 0, stop: replace(scoped, manager) }))
   const { stop } = entry
   entry.users++
   return () => {
     if (--entry.users > 0) return
-    watched.delete(manager)
+    watched.delete(scoped)
     stop()
   }
 }

@@ -14,6 +14,8 @@ interface Watched {
 }
 
 const watched = processWide('statements', () => new WeakMap<object, Watched>())
+/** The methods of a QueryRunner through which all others send. */
+const SENDERS: ReadonlySet<PropertyKey> = new Set(['connect', 'query', 'stream', 'startTransaction'])
 /** Transactions that have warned: once each. */
 const warned = processWide('outsideWarnings', () => new WeakSet<object>())
 const guarded = processWide('guardedRunners', () => new WeakSet<object>())
@@ -28,13 +30,13 @@ const guarded = processWide('guardedRunners', () => new WeakSet<object>())
  * @returns How to stop.
  */
 export function watchStatements(dataSource: DataSourceLike, scoped: object): () => void {
-  let entry = watched.get(dataSource)
-  if (!entry) watched.set(dataSource, (entry = { users: 0, stop: watch(dataSource, scoped) }))
+  let entry = watched.get(scoped)
+  if (!entry) watched.set(scoped, (entry = { users: 0, stop: watch(dataSource, scoped) }))
   const { stop } = entry
   entry.users++
   return () => {
     if (--entry.users > 0) return
-    watched.delete(dataSource)
+    watched.delete(scoped)
     stop()
   }
 }
@@ -60,9 +62,7 @@ function watch(dataSource: DataSourceLike, scoped: object): () => void {
       const isJoined = level?.call?.settings.ambientTransactions
       if (isJoined && level.isActive) return JoinedRunner.of(level)
       const runner = original.call(dataSource, mode) as WorkRunner
-      if (!isJoined) return guard(runner)
-      runner.connect = () => Promise.reject(rolledBack(level))
-      return runner
+      return isJoined ? refusing(runner, rolledBack(level)) : guard(runner)
     }
   })
 
@@ -70,6 +70,13 @@ function watch(dataSource: DataSourceLike, scoped: object): () => void {
     isOver = true
     undo()
   }
+}
+
+/** A runner that sends nothing. A proxy, because SQLite has one runner for everything. */
+function refusing(runner: WorkRunner, error: Error): WorkRunner {
+  return new Proxy(runner, {
+    get: (target, property) => (SENDERS.has(property) ? () => Promise.reject(error) : Reflect.get(target, property)),
+  })
 }
 
 /** Why a runner must get no connection here; undefined where it may. */

@@ -28,7 +28,8 @@ export function replaceCreateQueryRunner(
   // eslint-disable-next-line @typescript-eslint/unbound-method -- called with its DataSource
   const original = dataSource.createQueryRunner
   const replacement = make(original)
-  originals.set(dataSource, original)
+  // With locks in memory, several services of one DataSource replace it, each for its own locks.
+  if (!originals.has(dataSource)) originals.set(dataSource, original)
   Object.defineProperty(dataSource, 'createQueryRunner', { value: replacement, configurable: true, writable: true })
   return () => {
     if (dataSource.createQueryRunner !== replacement) return

@@ -3,6 +3,7 @@ import { EntitySchema, type EntityManager } from 'typeorm'
 import {
   NamedLock,
   NamedLockConfigurationError,
+  NamedLockError,
   NamedLockInsideTransactionError,
   NamedLockLostError,
   NamedLockService,
@@ -155,6 +156,32 @@ describe('InMemoryNamedLockService', () => {
         expect(await balance()).to.equal(6)
         await rejection(deposit(10, true))
         expect(await balance()).to.equal(6)
+      })
+
+      it('lets repositories take part in ambient transactions, and branches no longer after a rollback', async () => {
+        const repository = dataSource.getRepository(accounts)
+        const ambient = new InMemoryNamedLockService(dataSource, { ambientTransactions: true })
+        try {
+          let go: () => void = () => {}
+          let late: Promise<unknown> | undefined
+          const deposit = (fails: boolean) =>
+            ambient.transaction('account', async () => {
+              await repository.increment({ id: 1 }, 'balance', 10)
+              await dataSource.transaction((manager) => manager.increment(accounts, { id: 1 }, 'balance', 1))
+              late = new Promise<void>((resolve) => (go = resolve)).then(() => repository.count())
+              if (fails) throw new Error('no')
+            })
+          await rejection(deposit(true))
+          expect(await balance()).to.equal(0)
+          go()
+          expect((await rejection(late!, NamedLockError)).code).to.equal('NOT_HELD')
+          await deposit(false)
+          go()
+          expect(await late).to.equal(1)
+          expect(await balance()).to.equal(11)
+        } finally {
+          await ambient.close()
+        }
       })
 
       it('rolls back when the lock is lost', async () => {
