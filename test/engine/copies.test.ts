@@ -102,7 +102,7 @@ describe('a second copy of the package', () => {
           }
           const calls = Array.from({ length: 60 }, (_, i) => {
             const locks = pair[i % 2]!
-            if (i % 5 === 0) return locks.transaction('hot', { timeout: '15s' }, work)
+            if (i % 5 === 0) return locks.transaction('hot', { timeout: '15s' }, () => locks.outside(work))
             return locks.withLock('hot', { timeout: '15s', session: i % 7 === 0 ? 'dedicated' : 'shared' }, work)
           })
           await Promise.all(calls)

@@ -46,7 +46,7 @@ describe('the services of one DataSource', () => {
       const four = await Promise.all(kinds.map((options) => ctx.service(options, dataSource)))
       const all = many(12, (i) =>
         four[i % 4]!.transaction(`n${i}`, { timeout: '20s' }, async (manager) => {
-          await dataSource.query('SELECT 1') // what the application needs beside them
+          await four[i % 4]!.outside(() => dataSource.query('SELECT 1')) // what the application needs beside them
           await manager.query('SELECT 1')
         }),
       )
