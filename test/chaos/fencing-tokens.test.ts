@@ -68,11 +68,12 @@ describe('fencing tokens', () => {
       forEachOwnServer(
         (ctx) => {
           it('go on rising when the server is killed while they are taken', async function () {
-            this.timeout(180_000)
+            this.timeout(400_000)
             const ways = Object.entries(WAYS).filter(([, [, , only]]) => !only || only === ctx.kind)
             const seen = new Map(ways.map(([way]) => [way, 0n]))
             for (let round = 0; round < 3; round++) {
               const taken = new Map<string, bigint[]>()
+              const errors = new Map<string, unknown>()
               let isOver = false
               const goers = ways.map(async ([way, [take, options]]) => {
                 const tokens: bigint[] = []
@@ -82,7 +83,7 @@ describe('fencing tokens', () => {
                 // All but the counters of a table are one row of numbers for all keys.
                 const isCounter = options?.fencing !== undefined
                 while (!isOver) {
-                  const next = await take(locks).catch(() => undefined)
+                  const next = await take(locks).catch((error: unknown) => void errors.set(way, error))
                   if (next === undefined) {
                     if (!isOver) await sleep(10)
                     continue
@@ -92,8 +93,10 @@ describe('fencing tokens', () => {
                   tokens.push(next)
                 }
               })
-              await until('tokens of every way', () => ways.every(([way]) => (taken.get(way)?.length ?? 0) >= 25), {
-                within: 60_000,
+              const isEnough = () => ways.every(([way]) => (taken.get(way)?.length ?? 0) >= 25)
+              await until('tokens of every way', isEnough, { within: 120_000 }).catch((error: Error) => {
+                const state = ways.map(([way]) => `${way}: ${taken.get(way)?.length}, ${String(errors.get(way))}`)
+                throw new Error(`${error.message}, round ${round}: ${state.join('; ')}`)
               })
               await sleep(Math.random() * 30)
               await ctx.server.kill()
