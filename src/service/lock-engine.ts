@@ -226,7 +226,7 @@ function watch(dataSource: DataSourceLike, settings: Settings): () => void {
   if (insideTransaction !== 'allow' || ambientTransactions) stops.push(watchTransactions(application, dataSource))
   if (ambientTransactions || outsideTransaction !== 'allow') stops.push(watchStatements(application, dataSource))
   return () => {
-    for (const stop of stops.splice(0)) stop()
+    for (const stop of stops) stop()
   }
 }
 

@@ -3,18 +3,15 @@ import type { DataSourceLike } from '../typeorm/data-source-like.js'
 import { currentScope, LockScope, runInScope } from '../scope/lock-scope.js'
 import { outside } from '../util/outside.js'
 import { processWide } from '../util/process-wide.js'
+import { WhileUsed } from '../util/while-used.js'
 import { nestedIsolation, noLongerActive } from './checks.js'
 import { levelAround } from './level-around.js'
 import { ForeignTransaction, TransactionLevel } from './transaction-level.js'
 
 type Isolation = TransactionOptions['isolation']
 type Method = (this: unknown, ...args: unknown[]) => unknown
-interface Watched {
-  users: number
-  readonly stop: () => void
-}
 
-const watched = processWide('watched', () => new WeakMap<object, Watched>())
+const watched = processWide('transactions', () => new WhileUsed())
 
 /**
  * Runs a scope around the transactions that the application starts with `dataSource.transaction` and `dataSource.manager.transaction`, so
@@ -31,15 +28,7 @@ export function watchTransactions(dataSource: DataSourceLike, scoped: object): (
   // Outside: typeorm-transactional returns the manager of the transaction around the running code instead.
   const manager = outside(() => dataSource.manager) as { transaction?: Method } | undefined
   if (typeof manager?.transaction !== 'function') return () => {}
-  let entry = watched.get(scoped)
-  if (!entry) watched.set(scoped, (entry = { users: 0, stop: replace(scoped, manager) }))
-  const { stop } = entry
-  entry.users++
-  return () => {
-    if (--entry.users > 0) return
-    watched.delete(scoped)
-    stop()
-  }
+  return watched.start(scoped, () => replace(scoped, manager))
 }
 
 function replace(scoped: object, manager: { transaction?: Method }): () => void {

@@ -4,16 +4,12 @@ import type { DataSourceLike } from '../typeorm/data-source-like.js'
 import { replaceCreateQueryRunner } from '../typeorm/plain-runner.js'
 import type { WorkRunner } from '../typeorm/query-runner.js'
 import { processWide } from '../util/process-wide.js'
+import { WhileUsed } from '../util/while-used.js'
 import { JoinedRunner } from './joined-runner.js'
 import { levelAround } from './level-around.js'
 import { TransactionLevel } from './transaction-level.js'
 
-interface Watched {
-  users: number
-  readonly stop: () => void
-}
-
-const watched = processWide('statements', () => new WeakMap<object, Watched>())
+const watched = processWide('statements', () => new WhileUsed())
 /** The methods of a QueryRunner through which all others send. */
 const SENDERS: ReadonlySet<PropertyKey> = new Set(['connect', 'query', 'stream', 'startTransaction'])
 /** Transactions that have warned: once each. */
@@ -30,15 +26,7 @@ const guarded = processWide('guardedRunners', () => new WeakSet<object>())
  * @returns How to stop.
  */
 export function watchStatements(dataSource: DataSourceLike, scoped: object): () => void {
-  let entry = watched.get(scoped)
-  if (!entry) watched.set(scoped, (entry = { users: 0, stop: watch(dataSource, scoped) }))
-  const { stop } = entry
-  entry.users++
-  return () => {
-    if (--entry.users > 0) return
-    watched.delete(scoped)
-    stop()
-  }
+  return watched.start(scoped, () => watch(dataSource, scoped))
 }
 
 function watch(dataSource: DataSourceLike, scoped: object): () => void {

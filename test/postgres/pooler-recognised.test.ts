@@ -63,16 +63,16 @@ describe('a pooler in front of PostgreSQL', () => {
             const dataSource = await behind.dataSource()
             const locks = await behind.service(SESSION, dataSource)
             for (const call of [
-              locks.withLock('one', () => expect.fail('the work ran')),
-              locks.tryWithLock('two', () => expect.fail('the work ran')),
-              locks.withLock('three', { session: 'dedicated' }, () => expect.fail('the work ran')),
-              locks.transaction('four', () => expect.fail('the work ran')),
+              () => locks.withLock('one', () => expect.fail('the work ran')),
+              () => locks.tryWithLock('two', () => expect.fail('the work ran')),
+              () => locks.withLock('three', { session: 'dedicated' }, () => expect.fail('the work ran')),
+              () => locks.transaction('four', () => expect.fail('the work ran')),
               // A pool of one cannot look at a pooler from inside of a transaction: it has no other connection to look with.
               ...(mode === 'transaction' && poolSize > 1
-                ? [dataSource.transaction((manager) => locks.lockTransaction(manager, 'five'))]
+                ? [() => dataSource.transaction((manager) => locks.lockTransaction(manager, 'five'))]
                 : []),
             ]) {
-              const error = await rejection(call, NamedLockConfigurationError)
+              const error = await rejection(call(), NamedLockConfigurationError)
               expect(error.message).to.match(/PgBouncer.*pooling: 'transaction'/)
             }
             const codes = (await locks.check()).map(({ code }) => code)
