@@ -185,6 +185,9 @@ export class NamedLockService<DS extends DataSourceLike = DataSource> {
    * begins and released after it has ended, so no update is lost. When the connection dies, lock and transaction die together, so a lost
    * lock cannot lead to a lost update.
    *
+   * Inside, a statement that reaches another connection of the DataSource rejects with a NamedLockOutsideTransactionError, unless the
+   * options `ambientTransactions` or `outsideTransaction` say otherwise.
+   *
    * @throws as `withLock`, and the errors of the work and of the COMMIT.
    */
   transaction<T>(name: LockNames, work: TransactionWork<DS, T>): Promise<T>

@@ -64,6 +64,8 @@ const badServiceOptions: Record<string, unknown>[] = [
   { handOver: { times: -1 } },
   { handOver: { tiems: 1 } },
   { insideTransaction: 'ignore' },
+  { ambientTransactions: 'yes' },
+  { outsideTransaction: 'ignore' },
   { namespace: '' },
 ]
 

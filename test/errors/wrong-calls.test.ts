@@ -91,6 +91,8 @@ const serviceOptions: [string, any, RegExp][] = [
   ['a misspelt hand-over', { handOver: { tiems: 1 } }, /handOver: there is no option 'tiems'. .*times, for/],
   ['a hand-over for NaN', { handOver: { for: NaN } }, /handOver.for: NaN is not a duration/],
   ['a closeTimeout in words', { closeTimeout: 'later' }, /closeTimeout: 'later' is not a duration/],
+  ['ambient in words', { ambientTransactions: 'yes' }, /ambientTransactions.*'yes'/],
+  ['other statements', { outsideTransaction: 'ignore' }, /outsideTransaction: 'ignore' is not one of 'error', 'warn'/],
   ['other transactions', { insideTransaction: 'ignore' }, /insideTransaction: 'ignore' is not one of 'error', 'warn'/],
   ['an empty namespace', { namespace: '' }, /namespace: '' is not a namespace: .*or false for none/],
   ['a namespace of true', { namespace: true }, /namespace: true is not a namespace/],

@@ -18,6 +18,7 @@ const options: readonly [string, Variation['service'] & object, Partial<Variatio
   ['maxLocks 50', { maxLocks: 50 }],
   ['fencing by a table', { fencing: { table: 'tokens' } }],
   ["insideTransaction 'allow'", { insideTransaction: 'allow' }],
+  ['ambient transactions', { ambientTransactions: true }, { bothMajors: true }],
 ]
 
 /** Options of the service itself. */
