@@ -27,6 +27,8 @@ export class Child {
   #read = 0
   #exit: ChildExit | undefined
   #expectedExit: { code: number | null; signal: NodeJS.Signals | null } = { code: 0, signal: null }
+  /** It was told to die: that it ended by itself a moment before is no failure. */
+  #isKilled = false
   #stderr = ''
   #noise = ''
 
@@ -75,7 +77,7 @@ export class Child {
 
   async kill(): Promise<ChildExit> {
     if (!this.#exit) {
-      this.#expectedExit = { code: null, signal: 'SIGKILL' }
+      this.#isKilled = true
       this.#process.kill('SIGKILL')
     }
     return this.exited
@@ -103,6 +105,7 @@ export class Child {
     const exit = this.#exit
     if (!exit) return undefined
     const { code, signal } = this.#expectedExit
+    if (this.#isKilled && exit.signal === 'SIGKILL') return undefined
     if (exit.code === code && exit.signal === signal) return undefined
     return `${this.#fixture} ended with ${exit.signal ?? `code ${exit.code}`}: ${this.#stderr || this.#noise}`
   }
