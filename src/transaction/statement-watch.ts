@@ -14,7 +14,14 @@ const watched = processWide('statements', () => new WhileUsed())
 const SENDERS: ReadonlySet<PropertyKey> = new Set(['connect', 'query', 'stream', 'startTransaction'])
 /** Transactions that have warned: once each. */
 const warned = processWide('outsideWarnings', () => new WeakSet<object>())
-const guarded = processWide('guardedRunners', () => new WeakSet<object>())
+/** By guarded `connect`. Not by runner: each query has a runner of its own, and a set of them costs garbage collection. */
+const guarded = processWide('guardedConnects', () => new WeakMap<Connect, Guarded>())
+
+type Connect = WorkRunner['connect']
+interface Guarded {
+  readonly original: Connect
+  readonly isOver: () => boolean
+}
 
 /**
  * Watches all statements of a DataSource that are sent inside `locks.transaction`. TypeORM gets the connection for each of them from a
@@ -32,15 +39,30 @@ export function watchStatements(dataSource: DataSourceLike, scoped: object): () 
 function watch(dataSource: DataSourceLike, scoped: object): () => void {
   let isOver = false
 
-  const guard = (runner: WorkRunner): WorkRunner => {
-    if (guarded.has(runner)) return runner // SQLite has one for everything
-    guarded.add(runner)
-    // eslint-disable-next-line @typescript-eslint/unbound-method -- called with its runner
-    const { connect } = runner
-    runner.connect = function () {
+  const guardOf = (connect: Connect): Connect => {
+    const guardedConnect = function (this: WorkRunner): ReturnType<Connect> {
       const refusal = isOver ? undefined : refusalOf(this, scoped)
       return refusal ? Promise.reject(refusal) : connect.call(this)
     }
+    guarded.set(guardedConnect, { original: connect, isOver: () => isOver })
+    return guardedConnect
+  }
+
+  // All runners of a driver inherit one method: its guard is made once.
+  let inherited: Connect | undefined
+  let inheritedGuard: Connect | undefined
+  const guard = (runner: WorkRunner): WorkRunner => {
+    // eslint-disable-next-line @typescript-eslint/unbound-method -- called with its runner
+    let { connect } = runner
+    // SQLite has one runner for everything, which may have the guard of now or of a service that has closed.
+    const before = guarded.get(connect)
+    if (before && !before.isOver()) return runner
+    if (before) connect = before.original
+    if (connect !== inherited || !inheritedGuard) {
+      inherited = connect
+      inheritedGuard = guardOf(connect)
+    }
+    runner.connect = inheritedGuard
     return runner
   }
 
