@@ -45,7 +45,7 @@ export function keyFor(namespace: string | false, name: LockName): string {
   const key = namespace ? `${namespace}.${text}` : text
   // The hot path: a plain key proves that the name in it is valid.
   if (text !== '' && PLAIN_KEY.test(key) && !(namespace && namespace.includes('.'))) return key
-  return `${readable(key)}~${base32(digest(namespace, checkName(text))).slice(0, HASH_LENGTH)}`
+  return `${readable(key)}~${hashOf(namespace, checkName(text))}`
 }
 
 /** The beginning of every key of a namespace. A namespace that cannot be part of a key unchanged may share it with others. */
@@ -127,6 +127,11 @@ export function checkName(name: unknown): string {
     )
   }
   return name
+}
+
+/** The hash in keys that do not show the whole name. */
+export function hashOf(namespace: string | false, name: string): string {
+  return base32(digest(namespace, name)).slice(0, HASH_LENGTH)
 }
 
 function digest(namespace: string | false, name: string): Buffer {
