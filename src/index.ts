@@ -15,6 +15,7 @@ export type {
   InspectOptions,
   ListOptions,
   LockName,
+  LockMode,
   LockNames,
   NamedLockServiceOptions,
   RetryOptions,

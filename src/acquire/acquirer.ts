@@ -127,7 +127,7 @@ export class Acquirer {
     if (call.exactName || typeof names !== 'string' || currentScope() || !this.#targets.isSettled)
       return this.#obtainAll(names, call, isScoped, newSource)
     // By far the most calls: one name, outside of every scope. The same as below, without the steps that it does not need.
-    const target = this.#targets.of(names, call.shared)
+    const target = this.#targets.of(names, call.mode)
     call.signal?.throwIfAborted()
     if (isScoped) this.#guardTransaction(names)
     const scope = isScoped ? new LockScope(undefined, this.#dataSource, [target.exclusionKey]) : undefined

@@ -1,4 +1,4 @@
-import type { LockName, LockNames } from '../contract/options.js'
+import type { LockMode, LockName, LockNames } from '../contract/options.js'
 import type { CallSettings } from '../contract/settings.js'
 import type { Inspector } from '../inspect/inspector.js'
 import type { Target, Targets } from '../names/targets.js'
@@ -34,8 +34,8 @@ export class CallTargets {
     return this.#targets.isSettled
   }
 
-  of(name: LockName, isShared: boolean): Target {
-    return this.#targets.of(name, false, isShared)
+  of(name: LockName, mode: LockMode | undefined): Target {
+    return this.#targets.of(name, false, mode)
   }
 
   /**
@@ -52,13 +52,13 @@ export class CallTargets {
     if (call.exactName && !this.#sessions.isDialectSure)
       await this.#inspector.inTime(this.#sessions.sureDialect(), call.timeout, call.signal)
     // Also where the server has to be asked: wrong names are refused before anything is sent.
-    const targets = this.#targets.ofAll(names, call.exactName, call.shared)
+    const targets = this.#targets.ofAll(names, call.exactName, call.mode)
     call.signal?.throwIfAborted()
     if (call.exactName || this.#targets.isSettled) return targets
     await this.#settle(names, call, runner)
     call.signal?.throwIfAborted()
     this.#owner.checkOpen()
-    return this.#targets.ofAll(names, false, call.shared)
+    return this.#targets.ofAll(names, false, call.mode)
   }
 
   async #settle(names: LockNames, call: CallSettings, runner?: () => Pick<RunnerLike, 'connect'>): Promise<void> {

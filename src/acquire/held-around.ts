@@ -34,7 +34,7 @@ export function claimsAround(
     if (!call.reentrant) throw reentrancyRefused(name)
     const claim = claimIn(scope, exclusionKey)
     if (!claim?.checkLease()) throw lostIn(scope, name)
-    if (!call.shared) refuseUpgrade(claim.target)
+    if (call.mode !== 'read') refuseUpgrade(claim.target)
     held ??= new Map()
     held.set(exclusionKey, claim)
   }

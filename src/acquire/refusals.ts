@@ -65,8 +65,8 @@ export function reentrancyRefused(name: string): NamedLockReentrancyError {
 export function refuseUpgrade({ name, isShared }: Target): void {
   if (!isShared) return
   throw new NamedLockReentrancyError(
-    `The running scope holds the lock '${name}' together with other readers (shared: true), and cannot hold it alone before it has released ` +
-      'that. Take it without shared from the beginning.',
+    `The running scope holds the lock '${name}' together with other readers (mode: 'read'), and cannot hold it alone before it has released ` +
+      "that. Take it with mode: 'write' from the beginning.",
   )
 }
 

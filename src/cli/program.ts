@@ -42,6 +42,12 @@ export function createProgram(): Command {
     )
     .addOption(finite('--hold-at-least', 'hold the lock at least that long, even if the command ends earlier', '0'))
     .addOption(finite('--kill-after', 'when the lock is lost: time from SIGTERM to SIGKILL for the command', '10s'))
+    .addOption(
+      new Option(
+        '--mode <mode>',
+        'read: together with other readers, write: alone (default: an ordinary lock)',
+      ).choices(['read', 'write']),
+    )
     .option('--exact-name', 'use the name as the key, as other programs do', false)
     .addHelpText('after', RUN_HELP)
     .action(async (lock: string, words: string[], flags: RunFlags & ServiceFlags) => {

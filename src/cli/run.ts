@@ -2,7 +2,7 @@ import { constants } from 'node:os'
 import type { NamedLock } from '../scope/named-lock.js'
 import { NamedLockTimeoutError } from '../contract/errors.js'
 import { inspectorOf, type NamedLockService } from '../service/named-lock-service.js'
-import type { LockName } from '../contract/options.js'
+import type { LockMode, LockName } from '../contract/options.js'
 import { Command } from './command.js'
 import { ExitCode, ofSignal, UserError } from './exit-codes.js'
 import { age, describeHolder, printable } from './format.js'
@@ -17,6 +17,7 @@ export interface RunFlags {
   readonly holdAtLeast: number
   readonly killAfter: number
   readonly exactName: boolean
+  readonly mode?: LockMode
 }
 
 /** How often the terminal's status line is updated with the holder. */
@@ -69,11 +70,11 @@ async function acquire(locks: NamedLockService, name: LockName, flags: RunFlags)
   const ending = new AbortController()
   const forget = onSignals(ENDING, (signal) => ending.abort(new Interrupted(signal)))
   const status = new StatusLine(process.stderr)
-  const { exactName, timeout } = flags
+  const { exactName, mode, timeout } = flags
   const told = new AbortController()
   const telling = status.isUseful && timeout > 0 ? tell(locks, name, status, told.signal, exactName) : undefined
   try {
-    return await locks.acquire(name, { timeout, exactName, signal: ending.signal })
+    return await locks.acquire(name, { timeout, exactName, mode, signal: ending.signal })
   } finally {
     told.abort()
     await telling

@@ -7,6 +7,9 @@ import { NamedLockConfigurationError } from './errors.js'
  * NamedLockConfigurationError.
  */
 
+/** Options of other names, with what to pass instead. */
+const RENAMED: Readonly<Record<string, string>> = { shared: "A reader passes mode: 'read', a writer mode: 'write'." }
+
 /** The options as they are, if all of them exist; `where` begins the error. */
 export function known<T extends object>(
   given: T,
@@ -23,7 +26,7 @@ export function known<T extends object>(
   for (const key of Object.keys(given)) {
     if (!allowed.includes(key)) {
       throw new NamedLockConfigurationError(
-        `${prefix}there is no option '${key}'. The options are ${allowed.join(', ')}.`,
+        `${prefix}there is no option '${key}'. ${(allowed.includes('mode') && RENAMED[key]) || `The options are ${allowed.join(', ')}.`}`,
       )
     }
   }

@@ -11,6 +11,11 @@ export type LockNames = LockName | readonly LockName[]
  */
 export type SessionKind = 'shared' | 'dedicated'
 
+/**
+ * `read`: the lock is held together with other readers, never together with a writer. `write`: it is held alone.
+ */
+export type LockMode = 'read' | 'write'
+
 export interface AcquireOptions<S extends SessionKind = SessionKind> {
   /** How long to wait for the lock. Default: the service's `timeout` (10 s); 0 for the `try…` calls. `Infinity`: no limit. */
   timeout?: Duration | undefined
@@ -26,10 +31,10 @@ export interface AcquireOptions<S extends SessionKind = SessionKind> {
   /** The session that holds the lock. Default `'shared'`. */
   session?: S | undefined
   /**
-   * A reader lock: held together with other readers, never together with a writer. PostgreSQL only, otherwise a
-   * NamedLockConfigurationError. Default false.
+   * Readers and writers of the name: a `'read'` lock is held together with other readers, a `'write'` lock alone. Default: an ordinary
+   * lock, held alone.
    */
-  shared?: boolean | undefined
+  mode?: LockMode | undefined
 }
 
 export interface TransactionOptions extends Omit<AcquireOptions, 'session'> {

@@ -4,6 +4,7 @@ import { count, duration, flag, known, oneOf } from './option-checks.js'
 import type {
   AcquireOptions,
   ListOptions,
+  LockMode,
   NamedLockServiceOptions,
   RetryOptions,
   SessionKind,
@@ -37,7 +38,7 @@ export interface CallSettings {
   readonly reentrant: boolean
   readonly exactName: boolean
   readonly session: SessionKind
-  readonly shared: boolean
+  readonly mode: LockMode | undefined
   readonly isolation: TransactionOptions['isolation']
   /** Undefined: no repetition. */
   readonly retry: Retry | undefined
@@ -68,18 +69,18 @@ const ACQUIRE_OPTIONS: readonly (keyof AcquireOptions)[] = [
   'reentrant',
   'exactName',
   'session',
-  'shared',
+  'mode',
 ]
 const TRANSACTION_OPTIONS: readonly string[] = [
   'timeout',
   'signal',
   'reentrant',
   'exactName',
-  'shared',
+  'mode',
   'isolation',
   'retry',
 ]
-const LOCK_TRANSACTION_OPTIONS: readonly string[] = ['timeout', 'signal', 'reentrant', 'exactName', 'shared']
+const LOCK_TRANSACTION_OPTIONS: readonly string[] = ['timeout', 'signal', 'reentrant', 'exactName', 'mode']
 const ISOLATION_LEVELS = ['READ UNCOMMITTED', 'READ COMMITTED', 'REPEATABLE READ', 'SERIALIZABLE'] as const
 
 const MOST_REPETITIONS = 1_000
@@ -139,7 +140,7 @@ export function defaultCall(timeout: number): CallSettings {
     reentrant: false,
     exactName: false,
     session: 'shared',
-    shared: false,
+    mode: undefined,
     isolation: undefined,
     retry: undefined,
   }
@@ -168,7 +169,7 @@ export function readCallOptions(given: unknown, fallback: CallSettings, call: Ca
       reentrant: flag(options.reentrant, 'reentrant'),
       exactName: flag(options.exactName, 'exactName'),
       session: oneOf(options.session, 'session', ['shared', 'dedicated'], 'shared'),
-      shared: flag(options.shared, 'shared'),
+      mode: readMode(options.mode),
       isolation: readIsolation(options.isolation),
       retry: readRetry(options.retry),
     }
@@ -257,6 +258,10 @@ function readFencing(value: unknown): { readonly table: string } | undefined {
 
 function readIsolation(value: unknown): TransactionOptions['isolation'] {
   return value === undefined ? undefined : oneOf(value, 'isolation', ISOLATION_LEVELS, 'REPEATABLE READ')
+}
+
+function readMode(value: unknown): LockMode | undefined {
+  return value === undefined ? undefined : oneOf<LockMode>(value, 'mode', ['read', 'write'], 'write')
 }
 
 function readRetry(value: unknown): Retry | undefined {

@@ -1,5 +1,5 @@
 import type { Duration } from '../contract/duration.js'
-import type { RetryOptions } from '../contract/options.js'
+import type { LockMode, RetryOptions } from '../contract/options.js'
 import type { NamedLockService } from '../service/named-lock-service.js'
 
 /* The types of `@WithNamedLock`. */
@@ -38,10 +38,10 @@ export interface WithNamedLockOptions<M extends AsyncMethod = AsyncMethod, This 
   /** Nested calls are allowed and reference-counted, instead of throwing a NamedLockReentrancyError. Default false. */
   reentrant?: boolean | undefined
   /**
-   * A reader lock, on servers that have them (PostgreSQL): shared with other readers, never with a writer. Default
-   * false.
+   * Readers and writers of the name: a `'read'` lock is held together with other readers, a `'write'` lock alone. Default: an ordinary
+   * lock, held alone.
    */
-  shared?: boolean | undefined
+  mode?: LockMode | undefined
   /**
    * Runs the method in a transaction on the lock's own connection: the lock is released after the COMMIT. The
    * transaction's EntityManager is `NamedLock.current()!.manager` while the method runs. With the service's option

@@ -3,7 +3,7 @@ import { flag, known } from '../contract/option-checks.js'
 import { InvalidLockNameError, NamedLockConfigurationError } from '../contract/errors.js'
 import { checkName } from '../names/lock-name.js'
 import { NamedLockService } from '../service/named-lock-service.js'
-import type { LockName, LockNames } from '../contract/options.js'
+import type { LockMode, LockName, LockNames } from '../contract/options.js'
 import { defaultCall, readCallOptions, readDecoratorRetry, type Retry } from '../contract/settings.js'
 import { show } from '../util/show.js'
 import type { WithNamedLockOptions } from './decorator-options.js'
@@ -21,7 +21,7 @@ export interface DecoratorSettings {
   readonly callOptions: {
     readonly timeout: number | undefined
     readonly reentrant: boolean
-    readonly shared?: true
+    readonly mode?: LockMode
     readonly retry?: Retry
     readonly signal: AbortSignal | undefined
   }
@@ -34,7 +34,7 @@ const OPTIONS: readonly (keyof WithNamedLockOptions)[] = [
   'locks',
   'onBusy',
   'reentrant',
-  'shared',
+  'mode',
   'transaction',
   'retry',
   'holdAtLeast',
@@ -49,7 +49,7 @@ export function readDecoratorOptions(name: unknown, timeout: unknown, given: unk
   const retry = readRetry(options.retry, transaction)
   const signal = typeof options.signal === 'function' ? undefined : options.signal
   const call = readCallOptions(
-    { timeout, reentrant: options.reentrant, shared: options.shared, signal },
+    { timeout, reentrant: options.reentrant, mode: options.mode, signal },
     defaultCall(0),
     '@WithNamedLock',
   )
@@ -63,7 +63,7 @@ export function readDecoratorOptions(name: unknown, timeout: unknown, given: unk
       // With 'skip' or a function a busy lock has another answer, so the call waits only if it passes a timeout.
       timeout: timeout === undefined && onBusy === 'throw' ? undefined : call.timeout,
       reentrant: call.reentrant,
-      ...(call.shared && { shared: true }),
+      ...(call.mode && { mode: call.mode }),
       ...(retry && { retry }),
       signal: call.signal,
     },

@@ -1,7 +1,7 @@
 import type { DataSourceLike } from '../typeorm/data-source-like.js'
 import { InvalidLockNameError, NamedLockConfigurationError } from '../contract/errors.js'
 import { checkName } from './lock-name.js'
-import type { LockName, LockNames } from '../contract/options.js'
+import type { LockMode, LockName, LockNames } from '../contract/options.js'
 import type { Ask } from '../typeorm/raw-connection.js'
 import { singleValue } from '../typeorm/raw-connection.js'
 import { databaseOf } from '../typeorm/database-of.js'
@@ -67,9 +67,9 @@ export class Targets {
   }
 
   /** Without `exactName`, and with it once the server is known. */
-  of(name: LockName, exactName: boolean, isShared = false): Target {
+  of(name: LockName, exactName: boolean, mode?: LockMode): Target {
     const target = this.#alone(name, exactName)
-    return isShared ? this.#shared(target) : target
+    return mode === undefined ? target : this.#inMode(target, mode)
   }
 
   #alone(name: LockName, exactName: boolean): Target {
@@ -127,10 +127,10 @@ export class Targets {
   }
 
   /** The targets of a call, in the order in which all callers acquire them; a name given twice is one. */
-  ofAll(names: LockNames, exactName: boolean, isShared: boolean): readonly Target[] {
-    if (!isSeveral(names)) return [this.of(names, exactName, isShared)]
+  ofAll(names: LockNames, exactName: boolean, mode: LockMode | undefined): readonly Target[] {
+    if (!isSeveral(names)) return [this.of(names, exactName, mode)]
     if (names.length === 0) throw new InvalidLockNameError('No name was given: the list of names is empty.')
-    const targets = names.map((name) => this.of(name, exactName, isShared))
+    const targets = names.map((name) => this.of(name, exactName, mode))
     if (targets.length === 1) return targets
     const byKey = new Map<string, Target>()
     for (const target of targets) {
@@ -145,12 +145,12 @@ export class Targets {
     return [...byKey.values()].sort((a, b) => (a.exclusionKey < b.exclusionKey ? -1 : 1))
   }
 
-  #shared(target: Target): Target {
+  #inMode(target: Target, mode: LockMode): Target {
     const rules = this.#rules()
     const literal = rules.sharedLiteral?.(target.literal)
-    if (literal !== undefined) return { ...target, literal, isShared: true }
+    if (literal !== undefined) return mode === 'write' ? target : { ...target, literal, isShared: true }
     throw new NamedLockConfigurationError(
-      `shared: ${rules.server} has no reader locks; leave the option out for an ordinary lock.`,
+      `mode: ${rules.server} has no reader locks; leave the option out for an ordinary lock.`,
     )
   }
 

@@ -77,13 +77,13 @@ export class InMemoryNamedLockService<DS extends DataSourceLike = DataSource> ex
   /**
    * Acquires one or several locks as another process would, until `release()` of the result is called.
    *
-   * @param options `shared`: as a reader.
+   * @param options `mode`: `'read'` as a reader, otherwise alone.
    * @throws NamedLockConfigurationError if the lock is already held.
    */
-  holdElsewhere(names: LockNames, { shared = false }: Pick<AcquireOptions, 'shared'> = {}): LockElsewhere {
+  holdElsewhere(names: LockNames, { mode }: Pick<AcquireOptions, 'mode'> = {}): LockElsewhere {
     const connection = this.#server.connect()
     for (const name of isSeveral(names) ? names : [names]) {
-      if (this.#server.take(connection, this.#key(name), shared)) continue
+      if (this.#server.take(connection, this.#key(name), mode === 'read')) continue
       connection.destroy()
       throw new NamedLockConfigurationError(`holdElsewhere: the lock '${String(name)}' is already held.`)
     }

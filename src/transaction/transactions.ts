@@ -77,7 +77,7 @@ export class Transactions {
       return level.claimOf(exclusionKey) ?? claimAround(this.#dataSource, exclusionKey)
     })
     if (!claims.every((claim) => claim !== undefined)) return undefined
-    if (!call.shared) for (const claim of claims) refuseUpgrade(claim.target)
+    if (call.mode !== 'read') for (const claim of claims) refuseUpgrade(claim.target)
     return claims
   }
 

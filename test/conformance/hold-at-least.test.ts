@@ -107,7 +107,7 @@ describe('holdAtLeast and close()', () => {
   forEachWithReaders((ctx: Conformance) => {
     it('ends the holds of readers', async () => {
       const locks = await ctx.service({ closeTimeout: CLOSE_TIMEOUT })
-      const jobs = new (jobsWith({ shared: true }))(locks)
+      const jobs = new (jobsWith({ mode: 'read' }))(locks)
       const running = [jobs.run(), jobs.run()]
       await until('the end of the work', () => jobs.ended === 2)
       await settlesWithin(SOON, 'close()', locks.close())

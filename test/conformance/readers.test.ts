@@ -12,7 +12,7 @@ import { forEachWithReaders } from '../support/conformance.js'
 import { rejection } from '../support/rejection.js'
 import { settlesWithin, until } from '../support/until.js'
 
-const shared = true
+const mode = 'read'
 
 /** The holders inside at each moment, and whether a forbidden combination ever occurred. */
 class Room {
@@ -40,28 +40,30 @@ class Room {
 describe('readers and writers', () => {
   forEachWithReaders((ctx) => {
     /** Every kind of call, as a function that runs work under the lock. */
-    type Way = (locks: NamedLockService, shared: boolean, work: () => Promise<void>) => Promise<unknown>
+    type Way = (locks: NamedLockService, isReader: boolean, work: () => Promise<void>) => Promise<unknown>
     const ways: Record<string, Way> = {
-      withLock: (locks, isShared, work) => locks.withLock('a', { shared: isShared, timeout: '20s' }, work),
-      dedicated: (locks, isShared, work) =>
-        locks.withLock('a', { shared: isShared, timeout: '20s', session: 'dedicated' }, work),
-      transaction: (locks, isShared, work) => locks.transaction('a', { shared: isShared, timeout: '20s' }, work),
-      lockTransaction: (locks, isShared, work) =>
+      withLock: (locks, isReader, work) =>
+        locks.withLock('a', { mode: isReader ? 'read' : 'write', timeout: '20s' }, work),
+      dedicated: (locks, isReader, work) =>
+        locks.withLock('a', { mode: isReader ? 'read' : 'write', timeout: '20s', session: 'dedicated' }, work),
+      transaction: (locks, isReader, work) =>
+        locks.transaction('a', { mode: isReader ? 'read' : 'write', timeout: '20s' }, work),
+      lockTransaction: (locks, isReader, work) =>
         locks.dataSource.transaction(async (manager) => {
-          await locks.lockTransaction(manager, 'a', { shared: isShared, timeout: '20s' })
+          await locks.lockTransaction(manager, 'a', { mode: isReader ? 'read' : 'write', timeout: '20s' })
           await work()
         }),
     }
 
     /** Starts overlapping readers one after the other until it is stopped. */
-    function stream(way: Way, locks: NamedLockService, callers: number, isShared = true, ms = 20) {
+    function stream(way: Way, locks: NamedLockService, callers: number, isReader = true, ms = 20) {
       let stopped = false
       let turns = 0
       const ended = Promise.all(
         Array.from({ length: callers }, async (_, i) => {
           await sleep(i * 7)
           while (!stopped) {
-            await way(locks, isShared, () => sleep(ms * (0.5 + Math.random())))
+            await way(locks, isReader, () => sleep(ms * (0.5 + Math.random())))
             turns++
           }
         }),
@@ -176,28 +178,28 @@ describe('readers and writers', () => {
 
     it('answers callers that do not wait', async () => {
       const [here, there] = [await ctx.service(), await ctx.service()]
-      const reader = await here.acquire('a', { shared })
+      const reader = await here.acquire('a', { mode })
       for (const locks of [here, there]) {
         expect(await locks.tryAcquire('a'), 'a writer beside a reader').to.equal(null)
-        const other = await locks.tryAcquire('a', { shared })
+        const other = await locks.tryAcquire('a', { mode })
         expect(other, 'a reader beside a reader').not.to.equal(null)
         await other?.release()
       }
       await reader.release()
       const writer = await here.acquire('a')
       for (const locks of [here, there]) {
-        expect(await locks.tryAcquire('a', { shared }), 'a reader beside a writer').to.equal(null)
-        expect(await locks.tryWithLock('a', { shared }, () => 1)).to.deep.equal({ acquired: false })
+        expect(await locks.tryAcquire('a', { mode }), 'a reader beside a writer').to.equal(null)
+        expect(await locks.tryWithLock('a', { mode }, () => 1)).to.deep.equal({ acquired: false })
       }
       await writer.release()
     })
 
     it('lets a reader join another one, however long that one has read, while no writer waits', async () => {
       const locks = await ctx.service({ handOver: { times: 1, for: 20 } })
-      const first = await locks.acquire('a', { shared })
+      const first = await locks.acquire('a', { mode })
       for (let i = 0; i < 10; i++) {
         await sleep(10)
-        await (await locks.acquire('a', { shared, timeout: 0 })).release()
+        await (await locks.acquire('a', { mode, timeout: 0 })).release()
       }
       await first.release()
     })
@@ -205,16 +207,16 @@ describe('readers and writers', () => {
     it('lets readers in again when the writer ahead of them gives up', async () => {
       const [locks, other] = [await ctx.service({ handOver: { times: 1, for: 20 } }), await ctx.service()]
       for (const writer of [locks, other]) {
-        const first = await locks.acquire('a', { shared })
+        const first = await locks.acquire('a', { mode })
         await sleep(50)
         const giveUp = ctx.abortController()
         const writing = rejection(writer.acquire('a', { signal: giveUp.signal }))
         await until('the writer waits', async () => {
-          const reader = await locks.tryAcquire('a', { shared })
+          const reader = await locks.tryAcquire('a', { mode })
           await reader?.release()
           return reader === null
         })
-        const reading = locks.acquire('a', { shared, timeout: '10s' })
+        const reading = locks.acquire('a', { mode, timeout: '10s' })
         giveUp.abort()
         await writing
         await (await reading).release()
@@ -226,15 +228,15 @@ describe('readers and writers', () => {
       it(`lets readers in behind a writer of their own process that gives up, while others read (maxSessions: ${maxSessions})`, async () => {
         // The slice of a wait is a third of the lease: without the cancel it would end only then.
         const [locks, other] = [await ctx.service({ maxSessions, lease: '600s' }), await ctx.service()]
-        const elsewhere = await other.acquire('a', { shared })
+        const elsewhere = await other.acquire('a', { mode })
         const giveUp = ctx.abortController()
         const writing = rejection(locks.acquire('a', { signal: giveUp.signal }))
         await until('the writer waits on the server', async () => {
-          const reader = await other.tryAcquire('a', { shared, session: 'dedicated' })
+          const reader = await other.tryAcquire('a', { mode, session: 'dedicated' })
           await reader?.release()
           return reader === null
         })
-        const reading = locks.acquire('a', { shared, timeout: '20s' })
+        const reading = locks.acquire('a', { mode, timeout: '20s' })
         giveUp.abort()
         await writing
         await (await reading).release()
@@ -244,7 +246,7 @@ describe('readers and writers', () => {
 
     it('grants the lock to all readers that try at once', async () => {
       const locks = await ctx.service()
-      const tries = () => Promise.all([1, 2, 3].map(() => locks.tryAcquire('a', { shared })))
+      const tries = () => Promise.all([1, 2, 3].map(() => locks.tryAcquire('a', { mode })))
       const first = await tries()
       expect(first.map((lock) => lock !== null)).to.deep.equal([true, true, true])
       const released = first.map(async (lock) => lock?.release())
@@ -256,12 +258,12 @@ describe('readers and writers', () => {
 
     it('answers a reader that does not wait behind a writer, whatever is requested for the readers ahead', async () => {
       const locks = await ctx.service({ handOver: { times: 1, for: 20 } })
-      const first = await locks.acquire('a', { shared })
+      const first = await locks.acquire('a', { mode })
       await sleep(50)
-      const before = locks.tryAcquire('a', { shared })
+      const before = locks.tryAcquire('a', { mode })
       const giveUp = ctx.abortController()
       const writing = rejection(locks.acquire('a', { signal: giveUp.signal }))
-      const behind = locks.tryAcquire('a', { shared })
+      const behind = locks.tryAcquire('a', { mode })
       expect(await behind).to.equal(null)
       await (await before)?.release()
       giveUp.abort()
@@ -271,10 +273,10 @@ describe('readers and writers', () => {
 
     it('lets no reader join readers with an expired lease', async () => {
       const locks = await ctx.service({ lease: '2s', handOver: { times: 1_000, for: 60_000 } })
-      const first = await locks.acquire('a', { shared })
+      const first = await locks.acquire('a', { mode })
       // Nothing runs in this process meanwhile, as if it were stopped.
       for (const before = performance.now(); performance.now() - before < 2_500;);
-      const second = await locks.acquire('a', { shared, timeout: '10s' })
+      const second = await locks.acquire('a', { mode, timeout: '10s' })
       // In-memory locks have no lease that could expire.
       expect([first.isHeld, second.isHeld]).to.deep.equal([!ctx.isPostgres, true])
       await first.release()
@@ -284,11 +286,11 @@ describe('readers and writers', () => {
     it('keeps the order of the queue: readers that arrive after a writer read after it', async () => {
       const locks = await ctx.service()
       const order: string[] = []
-      const first = await locks.acquire('a', { shared })
+      const first = await locks.acquire('a', { mode })
       const after = [
         locks.withLock('a', () => order.push('writer')),
-        locks.withLock('a', { shared }, () => order.push('reader')),
-        locks.withLock('a', { shared }, () => order.push('reader')),
+        locks.withLock('a', { mode }, () => order.push('reader')),
+        locks.withLock('a', { mode }, () => order.push('reader')),
         locks.withLock('a', () => order.push('writer')),
       ]
       await first.release()
@@ -298,55 +300,55 @@ describe('readers and writers', () => {
 
     it('supports several names for readers', async () => {
       const locks = await ctx.service()
-      await locks.withLock(['b', 'a'], { shared }, async (lock) => {
+      await locks.withLock(['b', 'a'], { mode }, async (lock) => {
         expect(lock.names).to.deep.equal(['b', 'a'])
         expect(await lock.verify()).to.equal(true)
         expect(await lock.fencingToken()).to.be.a('bigint')
       })
-      const lock = await locks.acquire(['b', 'a'], { shared })
-      await (await locks.acquire(['c', 'b'], { shared })).release()
+      const lock = await locks.acquire(['b', 'a'], { mode })
+      await (await locks.acquire(['c', 'b'], { mode })).release()
       expect(await locks.tryAcquire(['c', 'b'])).to.equal(null)
       await lock.release()
     })
 
     it('refuses to upgrade a reader to a writer', async () => {
       const locks = await ctx.service()
-      await locks.withLock('a', { shared }, async () => {
+      await locks.withLock('a', { mode }, async () => {
         const error = await rejection(
           locks.withLock('a', { reentrant: true }, () => undefined),
           NamedLockReentrancyError,
         )
         expect(error.message).to.match(/together with other readers/)
         await rejection(
-          locks.withLock('a', { shared }, () => undefined),
+          locks.withLock('a', { mode }, () => undefined),
           NamedLockReentrancyError,
         )
-        await locks.withLock('a', { shared, reentrant: true }, async (lock) => {
+        await locks.withLock('a', { mode, reentrant: true }, async (lock) => {
           expect(await lock.verify()).to.equal(true)
         })
       })
-      await locks.transaction('a', { shared }, async () => {
+      await locks.transaction('a', { mode }, async () => {
         await rejection(
           locks.transaction('a', { reentrant: true }, () => undefined),
           NamedLockReentrancyError,
         )
       })
-      await locks.withLock('a', () => locks.withLock('a', { shared, reentrant: true }, () => undefined))
+      await locks.withLock('a', () => locks.withLock('a', { mode, reentrant: true }, () => undefined))
     })
 
     it('refuses to upgrade a reader to a writer inside its transaction', async () => {
       const locks = await ctx.service()
       await locks.dataSource.transaction(async (manager) => {
-        await locks.lockTransaction(manager, 'a', { shared })
+        await locks.lockTransaction(manager, 'a', { mode })
         await rejection(locks.lockTransaction(manager, 'a', { reentrant: true }), NamedLockReentrancyError)
-        await locks.lockTransaction(manager, 'a', { shared, reentrant: true })
+        await locks.lockTransaction(manager, 'a', { mode, reentrant: true })
       })
     })
 
     it('is lost for all readers of a connection together', async () => {
       const [locks, other] = [await ctx.service(), await ctx.service()]
-      const readers = [await locks.acquire('a', { shared }), await locks.acquire('a', { shared })]
-      const elsewhere = await other.acquire('a', { shared })
+      const readers = [await locks.acquire('a', { mode }), await locks.acquire('a', { mode })]
+      const elsewhere = await other.acquire('a', { mode })
       const holder = await locks.holder('a')
       await ctx.outsider.kill(holder?.connectionId as string)
       for (const lock of readers) {
@@ -363,7 +365,7 @@ describe('readers and writers', () => {
       const locks = await ctx.service()
       let inside = 0
       const scope = (mine: string, other: string) =>
-        locks.withLock(mine, { shared }, async () => {
+        locks.withLock(mine, { mode }, async () => {
           inside++
           await until('both are inside', () => inside === 2)
           await locks.withLock(other, { timeout: '20s' }, () => undefined)
@@ -376,7 +378,7 @@ describe('readers and writers', () => {
 
     it('lists readers, and reports the holder to a writer that timed out', async () => {
       const [locks, other] = [await ctx.service(), await ctx.service()]
-      const readers = [await locks.acquire('a', { shared }), await locks.acquire('a', { shared, session: 'dedicated' })]
+      const readers = [await locks.acquire('a', { mode }), await locks.acquire('a', { mode, session: 'dedicated' })]
       expect(await locks.isLocked('a')).to.equal(true)
       const own = await locks.holder('a')
       expect(own?.process, 'the process').to.be.a('string')
@@ -397,7 +399,7 @@ describe('readers and writers', () => {
       class Reports {
         constructor(readonly locks: NamedLockService) {}
 
-        @WithNamedLock('a', '20s', { shared: true })
+        @WithNamedLock('a', '20s', { mode: 'read' })
         async read(): Promise<void> {
           inside++
           await until('both are inside', () => inside === 2)
@@ -409,9 +411,9 @@ describe('readers and writers', () => {
 
     it('lets a service close while readers hold the lock and a writer waits', async () => {
       const locks = await ctx.service({ closeTimeout: 100 })
-      const reader = await locks.acquire('a', { shared })
+      const reader = await locks.acquire('a', { mode })
       const running = rejection(
-        locks.withLock('a', { shared }, ({ signal }) => until('the end', () => signal.aborted)),
+        locks.withLock('a', { mode }, ({ signal }) => until('the end', () => signal.aborted)),
         NamedLockLostError,
       )
       await until('both are inside', async () => (await locks.list()).length === 1)

@@ -61,7 +61,8 @@ const callOptions: [string, any, RegExp][] = [
   ['half a signal', { signal: { aborted: false } }, /signal: .*is not an AbortSignal/],
   ['reentrant in words', { reentrant: 'yes' }, /reentrant: 'yes' is neither true nor false/],
   ['exactName as a number', { exactName: 1 }, /exactName: 1 is neither true nor false/],
-  ['shared in words', { shared: 'no' }, /shared: 'no' is neither true nor false/],
+  ['an unknown mode', { mode: 'shared' }, /mode: 'shared' is not one of 'read', 'write'/],
+  ['the former option shared', { shared: true }, /there is no option 'shared'. A reader passes mode: 'read'/],
   ['a misspelt option', { timeuot: 5 }, /no option 'timeuot'. The options are timeout, signal/],
   ['an option in another case', { Timeout: 5 }, /no option 'Timeout'. The options are timeout/],
   ['a number for options', 5_000, /must be an object such as \{ timeout: '5s' \}, not 5000/],
@@ -227,8 +228,8 @@ function wrongOptions(locks: any, ctx: Conformance): Wrong[] {
       : ([
           [
             'reader locks',
-            () => locks.acquire('a', { shared: true }),
-            wrongSetting(/shared: .* has no reader locks; leave/),
+            () => locks.acquire('a', { mode: 'read' }),
+            wrongSetting(/mode: .* has no reader locks; leave/),
           ],
         ] satisfies Wrong[])),
     [

@@ -288,12 +288,12 @@ export class Scenario {
 
   async #readers(): Promise<void> {
     if (!this.#canHold || !this.#stage.isPostgres) return
-    const readers = [await this.#a.acquire('read', { shared: true }), await this.#b.acquire('read', { shared: true })]
+    const readers = [await this.#a.acquire('read', { mode: 'read' }), await this.#b.acquire('read', { mode: 'read' })]
     expect(await this.#b.tryAcquire('read'), 'beside readers').to.equal(null)
     const writer = this.#b.acquire('read')
     for (const reader of readers) await reader.release()
     const alone = await writer
-    expect(await this.#a.tryAcquire('read', { shared: true }), 'beside a writer').to.equal(null)
+    expect(await this.#a.tryAcquire('read', { mode: 'read' }), 'beside a writer').to.equal(null)
     await alone.release()
   }
 

@@ -73,7 +73,7 @@ describe('a search_path that has the functions of an application before pg_catal
         expect(await lock.verify()).to.equal(true)
         check(await lock.fencingToken())
       })
-      await locks.withLock('a', { shared: true }, async () => expect(await other.tryAcquire('a')).to.equal(null))
+      await locks.withLock('a', { mode: 'read' }, async () => expect(await other.tryAcquire('a')).to.equal(null))
       await locks.transaction('a', async (_manager, lock) => {
         expect(await other.tryAcquire('a')).to.equal(null)
         check(await lock.fencingToken())

@@ -31,7 +31,7 @@ async function useAll(locks: NamedLockService, dataSource: DataSource): Promise<
   for (let i = 0; i < 20; i++) await locks.withLock('lone', () => {})
   await Promise.all(Array.from({ length: 20 }, (_, i) => locks.withLock(`many ${i % 5}`, () => {})))
   await locks.withLock('a', { session: 'dedicated' }, (lock) => lock.fencingToken())
-  await locks.withLock('a', { shared: true }, (lock) => lock.fencingToken())
+  await locks.withLock('a', { mode: 'read' }, (lock) => lock.fencingToken())
   await locks.transaction('a', (_manager, lock) => lock.fencingToken())
   await dataSource.transaction((manager) => locks.lockTransaction(manager, ['a', 'b']))
   await dataSource

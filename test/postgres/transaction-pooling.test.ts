@@ -395,7 +395,7 @@ describe("pooling: 'transaction', behind PgBouncer", () => {
       const locks = await behind.service({}, await behind.dataSource({ poolSize: 20 }))
       let readers = 0
       const both = LEVELS.map((isolation) =>
-        locks.transaction('prices', { shared: true, isolation, timeout: '50s' }, async () => {
+        locks.transaction('prices', { mode: 'read', isolation, timeout: '50s' }, async () => {
           readers++
           await until('all of them read', () => readers === LEVELS.length)
           expect(await ctx.outsider.getLock(key('prices')), 'a writer beside readers').to.equal(false)

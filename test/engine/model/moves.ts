@@ -1,5 +1,5 @@
 import { expect } from 'chai'
-import { NamedLockReentrancyError, NamedLockService } from '../../../src/index.js'
+import { NamedLockReentrancyError, NamedLockService, type LockMode } from '../../../src/index.js'
 import { leftOnConnection } from '../left-on-connection.js'
 import { begin, granted, letGo, release, type CallPlan } from './calls.js'
 import type { Random } from './random.js'
@@ -88,6 +88,11 @@ function reads(world: World, random: Random): boolean {
   return world.ctx.isPostgres && random.chance(0.4)
 }
 
+/** Writers are ordinary callers as well. */
+function modeOf(isShared: boolean): LockMode | undefined {
+  return isShared ? 'read' : undefined
+}
+
 function acquire(world: World, random: Random, side: Side, names: readonly string[]): void {
   const session = random.chance(0.12) ? 'dedicated' : 'shared'
   const controller = random.chance(0.4) ? world.ctx.abortController() : undefined
@@ -96,7 +101,7 @@ function acquire(world: World, random: Random, side: Side, names: readonly strin
   const isShared = reads(world, random)
   begin(world, { what: 'acquire', side, names, timeout, isInOrder, isShared, controller }, async (call) => {
     const signal = controller && { signal: controller.signal }
-    const lock = await call.locks.acquire([...names], { timeout, session, shared: isShared, ...signal })
+    const lock = await call.locks.acquire([...names], { timeout, session, mode: modeOf(isShared), ...signal })
     granted(world, call, lock)
   })
 }
@@ -111,7 +116,7 @@ function tryAcquire(world: World, random: Random, side: Side, name: string): voi
     }
     const wasLonely = lonely() && before - (world.touchedAt.get(name) ?? 0) > 500
     world.touch([name])
-    const lock = await call.locks.tryAcquire(name, { shared: isShared })
+    const lock = await call.locks.tryAcquire(name, { mode: modeOf(isShared) })
     if (lock) granted(world, call, lock)
     else if (wasLonely && lonely() && side.disturbedAt < before - 500) {
       world.violation(`#${call.id}: '${name}' has been free for half a second, and a try did not get it`)
@@ -132,12 +137,12 @@ function scoped(world: World, random: Random, what: 'withLock' | 'transaction', 
       letGo(world, call)
     }
     if (what === 'withLock') {
-      await call.locks.withLock(name, { timeout, shared }, (lock) => {
+      await call.locks.withLock(name, { timeout, mode: modeOf(shared) }, (lock) => {
         granted(world, call, lock)
         return work()
       })
     } else {
-      await call.locks.transaction(name, { timeout, shared }, async (manager, lock) => {
+      await call.locks.transaction(name, { timeout, mode: modeOf(shared) }, async (manager, lock) => {
         granted(world, call, lock)
         await manager.query('SELECT 1').catch(() => undefined) // its connection may have been killed
         return work()
@@ -156,7 +161,7 @@ async function nested(world: World, outer: Call, name: string): Promise<void> {
       if (!(error instanceof NamedLockReentrancyError)) world.violation(`#${outer.id} re-entered: ${String(error)}`)
     })
     await outer.locks
-      .withLock(name, { reentrant: true, shared: outer.isShared }, () => undefined)
+      .withLock(name, { reentrant: true, mode: modeOf(outer.isShared) }, () => undefined)
       .catch((error: unknown) => {
         if (outer.lock?.isHeld) world.violation(`#${outer.id} could not re-enter: ${String(error)}`)
       })

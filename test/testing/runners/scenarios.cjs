@@ -35,7 +35,7 @@ module.exports = function scenarios({ test, clock, load }) {
       several: () => locks.withLock(['a', 'b'], async (lock) => lock.isHeld),
       dedicated: () => locks.withLock('a', { session: 'dedicated' }, async (lock) => lock.isHeld),
       transaction: () => locks.transaction('a', async (_manager, lock) => lock.isHeld),
-      shared: () => locks.withLock('a', { shared: true }, async (lock) => lock.isHeld),
+      read: () => locks.withLock('a', { mode: 'read' }, async (lock) => lock.isHeld),
       acquire: async () => {
         const lock = await locks.acquire('a')
         const isHeld = await lock.verify()
