@@ -124,7 +124,7 @@ export class Acquirer {
     newSource: NewSource | undefined,
   ): Promise<HeldLock | Claim> {
     this.#owner.checkOpen()
-    if (call.exactName || typeof names !== 'string' || currentScope() || !this.#targets.isSettled)
+    if (call.exactName || call.permits || typeof names !== 'string' || currentScope() || !this.#targets.isSettled)
       return this.#obtainAll(names, call, isScoped, newSource)
     // By far the most calls: one name, outside of every scope. The same as below, without the steps that it does not need.
     const target = this.#targets.of(names, call.mode)
@@ -226,8 +226,10 @@ export class Acquirer {
     return monotonicNow() - startedAt < (call.timeout === 0 ? TRY_PATIENCE : call.timeout)
   }
 
-  #slotFor({ isShared, exclusionKey, literal }: Target, { source }: Acquisition): ClaimSlot {
+  #slotFor(target: Target, { source }: Acquisition): ClaimSlot {
     const { slots } = this.#core
+    if (target.permits) return slots.permitsFor(target, this.#owner)
+    const { isShared, exclusionKey, literal } = target
     // Readers with connections of their own share the lock by way of the server.
     return isShared && source
       ? slots.slotBeside(exclusionKey, literal, this.#owner)

@@ -1,13 +1,14 @@
 import type { LockMode, LockName, LockNames } from '../contract/options.js'
 import type { CallSettings } from '../contract/settings.js'
 import type { Inspector } from '../inspect/inspector.js'
-import type { Target, Targets } from '../names/targets.js'
+import { isSeveral, type Target, type Targets } from '../names/targets.js'
 import { TRY_PATIENCE } from '../queue/claim.js'
 import type { Sessions } from '../session/sessions.js'
 import type { RunnerLike } from '../typeorm/raw-connection.js'
 import { within } from '../util/within.js'
 import type { OwningService } from './owning-service.js'
 import type { Settling } from './settling.js'
+import { permitsOfSeveral } from './refusals.js'
 import { unsettledError } from './timeout-error.js'
 
 /**
@@ -52,13 +53,19 @@ export class CallTargets {
     if (call.exactName && !this.#sessions.isDialectSure)
       await this.#inspector.inTime(this.#sessions.sureDialect(), call.timeout, call.signal)
     // Also where the server has to be asked: wrong names are refused before anything is sent.
-    const targets = this.#targets.ofAll(names, call.exactName, call.mode)
+    const targets = this.#ofAll(names, call)
     call.signal?.throwIfAborted()
     if (call.exactName || this.#targets.isSettled) return targets
     await this.#settle(names, call, runner)
     call.signal?.throwIfAborted()
     this.#owner.checkOpen()
-    return this.#targets.ofAll(names, false, call.mode)
+    return this.#ofAll(names, call)
+  }
+
+  #ofAll(names: LockNames, { exactName, mode, permits }: CallSettings): readonly Target[] {
+    if (permits === undefined) return this.#targets.ofAll(names, exactName, mode)
+    if (isSeveral(names)) throw permitsOfSeveral()
+    return [this.#targets.ofPermits(names)]
   }
 
   async #settle(names: LockNames, call: CallSettings, runner?: () => Pick<RunnerLike, 'connect'>): Promise<void> {

@@ -44,6 +44,10 @@ export class HeldLock extends NamedLock<any> implements Handle {
     return this.names.map((name) => this.claims.find((claim) => claim.name === name)?.target.key as string)
   }
 
+  override get permit(): number | undefined {
+    return this.claims[0]?.target.permit
+  }
+
   get manager(): unknown {
     return this.claims[0]?.source?.manager
   }
@@ -140,7 +144,7 @@ export class HeldLock extends NamedLock<any> implements Handle {
   /** A token from a table, or from another connection where one of the lock's own would not outlive a crash of the server. */
   #tokenFromBeside(): Promise<bigint> | undefined {
     const { slot, owner } = this.claims[0] as Claim
-    if (owner.fencing) return owner.fencing.next(this.claims.map(({ target }) => target.exclusionKey))
+    if (owner.fencing) return owner.fencing.next(this.claims.map(counterOf))
     const isLost = this.claims.some((claim) => claim.source && claim.session?.facts.losesTokens)
     return isLost ? slot.freshToken(owner.settings.timeout) : undefined
   }
@@ -196,6 +200,11 @@ function isCertain(claim: Claim): boolean {
 }
 
 const DONE = Promise.resolve()
+
+/** What the fencing tokens of a lock are counted by. Each permit has a counter of its own. */
+function counterOf({ target }: Claim): string {
+  return target.permit === undefined ? target.exclusionKey : target.key
+}
 
 /** Work runs on a connection that has a source, and may have begun a transaction there. */
 function tokenOf({ source }: Claim): Request {

@@ -77,6 +77,13 @@ export function deadlockRefused(name: string, cycle: readonly string[]): NamedLo
   )
 }
 
+/** Not even for a list of one name: which permit of which name a caller has would be `permits` as well. */
+export function permitsOfSeveral(): NamedLockConfigurationError {
+  return new NamedLockConfigurationError(
+    'permits is an option for one name: pass the name itself, not a list of names. For permits of several names, acquire one inside the other.',
+  )
+}
+
 export function outlivesTransaction(): NamedLockConfigurationError {
   return new NamedLockConfigurationError(
     "With pooling: 'transaction' only transaction(), lockTransaction(), runMigrations() and @WithNamedLock with transaction: true can take locks: " +

@@ -35,6 +35,12 @@ export interface AcquireOptions<S extends SessionKind = SessionKind> {
    * lock, held alone.
    */
   mode?: LockMode | undefined
+  /**
+   * A semaphore: at most so many hold the name at a time, in all processes together. From 1 to 1 000. The handle's `permit` says which
+   * of them the caller has. Permits and the name without `permits` are different locks, and do not exclude each other. For one name
+   * only, and not together with `exactName` or `mode`. Default: an ordinary lock.
+   */
+  permits?: number | undefined
 }
 
 export interface TransactionOptions extends Omit<AcquireOptions, 'session'> {

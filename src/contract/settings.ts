@@ -39,6 +39,8 @@ export interface CallSettings {
   readonly exactName: boolean
   readonly session: SessionKind
   readonly mode: LockMode | undefined
+  /** Undefined: an ordinary lock. */
+  readonly permits: number | undefined
   readonly isolation: TransactionOptions['isolation']
   /** Undefined: no repetition. */
   readonly retry: Retry | undefined
@@ -70,6 +72,7 @@ const ACQUIRE_OPTIONS: readonly (keyof AcquireOptions)[] = [
   'exactName',
   'session',
   'mode',
+  'permits',
 ]
 const TRANSACTION_OPTIONS: readonly string[] = [
   'timeout',
@@ -77,12 +80,16 @@ const TRANSACTION_OPTIONS: readonly string[] = [
   'reentrant',
   'exactName',
   'mode',
+  'permits',
   'isolation',
   'retry',
 ]
 const LOCK_TRANSACTION_OPTIONS: readonly string[] = ['timeout', 'signal', 'reentrant', 'exactName', 'mode']
+const MIGRATION_OPTIONS = ACQUIRE_OPTIONS.filter((option) => option !== 'permits')
 const ISOLATION_LEVELS = ['READ UNCOMMITTED', 'READ COMMITTED', 'REPEATABLE READ', 'SERIALIZABLE'] as const
 
+/** The most permits of one name: names/part-keys.ts has their keys. */
+const MOST_PERMITS = 1_000
 const MOST_REPETITIONS = 1_000
 const DEFAULT_TIMEOUT = 10_000
 const DEFAULT_LEASE = 30_000
@@ -141,6 +148,7 @@ export function defaultCall(timeout: number): CallSettings {
     exactName: false,
     session: 'shared',
     mode: undefined,
+    permits: undefined,
     isolation: undefined,
     retry: undefined,
   }
@@ -170,6 +178,7 @@ export function readCallOptions(given: unknown, fallback: CallSettings, call: Ca
       exactName: flag(options.exactName, 'exactName'),
       session: oneOf(options.session, 'session', ['shared', 'dedicated'], 'shared'),
       mode: readMode(options.mode),
+      permits: readPermits(options),
       isolation: readIsolation(options.isolation),
       retry: readRetry(options.retry),
     }
@@ -180,6 +189,7 @@ export function readCallOptions(given: unknown, fallback: CallSettings, call: Ca
 
 function optionsOf(call: CallName): readonly string[] {
   if (call === 'transaction') return TRANSACTION_OPTIONS
+  if (call === 'runMigrations') return MIGRATION_OPTIONS
   return call === 'lockTransaction' ? LOCK_TRANSACTION_OPTIONS : ACQUIRE_OPTIONS
 }
 
@@ -270,6 +280,16 @@ function readRetry(value: unknown): Retry | undefined {
   const deadlock = count(options.deadlock, 'retry.deadlock', 0, 0, MOST_REPETITIONS)
   const serialization = count(options.serialization, 'retry.serialization', 0, 0, MOST_REPETITIONS)
   return deadlock + serialization > 0 ? { deadlock, serialization } : undefined
+}
+
+function readPermits({ permits, mode, exactName }: AcquireOptions): number | undefined {
+  if (permits === undefined) return undefined
+  const number = count(permits, 'permits', 1, 1, MOST_PERMITS)
+  const other = mode !== undefined ? 'mode' : exactName ? 'exactName' : undefined
+  if (other === undefined) return number
+  throw new NamedLockConfigurationError(
+    `permits cannot be combined with ${other}: the permits of a name are locks with keys of their own. Leave one of the two out.`,
+  )
 }
 
 function readSignal(value: unknown): AbortSignal | undefined {

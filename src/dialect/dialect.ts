@@ -60,6 +60,8 @@ export type SessionUse = 'locks' | 'work' | 'transaction' | 'begun'
 export interface LockRequests {
   /** Takes the lock if it is free: 1 taken, 0 busy. */
   take(literal: string): string
+  /** Takes the first of several locks that is free: its place among the literals (with a space between them), from 1; 0 when all are busy. */
+  takeFirst(literals: string): string
   /** Takes a shared literal, unless a caller polls to hold it alone: readers come and go, and a poll may never find none. */
   takeShared?(literal: string): string
   /** For a shared literal that is held: 1 when a caller waits to hold it alone, blocked or polling with `mark`. */
@@ -75,6 +77,8 @@ export interface LockRequests {
   isFree(literal: string): string
   /** 1 when this very session has the lock. */
   owns(literal: string): string
+  /** The place of the first of several locks that this very session has, from 1; 0 for none. */
+  ownsFirst(literals: string): string
   /** The connection id of the holder, or nothing; with a space between them where there are several. */
   holderId(literal: string): string
 

@@ -4,8 +4,7 @@ import { keyFor, keyPrefix, mayBeginWith, nameOf } from '../names/lock-name.js'
 import type { LockHolder, LockInfo, LockList, LockWaiter } from '../contract/lock-info.js'
 import type { Claim, ClaimOwner } from '../queue/claim.js'
 import { MARKS } from '../dialect/marks.js'
-import type { Slot } from '../queue/slot.js'
-import type { Slots } from '../queue/slots.js'
+import type { Slots, SlotView } from '../queue/slots.js'
 import type { Targets } from '../names/targets.js'
 import { localHolder } from './holder-lookup.js'
 import { readNotes, type NotedLocks } from './lock-notes.js'
@@ -74,7 +73,7 @@ export class LockLister {
   #entries(table: LockTable, notes: NotedLocks): Entry[] {
     const entries = new Map<string, Entry>()
     const { dialect } = this.#slots.sessions
-    const entryOf = (key: string): [Entry, Slot | undefined] => {
+    const entryOf = (key: string): [Entry, SlotView | undefined] => {
       const id = dialect.exclusionKey(key)
       const slot = this.#slots.get(id)
       let entry = entries.get(id)
@@ -91,7 +90,7 @@ export class LockLister {
       if (row.isGranted) entry.holder = holderOf(row, slot?.holder, notes)
       else this.#addWaiters(entry, row, slot)
     }
-    for (const slot of this.#slots.all()) {
+    for (const slot of this.#slots.all) {
       const key = (slot.holder ?? slot.head)?.target.key
       if (key === undefined) continue
       const [entry] = entryOf(key)
@@ -102,7 +101,7 @@ export class LockLister {
   }
 
   /** Where this process waits in the server's queue, all of its callers do. */
-  #addWaiters(entry: Entry, row: LockRow, slot: Slot | undefined): void {
+  #addWaiters(entry: Entry, row: LockRow, slot: SlotView | undefined): void {
     const waiter = waiterOf(row)
     if (!slot?.hasWaiters || !this.#slots.sessions.open.hasConnection(row.connectionId)) entry.waiters.push(waiter)
     else entry.waiters.push(...localWaiters(slot, waiter))
@@ -146,7 +145,7 @@ export class LockLister {
 /** Waiters of this process: known once each, however many of its connections wait. */
 const local = new WeakSet<LockWaiter>()
 
-function localWaiters(slot: Slot, first?: LockWaiter): LockWaiter[] {
+function localWaiters(slot: SlotView, first?: LockWaiter): LockWaiter[] {
   return slot.waiters.map((claim, at) => {
     const waiter = { ...(at === 0 && first), since: new Date(timeOrigin + claim.startedAt) }
     local.add(waiter)

@@ -84,7 +84,7 @@ export class LockNotes {
     const waited: Record<string, string> = {}
     let count = 0
     const note = (mustHaveName: boolean): void => {
-      for (const { holder, head } of this.#slots.all()) {
+      for (const { holder, head } of this.#slots.all) {
         if (count >= MOST) return
         const claim = holder ?? head
         if (!claim || isTold(claim) === mustHaveName) continue

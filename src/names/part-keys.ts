@@ -41,6 +41,10 @@ export function partKey(base: string, kind: PartKind, number: number): string {
   return `${base}~${kind}${number}`
 }
 
+export function permitKey(namespace: string | false, name: LockName, number: number): string {
+  return partKey(partBase(namespace, name), 'p', number)
+}
+
 /** The base, kind and number of a part key; undefined for every key of a name. */
 export function readPartKey(
   key: string,

@@ -2,6 +2,7 @@ import type { DataSourceLike } from '../typeorm/data-source-like.js'
 import { InvalidLockNameError, NamedLockConfigurationError } from '../contract/errors.js'
 import { checkName } from './lock-name.js'
 import type { LockMode, LockName, LockNames } from '../contract/options.js'
+import { PermitTargets } from './permit-targets.js'
 import type { Ask } from '../typeorm/raw-connection.js'
 import { singleValue } from '../typeorm/raw-connection.js'
 import { databaseOf } from '../typeorm/database-of.js'
@@ -14,6 +15,8 @@ export interface KeyRules {
   readonly server: string
   /** The key of a name in a namespace. */
   keyFor(namespace: string | false, name: LockName): string
+  /** The key of a permit of a name: see part-keys.ts. */
+  permitKeyFor(namespace: string | false, name: LockName, number: number): string
   /** A key as it stands in SQL. */
   literal(key: string): string
   /** The same for a reader lock: many readers hold it together, but never with a writer. Undefined where the server has none. */
@@ -38,12 +41,18 @@ export interface Target {
   readonly literal: string
   /** Callers with the same one exclude each other in this process. */
   readonly exclusionKey: string
+  /** Which permit of its name it is. */
+  readonly permit?: number | undefined
+  /** Of a claim that waits for a permit: all of them. */
+  readonly permits?: PermitTargets | undefined
   /** Of a reader: many hold the lock together. */
   readonly isShared?: true | undefined
 }
 
 /** How many names are kept with their keys. */
 const REMEMBERED = 1_000
+/** The same for names with permits, which may have many keys each. */
+const REMEMBERED_PERMITS = 100
 
 /**
  * From names to keys.
@@ -58,6 +67,7 @@ export class Targets {
   #namespace: string | false | undefined
   /** The same names come again and again: their keys are computed once. */
   readonly #recent = new Map<LockName, Target>()
+  readonly #recentPermits = new Map<LockName, PermitTargets>()
 
   /** @param rules Those of the server, which may turn out to be another one than the driver's type says. */
   constructor(dataSource: DataSourceLike, settings: Settings, rules: () => KeyRules) {
@@ -99,6 +109,19 @@ export class Targets {
     return target
   }
 
+  /** The target of a call that wants any of the permits of a name. */
+  ofPermits(name: LockName): Target {
+    let permits = this.#recentPermits.get(name)
+    if (!permits) {
+      permits = new PermitTargets(this.#rules(), this.#space(), name)
+      if (this.#namespace !== undefined) {
+        if (this.#recentPermits.size >= REMEMBERED_PERMITS) this.#recentPermits.clear()
+        this.#recentPermits.set(name, permits)
+      }
+    }
+    return permits.any
+  }
+
   /** False until the server has answered the question for the database's name, where that has to be known first. */
   get isSettled(): boolean {
     return this.#namespace !== undefined || this.#question === undefined
@@ -123,7 +146,7 @@ export class Targets {
 
   /** The targets of names that were requested lately. */
   get known(): Iterable<Target> {
-    return this.#recent.values()
+    return [...this.#recent.values(), ...[...this.#recentPermits.values()].flatMap((permits) => permits.known)]
   }
 
   /** The targets of a call, in the order in which all callers acquire them; a name given twice is one. */

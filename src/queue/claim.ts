@@ -94,7 +94,8 @@ export class Claim {
   constructor(
     readonly owner: ClaimOwner,
     readonly slot: ClaimSlot,
-    readonly target: Target,
+    /** Written anew by the slot with the grant of a permit: which one it is, is not known before. */
+    public target: Target,
     readonly acquisition: Acquisition,
     /** Called once, with the grant (undefined) or the failure. */
     readonly settle: (failure: Failure | undefined) => void,
@@ -127,6 +128,11 @@ export class Claim {
   /** Opens a connection of its own; undefined: the lock is held on the shared session. */
   get source(): SessionSource | undefined {
     return this.acquisition.source
+  }
+
+  /** How many may hold the name at a time; Infinity for a lock that is no permit. */
+  get permits(): number {
+    return this.acquisition.call.permits ?? Infinity
   }
 
   get scope(): LockScope | undefined {

@@ -3,7 +3,7 @@ import type { Session } from '../session/session.js'
 import type { Sessions } from '../session/sessions.js'
 
 /** A lock beside a key's own, by which other processes see that this one polls for the key. Held on the shared session. */
-class Mark {
+export class Mark {
   readonly literal: string
   readonly #sessions: Sessions
   /** Where the mark is held. Set by `take`; emptied by `give`, and when the session is lost. */

@@ -12,11 +12,11 @@ interface Releasing {
 
 /** Ends the wait of holders for the answers to their releases, which may never come in a silent network. One timer serves all releases: none of them pays for its own. */
 export class ReleaseWatch {
-  readonly #slots: ReadonlyMap<unknown, Releasing>
+  readonly #slots: () => Iterable<Releasing>
   /** Set by `begin`; empty again when no release is unanswered, and after `stop`. */
   #timer: NodeJS.Timeout | undefined
 
-  constructor(slots: ReadonlyMap<unknown, Releasing>) {
+  constructor(slots: () => Iterable<Releasing>) {
     this.#slots = slots
   }
 
@@ -35,7 +35,7 @@ export class ReleaseWatch {
   #check(): void {
     this.#timer = undefined
     let isAnyUnanswered = false
-    for (const slot of this.#slots.values()) if (slot.checkRelease()) isAnyUnanswered = true
+    for (const slot of this.#slots()) if (slot.checkRelease()) isAnyUnanswered = true
     if (isAnyUnanswered) this.begin()
   }
 }

@@ -1,4 +1,6 @@
 import { NamedLockConfigurationError, type NamedLockLostError } from '../contract/errors.js'
+import type { PermitTargets } from '../names/permit-targets.js'
+import type { Target } from '../names/targets.js'
 import type { Session } from '../session/session.js'
 import type { Sessions } from '../session/sessions.js'
 import { AbortWatch } from './abort-watch.js'
@@ -6,19 +8,35 @@ import type { Claim, ClaimOwner } from './claim.js'
 import { stopWaiting } from './deadlock.js'
 import { Deadlines } from './deadlines.js'
 import { holdersIn, join } from './holders-in-process.js'
+import { Permits, type PermitsHost } from './permits.js'
+import type { Permit } from './permit.js'
 import { ReleaseWatch } from './release-watch.js'
 import { Slot, type SlotHost } from './slot.js'
 import { Turn, Turns } from './turn.js'
+
+/** One lock of this process, for lists and notes. */
+export interface SlotView {
+  readonly holder: Claim | undefined
+  readonly holders: readonly Claim[]
+  readonly head: Claim | undefined
+  readonly hasWaiters: boolean
+  readonly waiters: readonly Claim[]
+  isUsedBy(owner: ClaimOwner): boolean
+}
 
 /**
  * All slots of the services that share them, and what ends the waits of their callers: the deadlines, and the callers' signals. There is
  * one slot for each key: a session owns its locks re-entrantly, so callers may only share a session where one slot decides between them.
  */
-export class Slots implements SlotHost {
+export class Slots implements SlotHost, PermitsHost {
   readonly sessions: Sessions
   readonly #dataSource: object
   /** By exclusion key; those of readers with connections of their own by ids that are no keys. */
   readonly #slots = new Map<string, Slot>()
+  /** The semaphores, by the exclusion key that all permits of a name have. */
+  readonly #semaphores = new Map<string, Permits>()
+  /** The permits that this process has, by key. */
+  readonly #permits = new Map<string, Permit>()
   /** Readers with connections of their own, by exclusion key. */
   readonly #beside = new Map<string, Set<Slot>>()
   /** Written by `slotBeside`: makes its ids unique. */
@@ -26,7 +44,7 @@ export class Slots implements SlotHost {
   readonly #turns = new Turns()
   readonly #aborts = new AbortWatch()
   readonly #deadlines: Deadlines
-  readonly #releases = new ReleaseWatch(this.#slots)
+  readonly #releases = new ReleaseWatch(() => this.#everything)
   /** Held claims for which `checkOwner` is asking the server. */
   readonly #checking = new WeakSet<Claim>()
   /** Services that wait for the end of their last release, or of all slots. */
@@ -41,24 +59,34 @@ export class Slots implements SlotHost {
 
   /** Every claim that is queued here. */
   get waiters(): readonly Claim[] {
-    return [...this.#slots.values()].flatMap((slot) => (slot.hasWaiters ? slot.waiters : []))
+    return [...this.#everything].flatMap((slot) => (slot.head ? slot.waiters : []))
   }
 
   /** Every claim that is held here. */
   get holders(): readonly Claim[] {
-    return [...this.#slots.values()].flatMap((slot) => slot.holders)
+    return [...this.#everything].flatMap((slot) => slot.holders)
   }
 
-  all(): Iterable<Slot> {
-    return this.#slots.values()
+  /** One for each lock. */
+  get all(): Iterable<SlotView> {
+    return this.#permits.size === 0 ? this.#slots.values() : [...this.#slots.values(), ...this.#permits.values()]
+  }
+
+  /** The semaphores that callers use. */
+  get semaphores(): Iterable<Permits> {
+    return this.#semaphores.values()
   }
 
   get isEmpty(): boolean {
-    return this.#slots.size === 0
+    return this.#slots.size === 0 && this.#semaphores.size === 0
   }
 
-  get(key: string): Slot | undefined {
-    return this.#slots.get(key)
+  get(key: string): SlotView | undefined {
+    return this.#slots.get(key) ?? this.#permits.get(key)
+  }
+
+  get #everything(): Iterable<Slot | Permits> {
+    return this.#semaphores.size === 0 ? this.#slots.values() : [...this.#slots.values(), ...this.#semaphores.values()]
   }
 
   /** The slot of a key; `exclusionKey` is the same for all keys that the server may take for one. */
@@ -66,10 +94,22 @@ export class Slots implements SlotHost {
     let slot = this.#slots.get(exclusionKey)
     if (!slot) {
       this.#checkRoom(owner)
+      if (this.#permits.has(exclusionKey)) throw isPermit(exclusionKey)
       slot = new Slot(exclusionKey, literal, this, this.#turns.of(exclusionKey))
       this.#slots.set(exclusionKey, slot)
     }
     return slot
+  }
+
+  /** The semaphore of a name. */
+  permitsFor({ exclusionKey, permits: targets }: Target, owner: ClaimOwner): Permits {
+    this.#checkRoom(owner)
+    let permits = this.#semaphores.get(exclusionKey)
+    if (!permits) {
+      permits = new Permits(exclusionKey, targets as PermitTargets, this, this.#turns.of(exclusionKey))
+      this.#semaphores.set(exclusionKey, permits)
+    }
+    return permits
   }
 
   /**
@@ -93,11 +133,12 @@ export class Slots implements SlotHost {
   #checkRoom(owner: ClaimOwner): void {
     const { maxLocks } = owner.settings
     const most = maxLocks ?? this.sessions.dialect.mostLocks ?? Infinity
-    if (this.#slots.size < most) return
-    let count = this.#slots.size
+    // A semaphore that waits for its first permit is counted with it.
+    let count = this.#slots.size + this.#permits.size
+    if (count < most) return
     if (maxLocks !== undefined) {
       count = 0
-      for (const slot of this.#slots.values()) if (slot.isUsedBy(owner)) count++
+      for (const lock of this.all) if (lock.isUsedBy(owner)) count++
       if (count < most) return
     }
     throw new NamedLockConfigurationError(
@@ -127,7 +168,7 @@ export class Slots implements SlotHost {
   }
 
   sessionLost(session: Session, error: NamedLockLostError): void {
-    for (const slot of [...this.#slots.values()]) slot.sessionLost(session, error)
+    for (const slot of [...this.#everything]) slot.sessionLost(session, error)
   }
 
   /** Work keeps that session's connection busy: another one asks whether the lock is still held there. A clear no loses it at once. */
@@ -149,7 +190,30 @@ export class Slots implements SlotHost {
     if (slot.id === slot.exclusionKey) this.#turns.leave(slot.exclusionKey, slot.turn)
     else this.#leftBeside(slot)
     this.#slots.delete(slot.id)
-    if (this.#slots.size > 0) return
+    if (this.#slots.size === 0) this.#rest()
+  }
+
+  retirePermits(permits: Permits): void {
+    if (this.#semaphores.get(permits.id) !== permits) return
+    this.#turns.leave(permits.id, permits.turn)
+    this.#semaphores.delete(permits.id)
+    this.#rest()
+  }
+
+  permitTaken(permit: Permit): void {
+    this.#permits.set(permit.target.key, permit)
+  }
+
+  permitGone(permit: Permit): void {
+    if (this.#permits.get(permit.target.key) === permit) this.#permits.delete(permit.target.key)
+  }
+
+  isUsedAsName(key: string): boolean {
+    return this.#slots.has(key)
+  }
+
+  #rest(): void {
+    if (!this.isEmpty) return
     if (this.#drains.size > 0) this.#stopTimers()
     else this.#deadlines.rest()
     for (const check of this.#drains) check()
@@ -164,15 +228,15 @@ export class Slots implements SlotHost {
   /** Resolves when no slot is in use: every lock is released, and no wait is under way. With an owner: by that service. */
   drained(owner?: ClaimOwner): Promise<void> {
     const isDrained = (): boolean => {
-      if (!owner) return this.#slots.size === 0
-      for (const slot of this.#slots.values()) if (slot.isUsedBy(owner)) return false
+      if (!owner) return this.isEmpty
+      for (const slot of this.#everything) if (slot.isUsedBy(owner)) return false
       return true
     }
     return new Promise((resolve) => {
       const check = (): void => {
         if (!isDrained()) return
         this.#drains.delete(check)
-        if (this.#slots.size === 0) this.#stopTimers()
+        if (this.isEmpty) this.#stopTimers()
         resolve()
       }
       this.#drains.add(check)
@@ -196,7 +260,7 @@ export class Slots implements SlotHost {
   /** The claims of these services that hold the key. */
   holdersOf(exclusionKey: string): readonly Claim[] {
     const beside = this.#beside.get(exclusionKey)
-    const holders = this.#slots.get(exclusionKey)?.holders ?? []
+    const holders = (this.#slots.get(exclusionKey) ?? this.#semaphores.get(exclusionKey))?.holders ?? []
     return beside ? [...holders, ...[...beside].flatMap((slot) => slot.holders)] : holders
   }
 
@@ -208,4 +272,11 @@ export class Slots implements SlotHost {
     const beside = this.#beside.get(exclusionKey)
     return beside !== undefined && [...beside].some((slot) => slot.hasWaiters)
   }
+}
+
+/** A session owns its locks re-entrantly: what it holds as a permit, it must not be asked for as a name. */
+function isPermit(key: string): Error {
+  return new NamedLockConfigurationError(
+    `The exact name '${key}' is the key of a permit that this process holds. Use another name, or the option permits.`,
+  )
 }

@@ -19,6 +19,11 @@ export abstract class NamedLock<out Manager = EntityManager | undefined> {
   /** False once the lock was released or lost. Compares clocks and sends nothing: correct also in a process that was frozen. */
   abstract readonly isHeld: boolean
 
+  /** Which permit it is, from 0, with the option `permits`; undefined otherwise. A port, a shard or a token can be picked by it. */
+  get permit(): number | undefined {
+    return undefined
+  }
+
   /** The only name, or all of them joined by `', '`. */
   get name(): string {
     return this.names.join(', ')

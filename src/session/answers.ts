@@ -11,6 +11,8 @@ export function isAnswerTo(request: Request, answer: string | undefined): answer
   switch (request) {
     case 'passTurn':
       return readPassedTurn(answer) !== undefined
+    case 'takeFirst':
+      return PLACE.test(answer)
     case 'holderId':
       return CONNECTION_IDS.test(answer)
     case 'fencingToken':
@@ -19,6 +21,11 @@ export function isAnswerTo(request: Request, answer: string | undefined): answer
     default:
       return false
   }
+}
+
+/** The same for the question what the session owns of what a request was about (`ownershipOf`). */
+export function isOwnership(request: Request, answer: string | undefined): answer is string {
+  return isAnswerTo(request === 'takeFirst' ? request : 'owns', answer)
 }
 
 /** The answer of a statement that may block: `marked`, where the server did not wait because the polling mark was taken. */
@@ -64,6 +71,8 @@ const PASSED: ReadonlyMap<string, PassedTurn> = new Map<string, PassedTurn>([
   ['0/0', { wasHeld: false, now: 'elsewhere' }],
   ['0/-1', { wasHeld: false, now: 'marked' }],
 ])
+
+const PLACE = /^\d{1,4}$/
 
 /** With a space between them where several sessions hold the lock; nothing where none does. */
 const CONNECTION_IDS = /^(\d+( \d+)*)?$/

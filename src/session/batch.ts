@@ -1,6 +1,6 @@
 import type { Dialect } from '../dialect/dialect.js'
-import { isAnswerTo, unexpected } from './answers.js'
-import { expressionOf, type Asker, type Request } from './place.js'
+import { isAnswerTo, isOwnership, unexpected } from './answers.js'
+import { expressionOf, ownershipOf, type Asker, type Request } from './place.js'
 import type { Session } from './session.js'
 import { setImmediate } from '../util/clock.js'
 
@@ -142,32 +142,33 @@ export class Batch {
   }
 
   #reconcile(flown: Entry[], cause: Error): void {
-    const literals = [...new Set(flown.map((entry) => entry.literal))]
-    this.#session.send(
-      this.#dialect.batch(literals.map((literal) => this.#dialect.owns(literal)).join(','), literals.length),
-      (error, rows) => {
-        const answers = error ? [] : this.#dialect.readBatch(rows)
-        const isClear = answers.length === literals.length && answers.every((answer) => isAnswerTo('owns', answer))
-        if (!isClear) {
-          this.#session.lose(error ?? cause)
-          this.#fail(flown, this.#session.lostError ?? cause)
-          return
-        }
-        this.#answerFrom(flown, new Set(literals.filter((_, i) => answers[i] === '1')), cause)
-      },
-    )
+    // One question for each lock, or group of locks. The same lock is never in a group and asked for alone.
+    const questions = [...new Map(flown.map((entry) => [entry.literal, entry.request]))]
+    const expressions = questions.map(([literal, request]) => ownershipOf(this.#dialect, request, literal))
+    this.#session.send(this.#dialect.batch(expressions.join(','), questions.length), (error, rows) => {
+      const answers = error ? [] : this.#dialect.readBatch(rows)
+      const isClear =
+        answers.length === questions.length && questions.every(([, request], i) => isOwnership(request, answers[i]))
+      if (!isClear) {
+        this.#session.lose(error ?? cause)
+        this.#fail(flown, this.#session.lostError ?? cause)
+        return
+      }
+      this.#answerFrom(flown, new Map(questions.map(([literal], i) => [literal, answers[i] as string])), cause)
+    })
   }
 
   /** Executed requests are a prefix of the statement, so what the session owns now shows for each lock how far the statement got. */
-  #answerFrom(flown: Entry[], owned: ReadonlySet<string>, cause: Error): void {
+  #answerFrom(flown: Entry[], owned: ReadonlyMap<string, string>, cause: Error): void {
     const last = new Map(flown.filter(changesOwner).map((entry) => [entry.literal, entry]))
     const again: Entry[] = []
     const settled: [Entry, string | undefined, Error | undefined][] = []
     for (const entry of flown) {
-      const isTaken = owned.has(entry.literal)
+      const taken = owned.get(entry.literal) as string
+      const isTaken = taken !== '0'
       const isLast = last.get(entry.literal) === entry
       if (entry.request === 'give' && !(isLast && isTaken)) settled.push([entry, '1', undefined])
-      else if (takes(entry) && isTaken) settled.push([entry, entry.request === 'passTurn' ? '1/1' : '1', undefined])
+      else if (takes(entry) && isTaken) settled.push([entry, entry.request === 'passTurn' ? '1/1' : taken, undefined])
       else if (!entry.retried) again.push(entry)
       else settled.push([entry, undefined, cause])
     }
@@ -201,7 +202,12 @@ function firstUnexpected(flown: readonly Entry[], answers: readonly (string | un
 }
 
 function takes(entry: Entry): boolean {
-  return entry.request === 'take' || entry.request === 'takeShared' || entry.request === 'passTurn'
+  return (
+    entry.request === 'take' ||
+    entry.request === 'takeShared' ||
+    entry.request === 'takeFirst' ||
+    entry.request === 'passTurn'
+  )
 }
 
 function changesOwner(entry: Entry): boolean {

@@ -1,7 +1,10 @@
 import type { SessionSource } from './session-source.js'
-import { isAnswerTo, unexpected } from './answers.js'
-import { expressionOf, type Asker, type Place, type Request } from './place.js'
+import { isAnswerTo, isOwnership, unexpected } from './answers.js'
+import { expressionOf, ownershipOf, type Asker, type Place, type Request } from './place.js'
 import type { Session } from './session.js'
+
+/** After these the session may own another lock than before. */
+const CHANGES: ReadonlySet<Request> = new Set(['take', 'takeShared', 'takeFirst', 'give', 'passTurn'])
 
 /** A session that holds one lock at a time: a waiting session, a dedicated one, a transaction's. One statement per request. */
 export class DirectPlace implements Place {
@@ -41,15 +44,15 @@ export class DirectPlace implements Place {
 
   /** After an unexpected answer: the server is asked what the session owns. Without a clear answer the connection ends, with all it holds. */
   #doubt(request: Request, literal: string, asker: Asker, cause: Error): void {
-    const changes = request === 'take' || request === 'takeShared' || request === 'give' || request === 'passTurn'
+    const changes = CHANGES.has(request)
     if (!changes) {
       asker.answered(request, undefined, cause)
       return
     }
     const { dialect } = this.session
-    this.session.send(dialect.single(dialect.owns(literal)), (error, rows) => {
+    this.session.send(dialect.single(ownershipOf(dialect, request, literal)), (error, rows) => {
       const [owned] = error ? [] : dialect.readBatch(rows)
-      const isClear = isAnswerTo('owns', owned)
+      const isClear = isOwnership(request, owned)
       if (isClear && request !== 'give')
         asker.answered(request, request === 'passTurn' ? `1/${owned}` : owned, undefined)
       else if (isClear && owned === '0') asker.answered(request, '1', undefined)

@@ -6,6 +6,7 @@ import type { Session } from './session.js'
 export type Request =
   | 'take'
   | 'takeShared'
+  | 'takeFirst'
   | 'give'
   | 'passTurn'
   | 'isFree'
@@ -30,7 +31,7 @@ export interface Place {
   readonly session: Session | undefined
   /** Where the connection comes from, where it is a claim's own. */
   readonly source?: SessionSource | undefined
-  /** Several requests of one call stay in this order. */
+  /** Several requests of one call stay in this order. Several literals, with a space between them, stand for `takeFirst`. */
   ask(request: Request, literal: string, asker: Asker, mark?: string): void
   /** A lock was taken or released on that session here. The shared session counts them, so that it can go back to the pool when it holds none. */
   held(change: 1 | -1, session: Session | undefined): void
@@ -52,6 +53,11 @@ export function expressionOf(dialect: Dialect, request: Request, literal: string
     default:
       return dialect[request](literal)
   }
+}
+
+/** The question whether the session owns what the request is about, for a request that was not answered. */
+export function ownershipOf(dialect: Dialect, request: Request, literal: string): string {
+  return request === 'takeFirst' ? dialect.ownsFirst(literal) : dialect.owns(literal)
 }
 
 /** Asks without an asker of one's own, where a promise more does not matter. */

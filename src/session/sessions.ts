@@ -147,6 +147,11 @@ export class Sessions implements BoundMember, SessionOwner {
     return { polling: dialect.markLiteral(exclusionKey), writers: dialect.writersMark?.(exclusionKey) }
   }
 
+  /** The polling mark that stands for what is no key itself. */
+  markOf(text: string): string {
+    return this.#opener.dialect.markLiteral(text)
+  }
+
   /** The dialect, when it is known for certain. */
   async sureDialect(): Promise<Dialect> {
     if (!this.#opener.isDialectSure) await this.shared.ready()

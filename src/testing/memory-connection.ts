@@ -139,7 +139,8 @@ export class MemoryConnection implements RawConnection {
   }
 
   #evaluate(expression: string): string {
-    const [request, literal = '', mark = ''] = expression.split(' ')
+    const [request, ...literals] = expression.split(' ')
+    const [literal = '', mark = ''] = literals
     const { key, isShared } = lockOf(literal)
     const isMarked = (): boolean => server.holdersOf(lockOf(mark).key).length > 0
     const server = this.#server
@@ -149,6 +150,10 @@ export class MemoryConnection implements RawConnection {
         return bit(server.take(this, key, isShared))
       case 'takeShared':
         return bit(!isMarked() && server.take(this, key, isShared))
+      case 'takeFirst':
+        return String(literals.findIndex((one) => server.take(this, lockOf(one).key, false)) + 1)
+      case 'ownsFirst':
+        return String(literals.findIndex((one) => server.owns(this, lockOf(one).key, false)) + 1)
       case 'give':
         return bit(server.give(this, key, isShared))
       case 'passTurn': {

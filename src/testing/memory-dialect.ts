@@ -4,6 +4,7 @@ import type { Ask } from '../typeorm/raw-connection.js'
 import type { LockTable } from '../dialect/lock-table.js'
 import { MARKS } from '../dialect/marks.js'
 import { checkName, keyFor } from '../names/lock-name.js'
+import { permitKey } from '../names/part-keys.js'
 import type { Finding } from '../contract/lock-info.js'
 import type { RawConnection } from '../typeorm/raw-connection.js'
 import { ServerError, SHARED, type MemoryConnection } from './memory-connection.js'
@@ -17,6 +18,7 @@ export class MemoryDialect implements Dialect {
   readonly isCertain = true
   readonly hasReadableKeys = true
   readonly keyFor = keyFor
+  readonly permitKeyFor = permitKey
   readonly keepsLocksForever = true
   readonly timeLimits = new TestClock()
   readonly pool = MEMORY_POOL
@@ -53,12 +55,14 @@ export class MemoryDialect implements Dialect {
   /** No other statement begins with it. */
   sharedLiteral = (literal: string): string => `${SHARED}${literal}`
   take = (literal: string): string => `take ${literal}`
+  takeFirst = (literals: string): string => `takeFirst ${literals}`
   takeShared = (literal: string): string => `takeShared ${literal} ${this.#writersMarkOf(literal)}`
   isWanted = (literal: string, mark: string): string => `isWanted ${literal} ${mark}`
   give = (literal: string): string => `give ${literal}`
   passTurn = (literal: string, mark: string): string => `passTurn ${literal} ${mark}`
   isFree = (literal: string): string => `isFree ${literal}`
   owns = (literal: string): string => `owns ${literal}`
+  ownsFirst = (literals: string): string => `ownsFirst ${literals}`
   holderId = (literal: string): string => `holderId ${literal}`
   fencingToken = (literal: string): string => `fencingToken ${literal}`
   writersMark = (exclusionKey: string): string => this.literal(keyFor(MARKS, `writers ${exclusionKey}`))

@@ -1,5 +1,6 @@
 import type { Finding } from '../../contract/lock-info.js'
 import { keyFor } from '../../names/lock-name.js'
+import { permitKey } from '../../names/part-keys.js'
 import { singleRow, singleValue, type RawConnection } from '../../typeorm/raw-connection.js'
 import type {
   CounterStatements,
@@ -46,6 +47,7 @@ export abstract class MySqlFamily implements Dialect {
   readonly hasReadableKeys = true
   readonly pool = MYSQL2_POOL
   readonly keyFor = keyFor
+  readonly permitKeyFor = permitKey
   readonly noLease =
     'The server did not take the lease (SET SESSION wait_timeout was ignored, as some proxies do): it would keep the locks ' +
     'of a vanished client for hours. Connect past the proxy, or accept that with allowNoLease: true.'
@@ -94,6 +96,15 @@ export abstract class MySqlFamily implements Dialect {
 
   take(literal: string): string {
     return `GET_LOCK(${literal},0)`
+  }
+
+  /** The cases are evaluated in order, and none after the first that holds. */
+  takeFirst(literals: string): string {
+    return firstOf(literals, (literal) => `GET_LOCK(${literal},0)=1`)
+  }
+
+  ownsFirst(literals: string): string {
+    return firstOf(literals, (literal) => this.owns(literal))
   }
 
   give(literal: string): string {
@@ -240,4 +251,9 @@ export abstract class MySqlFamily implements Dialect {
   statusAfter(result: unknown): TransactionStatus | undefined {
     return statusIn(result)
   }
+}
+
+function firstOf(literals: string, condition: (literal: string) => string): string {
+  const cases = literals.split(' ').map((literal, at) => ` WHEN ${condition(literal)} THEN ${at + 1}`)
+  return `CASE${cases.join('')} ELSE 0 END`
 }

@@ -8,6 +8,7 @@
  *
  *     t take   g give   p pass turn (`p42;m7`)   f is free   o owns   h holder   w wait (in `wait` only)
  *     x fencing token   y the same on a connection that may be in a transaction
+ *     i take the first of several that is free (`i42 43`)   j the first that the session owns (`j42 43`)
  *     q take for readers, unless the writers' mark is taken (`qs42`)   a does a session want it alone (`as42;m7`)
  */
 
@@ -74,6 +75,7 @@ function isDigit(text: string, at: number): boolean {
 /** A code as an SQL expression: a text, or a truth value or whatever is behind it where that is asked for. */
 export function sqlOf(code: string, isRaw = false, from = LOCKS): string {
   const operation = code[0] as string
+  if (operation === 'i' || operation === 'j') return firstOf(code, from)
   const [literal = '', mark = ''] = code.slice(1).split(';')
   const lock = lockOf(literal)
   switch (operation) {
@@ -116,6 +118,16 @@ export function sqlOf(code: string, isRaw = false, from = LOCKS): string {
     default:
       throw new Error(`There is no request '${operation}'.`)
   }
+}
+
+/** The cases are evaluated in order, and none after the first that holds. */
+function firstOf(code: string, from: string): string {
+  const operation = code.startsWith('i') ? 't' : 'o'
+  const cases = code
+    .slice(1)
+    .split(' ')
+    .map((literal, at) => ` WHEN ${sqlOf(operation + literal, true, from)} THEN '${at + 1}'`)
+  return `CASE${cases.join('')} ELSE '0' END`
 }
 
 /*

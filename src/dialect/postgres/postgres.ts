@@ -1,4 +1,5 @@
 import { postgresKeyFor } from '../../names/lock-name.js'
+import { postgresPermitKey } from '../../names/part-keys.js'
 import type { LockName } from '../../contract/options.js'
 import type { Finding } from '../../contract/lock-info.js'
 import { singleRow, singleValue, type RawConnection } from '../../typeorm/raw-connection.js'
@@ -92,6 +93,10 @@ export class PostgresDialect implements Dialect {
     return postgresKeyFor(namespace, name).toString()
   }
 
+  permitKeyFor(namespace: string | false, name: LockName, number: number): string {
+    return postgresPermitKey(namespace, name, number).toString()
+  }
+
   exactKey(name: LockName): string {
     return postgresExactKey(name).toString()
   }
@@ -112,12 +117,14 @@ export class PostgresDialect implements Dialect {
   sharedLiteral = (literal: string): string => `s${literal}`
   writersMark = writersMark
   take = (literal: string): string => `t${literal}`
+  takeFirst = (literals: string): string => `i${literals}`
   takeShared = (literal: string): string => `q${literal}`
   isWanted = (literal: string, mark: string): string => `a${literal};${mark}`
   give = (literal: string): string => `g${literal}`
   passTurn = (literal: string, mark: string): string => `p${literal};${mark}`
   isFree = (literal: string): string => `f${literal}`
   owns = (literal: string): string => `o${literal}`
+  ownsFirst = (literals: string): string => `j${literals}`
   holderId = (literal: string): string => `h${literal}`
   fencingToken = (literal: string): string => `x${literal}`
   fencingTokenInWork = (literal: string): string => `y${literal}`
