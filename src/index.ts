@@ -18,6 +18,7 @@ export type {
   LockMode,
   LockNames,
   NamedLockServiceOptions,
+  ReleaseKind,
   RetryOptions,
   SessionKind,
   TransactionOptions,

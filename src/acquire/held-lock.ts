@@ -172,7 +172,7 @@ export class HeldLock extends NamedLock<any> implements Handle {
       const claim = this.claims[i] as Claim
       if (claim.shares > 1) claim.otherHandles?.splice(claim.otherHandles.indexOf(this) >>> 0, 1)
       const answer = endClaim(claim, 'released')
-      if (answer) answers.push(answer)
+      if (answer && !claim.isReleasedLater) answers.push(answer)
     }
     return answers.length === 0
       ? DONE

@@ -18,7 +18,10 @@ export interface NamedLockEvents {
   acquired: [event: NamedLockEvent & { readonly by: 'server' | 'handover' }]
   /** A caller's timeout expired. */
   timedOut: [event: NamedLockEvent]
-  /** A held lock was lost: its connection died or its lease ran out. */
+  /**
+   * A held lock was lost: its connection died or its lease ran out. With `release: 'background'` also when the release finds the lock or
+   * its connection gone.
+   */
   lost: [event: NamedLockEvent & { readonly error: Error }]
   /**
    * The server has rolled a transaction back, and its work runs again (option `retry`). `tries`: how often it has run so far; `error`: the

@@ -15,6 +15,8 @@ export type SessionKind = 'shared' | 'dedicated'
  * `read`: the lock is held together with other readers, never together with a writer. `write`: it is held alone.
  */
 export type LockMode = 'read' | 'write'
+/** Whether a call waits for the server's answer to the release of its lock. */
+export type ReleaseKind = 'awaited' | 'background'
 
 export interface AcquireOptions<S extends SessionKind = SessionKind> {
   /** How long to wait for the lock. Default: the service's `timeout` (10 s); 0 for the `try…` calls. `Infinity`: no limit. */
@@ -41,9 +43,16 @@ export interface AcquireOptions<S extends SessionKind = SessionKind> {
    * only, and not together with `exactName` or `mode`. Default: an ordinary lock.
    */
   permits?: number | undefined
+  /**
+   * `'background'`: nothing waits for the server's answer to the release, which goes out together with the next request of this turn of the
+   * event loop, at the latest at its end. A lone caller pays one round trip for a lock instead of two. The server may free the lock a
+   * moment after the call has resolved, and a loss that only the release finds is told by the event `lost` instead of a rejection.
+   * Default: the service's `release` (`'awaited'`).
+   */
+  release?: ReleaseKind | undefined
 }
 
-export interface TransactionOptions extends Omit<AcquireOptions, 'session'> {
+export interface TransactionOptions extends Omit<AcquireOptions, 'session' | 'release'> {
   /** The transaction's isolation level. Default: the DataSource's. */
   isolation?: 'READ UNCOMMITTED' | 'READ COMMITTED' | 'REPEATABLE READ' | 'SERIALIZABLE' | undefined
   /**
@@ -114,6 +123,8 @@ export interface NamedLockServiceOptions {
   pooling?: 'session' | 'transaction' | undefined
   /** Bounds for passing a lock on inside the process. */
   handOver?: HandOverOptions | undefined
+  /** Whether calls wait for the server's answer to the release of their locks, as in AcquireOptions. Default `'awaited'`. */
+  release?: ReleaseKind | undefined
   /** How long `close()` waits for running work before it takes the lock away. Default 5 s. */
   closeTimeout?: Duration | undefined
   /**

@@ -6,6 +6,7 @@ import type {
   ListOptions,
   LockMode,
   NamedLockServiceOptions,
+  ReleaseKind,
   RetryOptions,
   SessionKind,
   TransactionOptions,
@@ -24,6 +25,7 @@ export interface Settings {
   readonly connections: 'pool' | 'own'
   readonly pooling: 'session' | 'transaction'
   readonly handOver: { readonly times: number; readonly for: number }
+  readonly release: ReleaseKind
   readonly closeTimeout: number
   readonly insideTransaction: 'error' | 'warn' | 'allow'
   readonly ambientTransactions: boolean
@@ -41,6 +43,7 @@ export interface CallSettings {
   readonly mode: LockMode | undefined
   /** Undefined: an ordinary lock. */
   readonly permits: number | undefined
+  readonly release: ReleaseKind
   readonly isolation: TransactionOptions['isolation']
   /** Undefined: no repetition. */
   readonly retry: Retry | undefined
@@ -59,6 +62,7 @@ const SERVICE_OPTIONS: readonly (keyof NamedLockServiceOptions)[] = [
   'connections',
   'pooling',
   'handOver',
+  'release',
   'closeTimeout',
   'insideTransaction',
   'ambientTransactions',
@@ -73,6 +77,7 @@ const ACQUIRE_OPTIONS: readonly (keyof AcquireOptions)[] = [
   'session',
   'mode',
   'permits',
+  'release',
 ]
 const TRANSACTION_OPTIONS: readonly string[] = [
   'timeout',
@@ -86,6 +91,7 @@ const TRANSACTION_OPTIONS: readonly string[] = [
 ]
 const LOCK_TRANSACTION_OPTIONS: readonly string[] = ['timeout', 'signal', 'reentrant', 'exactName', 'mode']
 const MIGRATION_OPTIONS = ACQUIRE_OPTIONS.filter((option) => option !== 'permits')
+const RELEASES = ['awaited', 'background'] as const
 const ISOLATION_LEVELS = ['READ UNCOMMITTED', 'READ COMMITTED', 'REPEATABLE READ', 'SERIALIZABLE'] as const
 
 /** The most permits of one name: names/part-keys.ts has their keys. */
@@ -131,6 +137,7 @@ export function readServiceOptions(given: NamedLockServiceOptions, defaults: Ser
       times: handOver.times === Infinity ? Infinity : count(handOver.times, 'handOver.times', 256, 0),
       for: duration(handOver.for, 'handOver.for', 100),
     },
+    release: oneOf(options.release, 'release', RELEASES, 'awaited'),
     closeTimeout: duration(options.closeTimeout, 'closeTimeout', 5_000),
     insideTransaction: oneOf(options.insideTransaction, 'insideTransaction', ['error', 'warn', 'allow'], 'error'),
     ambientTransactions: flag(options.ambientTransactions ?? defaults.ambientTransactions, 'ambientTransactions'),
@@ -140,7 +147,7 @@ export function readServiceOptions(given: NamedLockServiceOptions, defaults: Ser
 }
 
 /** The settings of calls without options: made once per service, so that such calls allocate nothing. */
-export function defaultCall(timeout: number): CallSettings {
+export function defaultCall(timeout: number, release: ReleaseKind): CallSettings {
   return {
     timeout,
     signal: undefined,
@@ -149,6 +156,7 @@ export function defaultCall(timeout: number): CallSettings {
     session: 'shared',
     mode: undefined,
     permits: undefined,
+    release,
     isolation: undefined,
     retry: undefined,
   }
@@ -179,6 +187,7 @@ export function readCallOptions(given: unknown, fallback: CallSettings, call: Ca
       session: oneOf(options.session, 'session', ['shared', 'dedicated'], 'shared'),
       mode: readMode(options.mode),
       permits: readPermits(options),
+      release: oneOf(options.release, 'release', RELEASES, fallback.release),
       isolation: readIsolation(options.isolation),
       retry: readRetry(options.retry),
     }

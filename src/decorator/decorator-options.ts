@@ -1,5 +1,5 @@
 import type { Duration } from '../contract/duration.js'
-import type { LockMode, RetryOptions } from '../contract/options.js'
+import type { LockMode, ReleaseKind, RetryOptions } from '../contract/options.js'
 import type { NamedLockService } from '../service/named-lock-service.js'
 
 /* The types of `@WithNamedLock`. */
@@ -59,6 +59,11 @@ export interface WithNamedLockOptions<M extends AsyncMethod = AsyncMethod, This 
    * `transaction: true` the transaction stays open as long, and a repetition by `retry` begins only after that. `close()` ends the hold. Default 0.
    */
   holdAtLeast?: Duration | undefined
+  /**
+   * `'background'`: calls do not wait for the server's answer to the release, as in AcquireOptions. Not with `transaction: true`.
+   * Default: the service's.
+   */
+  release?: ReleaseKind | undefined
   /** Cancels the wait for the lock when aborted. A function of the call may return the signal. */
   signal?: AbortSignal | ((this: This, ...args: Parameters<M>) => AbortSignal | undefined) | undefined
 }

@@ -3,7 +3,7 @@ import { flag, known } from '../contract/option-checks.js'
 import { InvalidLockNameError, NamedLockConfigurationError } from '../contract/errors.js'
 import { checkName } from '../names/lock-name.js'
 import { NamedLockService } from '../service/named-lock-service.js'
-import type { LockMode, LockName, LockNames } from '../contract/options.js'
+import type { LockMode, LockName, LockNames, ReleaseKind } from '../contract/options.js'
 import { defaultCall, readCallOptions, readDecoratorRetry, type Retry } from '../contract/settings.js'
 import { show } from '../util/show.js'
 import type { WithNamedLockOptions } from './decorator-options.js'
@@ -23,6 +23,7 @@ export interface DecoratorSettings {
     readonly reentrant: boolean
     readonly mode?: LockMode
     readonly retry?: Retry
+    readonly release?: ReleaseKind
     readonly signal: AbortSignal | undefined
   }
   readonly signal: OfCall<AbortSignal | undefined> | undefined
@@ -38,6 +39,7 @@ const OPTIONS: readonly (keyof WithNamedLockOptions)[] = [
   'transaction',
   'retry',
   'holdAtLeast',
+  'release',
   'signal',
 ]
 
@@ -49,10 +51,13 @@ export function readDecoratorOptions(name: unknown, timeout: unknown, given: unk
   const retry = readRetry(options.retry, transaction)
   const signal = typeof options.signal === 'function' ? undefined : options.signal
   const call = readCallOptions(
-    { timeout, reentrant: options.reentrant, mode: options.mode, signal },
-    defaultCall(0),
+    { timeout, reentrant: options.reentrant, mode: options.mode, signal, release: options.release },
+    defaultCall(0, 'awaited'),
     '@WithNamedLock',
   )
+  if (transaction && options.release !== undefined) {
+    throw wrong('release: a lock with transaction: true ends with its transaction, and its call waits for that.')
+  }
   return {
     name: readName(name),
     locks: readLocks(options.locks),
@@ -65,6 +70,7 @@ export function readDecoratorOptions(name: unknown, timeout: unknown, given: unk
       reentrant: call.reentrant,
       ...(call.mode && { mode: call.mode }),
       ...(retry && { retry }),
+      ...(options.release !== undefined && { release: call.release }),
       signal: call.signal,
     },
     signal: typeof options.signal === 'function' ? (options.signal as OfCall<AbortSignal | undefined>) : undefined,

@@ -93,7 +93,7 @@ export interface LockRequests {
   batch(expressions: string, count: number): string
   /** The same for a single expression, on any session. */
   single(expression: string): string
-  /** `single(take(…))` and `single(give(…))` with a parameter for the literal, where a prepared statement is faster. */
+  /** `single(take(…))`, `single(give(…))` and the batch of both with parameters for the literals, where a prepared statement is faster. */
   readonly prepared?: PreparedRequests | undefined
   /** The answers of a batch or a single expression; undefined where the server answered NULL. */
   readBatch(rows: unknown): (string | undefined)[]
@@ -101,10 +101,12 @@ export interface LockRequests {
   readonly mostLocks?: number | undefined
 }
 
-/** The two statements of a lone caller, to be prepared. */
+/** The statements of a lone caller, to be prepared. */
 export interface PreparedRequests {
   readonly take: string
   readonly give: string
+  /** The batch of a `give` and a `take`: a caller that does not wait for its releases sends them together. */
+  readonly giveAndTake: string
   /** The parameter for a literal; undefined for one that can only be written out. */
   parameter(literal: string): string | Buffer | undefined
 }

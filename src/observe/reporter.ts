@@ -44,8 +44,14 @@ export class Reporter implements ClaimListener {
 
   releaseFailed(claim: Claim, error: Error): void {
     if (error instanceof NamedLockLostError && claim.handle) claim.handle.foundLostByRelease(error)
+    // No call waits for the answer, so only the event can tell of a loss.
+    if (claim.isReleasedLater && isLoss(error)) this.lost(claim, error)
     if (this.#events.hears('releaseFailed')) this.#events.emit('releaseFailed', { ...describe(claim), error })
   }
+}
+
+function isLoss(error: Error): boolean {
+  return error instanceof NamedLockLostError || error.cause instanceof NamedLockLostError
 }
 
 function describe(claim: Claim): NamedLockEvent {

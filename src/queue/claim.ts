@@ -52,7 +52,10 @@ export interface ClaimSlot {
   add(claim: Claim): void
   /** Ends a wait. No effect on a claim that is not queued. */
   leave(claim: Claim, failure: Failure): void
-  /** Ends a claim that is held. Resolves when the lock is passed on or released; undefined where it was passed on at once. */
+  /**
+   * Ends a claim that is held. Resolves when the lock is passed on or released; undefined where it was passed on at once, or is released
+   * without a caller that waits for it.
+   */
   release(claim: Claim): Promise<void> | undefined
   /** See `Sessions.freshToken`. */
   freshToken(timeout: number): Promise<bigint>
@@ -119,6 +122,11 @@ export class Claim {
   /** The caller does not wait for the lock: one answer decides. */
   get isTry(): boolean {
     return this.acquisition.call.timeout === 0
+  }
+
+  /** Its caller does not wait for the server's answer to the release. */
+  get isReleasedLater(): boolean {
+    return this.acquisition.call.release === 'background'
   }
 
   get signal(): AbortSignal | undefined {

@@ -147,6 +147,7 @@ export class Slot implements Asker, ClaimSlot, Contested, SharedSlot {
       return
     }
     const isBeingGivenUp = this.#state === 'releasing' && !this.#queue.head
+    if (isBeingGivenUp && this.#leaving?.isReleasedLater && this.#takeBack(claim)) return
     if (claim.isTry && this.#state !== 'free' && !isBeingGivenUp && !this.#isAskedForReadersLike(claim)) {
       claim.state = 'over'
       claim.settle('timeout')
@@ -180,13 +181,10 @@ export class Slot implements Asker, ClaimSlot, Contested, SharedSlot {
     this.#readers?.clear()
     const place = this.#place as Place
     const next = this.#queue.head
-    if (!next) return this.#giveUp(claim, place, 'releasing', 'give')
-    this.turn.passOn()
-    if (!this.#fits(next, place)) return this.#giveUp(claim, place, 'releasing', 'give')
-    if (this.turn.isOver(next)) return this.#giveUp(claim, place, 'yielding', 'passTurn')
-    this.#grant(next, place, 'handover')
-    if (next.target.isShared) this.letReadersIn()
-    return undefined
+    if (next) return this.#passOn(claim, next, place)
+    return claim.isReleasedLater && place.askLater
+      ? this.#giveUpLater(claim, place)
+      : this.#giveUp(claim, place, 'releasing', 'give')
   }
 
   /** The answer to a request of this slot. */
@@ -418,6 +416,36 @@ export class Slot implements Asker, ClaimSlot, Contested, SharedSlot {
     claim.grantedAt = monotonicNow()
     this.turn.granted(claim.grantedAt)
     claim.settle(undefined)
+  }
+
+  /** The next caller gets the lock: directly, or through the server. */
+  #passOn(leaving: Claim | undefined, next: Claim, place: Place): Promise<void> | undefined {
+    this.turn.passOn()
+    if (!this.#fits(next, place)) return this.#giveUp(leaving, place, 'releasing', 'give')
+    if (this.turn.isOver(next)) return this.#giveUp(leaving, place, 'yielding', 'passTurn')
+    this.#grant(next, place, 'handover')
+    if (next.target.isShared) this.letReadersIn()
+    return undefined
+  }
+
+  /** Nothing waits for the answer: the request goes out with the next one, and the next caller of this key may take it back before. */
+  #giveUpLater(claim: Claim, place: Place): undefined {
+    this.#become('releasing', place)
+    this.#leaving = claim
+    place.askLater?.('give', this.literal, this)
+  }
+
+  /** A caller wants the lock before its release was sent. The lock is passed on then, as if the caller had been queued. */
+  #takeBack(claim: Claim): boolean {
+    const place = this.#place as Place
+    // A try has to be answered at once, and the end of a turn may let another process have the lock.
+    if (!this.#fits(claim, place) || (claim.isTry && this.turn.isOver(claim))) return false
+    if (!this.#session?.checkLease() || place.session !== this.#session || !place.takeBack?.(this)) return false
+    this.#leaving = undefined
+    this.#queue.push(claim)
+    void this.#passOn(undefined, claim, place)
+    this.#host.released()
+    return true
   }
 
   #giveUp(claim: Claim | undefined, place: Place, state: 'yielding' | 'releasing', request: Request): Promise<void> {

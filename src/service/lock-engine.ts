@@ -51,6 +51,8 @@ export class LockEngine {
   readonly #stopWatching: () => void
   readonly #defaultCall: CallSettings
   readonly #defaultTry: CallSettings
+  /** Of calls whose locks end with a transaction. */
+  readonly #transactionCall: CallSettings
   #closed: Promise<void> | undefined
 
   constructor(
@@ -64,7 +66,7 @@ export class LockEngine {
     refuseOtherScheme(dataSource)
     const family = Family.of(dataSource)
     const settings = { ...given, namespace: given.namespace ?? servicesOf(dataSource).namespace }
-    const { fencing, timeout } = settings
+    const { fencing, timeout, release } = settings
     logEvents(dataSource, events)
     const core = family.coreFor(settings)
     const { sessions, slots } = core
@@ -92,8 +94,9 @@ export class LockEngine {
     this.#transactions = new Transactions(dataSource, core, owner, callTargets, acquirer, running)
     this.#locker = new TransactionLocker(dataSource, core, owner, callTargets, acquirer, running)
     this.#closing = new Closing(core, owner)
-    this.#defaultCall = defaultCall(timeout)
-    this.#defaultTry = defaultCall(0)
+    this.#defaultCall = defaultCall(timeout, release)
+    this.#defaultTry = defaultCall(0, release)
+    this.#transactionCall = defaultCall(timeout, 'awaited')
     this.#stopWatching = watch(dataSource, settings)
   }
 
@@ -146,13 +149,16 @@ export class LockEngine {
   }
 
   transaction(names: LockNames, options: unknown, work: TransactionWork): Promise<unknown> {
-    const call: CallSettings = { ...readCallOptions(options, this.#defaultCall, 'transaction'), session: 'dedicated' }
+    const call: CallSettings = {
+      ...readCallOptions(options, this.#transactionCall, 'transaction'),
+      session: 'dedicated',
+    }
     this.#owner.checkOpen()
     return this.#transactions.run(names, call, work)
   }
 
   async lockTransaction(manager: unknown, names: LockNames, options: unknown): Promise<void> {
-    const call = readCallOptions(options, this.#defaultCall, 'lockTransaction')
+    const call = readCallOptions(options, this.#transactionCall, 'lockTransaction')
     this.#owner.checkOpen()
     const lock = (): Promise<readonly string[]> => this.#locker.lock(manager, names, call)
     await (isTraced()
@@ -162,7 +168,7 @@ export class LockEngine {
 
   async runMigrations(options: unknown): Promise<unknown> {
     const { lock, migrations } = readMigrationOptions(options)
-    const call = readCallOptions(lock, this.#defaultCall, 'runMigrations')
+    const call = readCallOptions(lock, this.#transactionCall, 'runMigrations')
     const name = migrationsLock(this.#dataSource)
     const run = (): Promise<unknown[]> => this.#dataSource.runMigrations(migrations)
     this.#owner.checkOpen()

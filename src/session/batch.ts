@@ -3,6 +3,7 @@ import { isAnswerTo, isOwnership, unexpected } from './answers.js'
 import { expressionOf, ownershipOf, type Asker, type Request } from './place.js'
 import type { Session } from './session.js'
 import { setImmediate } from '../util/clock.js'
+import { outside } from '../util/outside.js'
 
 /** The requests of one statement. Its text grows with each request, so that it can be sent as soon as the session is free. */
 interface Group {
@@ -37,12 +38,19 @@ export class Batch {
   readonly #session: Session
   readonly #dialect: Dialect
   #gathered: Group[] = []
+  /** Requests that wait for the next one, at the latest for the end of this turn of the event loop. Empty but in `#resting`. */
+  #later: Entry[] = []
   #flying: Entry[] | undefined
   #resting = false
   readonly #landed = (error: Error | null, rows?: unknown): void => this.#land(error, rows)
   readonly #wake = (): void => {
     this.#resting = false
+    if (this.#later.length > 0) this.#gatherLater()
     this.#flush()
+  }
+  readonly #rest = (): void => {
+    this.#resting = true
+    setImmediate(this.#wake)
   }
 
   constructor(session: Session, dialect: Dialect) {
@@ -57,7 +65,28 @@ export class Batch {
   ask(request: Request, literal: string, asker: Asker, mark?: string): void {
     const entry = { request, literal, mark, asker, retried: false }
     if (this.isIdle) this.#send([entry], undefined)
+    else {
+      if (this.#later.length > 0) this.#gatherLater()
+      this.#gather(entry)
+    }
+  }
+
+  /** See Place. A lone caller's release and its next request are one statement by this. */
+  askLater(request: Request, literal: string, asker: Asker): void {
+    const entry = { request, literal, mark: undefined, asker, retried: false }
+    if (this.isIdle) outside(this.#rest)
+    if (this.#resting && !this.#flying) this.#later.push(entry)
     else this.#gather(entry)
+  }
+
+  takeBack(asker: Asker): boolean {
+    const at = this.#later.findIndex((entry) => entry.asker === asker)
+    if (at >= 0) this.#later.splice(at, 1)
+    return at >= 0
+  }
+
+  #gatherLater(): void {
+    for (const entry of this.#later.splice(0)) this.#gather(entry)
   }
 
   #gather(entry: Entry): void {
@@ -78,9 +107,12 @@ export class Batch {
 
   #send(entries: Entry[], expressions: string | undefined): void {
     this.#flying = entries
-    const [first] = entries as [Entry]
-    if (expressions !== undefined && entries.length > 1) {
-      this.#session.send(this.#dialect.batch(expressions, entries.length), this.#landed)
+    const [first, second] = entries as [Entry, Entry | undefined]
+    if (expressions !== undefined && second) {
+      const sql = this.#dialect.batch(expressions, entries.length)
+      const isPair = entries.length === 2 && first.request === 'give' && second.request === 'take'
+      if (isPair) this.#session.sendPair(first.literal, second.literal, sql, this.#landed)
+      else this.#session.send(sql, this.#landed)
     } else if (first.request === 'take' || first.request === 'give') {
       this.#session.sendLone(first.request, first.literal, this.#landed)
     } else {

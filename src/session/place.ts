@@ -33,6 +33,13 @@ export interface Place {
   readonly source?: SessionSource | undefined
   /** Several requests of one call stay in this order. Several literals, with a space between them, stand for `takeFirst`. */
   ask(request: Request, literal: string, asker: Asker, mark?: string): void
+  /**
+   * The same for a request without a caller that waits for its answer: it goes out together with the next request, at the latest at the end
+   * of this turn of the event loop. Only on places that send many requests in one statement.
+   */
+  askLater?(request: Request, literal: string, asker: Asker): void
+  /** Takes back what `asker` asked by `askLater`; the asker gets no answer then. False when it was sent, or is about to be. */
+  takeBack?(asker: Asker): boolean
   /** A lock was taken or released on that session here. The shared session counts them, so that it can go back to the pool when it holds none. */
   held(change: 1 | -1, session: Session | undefined): void
   /** The connection becomes another claim's, with the lock that is held there. Only for places with a `source`. */

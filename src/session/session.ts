@@ -171,6 +171,13 @@ export class Session {
     this.#wire.query(this.dialect.single(this.dialect[request](literal)), answered)
   }
 
+  /** The same for the batch of a `give` and a `take`; `sql`: the statement where it is not prepared. */
+  sendPair(given: string, taken: string, sql: string, callback: RawCallback): void {
+    const answered = this.#sending(callback)
+    if (!answered || this.#prepared.sendPair(given, taken, answered)) return
+    this.#wire.query(sql, answered)
+  }
+
   /** The rows of a statement, each as an array. */
   ask(sql: string): Promise<unknown> {
     return new Promise((resolve, reject) => {

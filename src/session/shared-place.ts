@@ -60,6 +60,15 @@ export class SharedPlace implements Place {
     void this.ready().catch(() => {})
   }
 
+  askLater(request: Request, literal: string, asker: Asker): void {
+    if (this.#batch) this.#batch.askLater(request, literal, asker)
+    else this.ask(request, literal, asker)
+  }
+
+  takeBack(asker: Asker): boolean {
+    return this.#batch?.takeBack(asker) ?? false
+  }
+
   held(change: 1 | -1, session: Session | undefined): void {
     if (session === this.#session) this.#locks += change
   }

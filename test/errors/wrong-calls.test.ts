@@ -63,6 +63,7 @@ const callOptions: [string, any, RegExp][] = [
   ['exactName as a number', { exactName: 1 }, /exactName: 1 is neither true nor false/],
   ['an unknown mode', { mode: 'shared' }, /mode: 'shared' is not one of 'read', 'write'/],
   ['the former option shared', { shared: true }, /there is no option 'shared'. A reader passes mode: 'read'/],
+  ['a release in words', { release: 'later' }, /release: 'later' is not one of 'awaited', 'background'/],
   ['a misspelt option', { timeuot: 5 }, /no option 'timeuot'. The options are timeout, signal/],
   ['an option in another case', { Timeout: 5 }, /no option 'Timeout'. The options are timeout/],
   ['a number for options', 5_000, /must be an object such as \{ timeout: '5s' \}, not 5000/],
@@ -73,6 +74,7 @@ const callOptions: [string, any, RegExp][] = [
 
 const serviceOptions: [string, any, RegExp][] = [
   ['a misspelt option', { lesae: '5s' }, /no option 'lesae'. The options are namespace, timeout, lease/],
+  ['a release in words', { release: true }, /release: true is not one of 'awaited', 'background'/],
   ['null', null, /must be an object.* not null/],
   ['text', 'pool', /must be an object.* not 'pool'/],
   ['a negative timeout', { timeout: -1 }, /timeout: -1 .*milliseconds/],

@@ -22,7 +22,7 @@ import { openMySqlSession, replacedSettings, type ServerVariables } from './mysq
 import { MySqlWire } from './mysql-wire.js'
 import { MYSQL2_POOL } from './mysql2-pool.js'
 import { checkServer } from './server-check.js'
-import { hexLiteral, KEY_PARAMETER, keyParameter } from './sql-literal.js'
+import { GIVE_AND_TAKE, hexLiteral, KEY_PARAMETER, keyParameter } from './sql-literal.js'
 import { statusIn } from './transaction-status.js'
 
 /** An empty text. Written as a literal it is NULL under MariaDB's sql_mode EMPTY_STRING_IS_NULL, and NULL is no answer. */
@@ -59,6 +59,7 @@ export abstract class MySqlFamily implements Dialect {
   readonly prepared: PreparedRequests | undefined = {
     take: `SELECT GET_LOCK(${KEY_PARAMETER},0) AS r`,
     give: `SELECT RELEASE_LOCK(${KEY_PARAMETER}) AS r`,
+    giveAndTake: GIVE_AND_TAKE,
     parameter: keyParameter,
   }
 

@@ -2,7 +2,7 @@ import { exactKeyFor, foldForExclusion, MYSQL_EXACT_NAMES } from '../../names/ex
 import { MySqlFamily } from './mysql-family.js'
 import type { PreparedRequests, WaitFailure } from '../dialect.js'
 import type { Ask } from '../../typeorm/raw-connection.js'
-import { KEY_PARAMETER, keyParameter } from './sql-literal.js'
+import { GIVE_AND_TAKE, KEY_PARAMETER, keyParameter } from './sql-literal.js'
 import type { LockTable } from '../lock-table.js'
 import { hasMetadataLocks, readMetadataLocks, RUNNING_MYSQL } from './metadata-locks.js'
 
@@ -17,6 +17,7 @@ export class MySqlDialect extends MySqlFamily {
   override readonly prepared: PreparedRequests = {
     take: `SELECT GET_LOCK(${KEY_PARAMETER},0)+0e0 AS r`,
     give: `SELECT RELEASE_LOCK(${KEY_PARAMETER})+0e0 AS r`,
+    giveAndTake: GIVE_AND_TAKE,
     parameter: keyParameter,
   }
 

@@ -21,3 +21,6 @@ export function keyParameter(literal: string): Buffer | undefined {
 }
 
 const PRINTABLE_ASCII = /^[ -~]+$/
+
+/** A release and the next lock of one caller in a batch, with their keys as parameters. */
+export const GIVE_AND_TAKE = `SELECT CONCAT_WS(',',RELEASE_LOCK(${KEY_PARAMETER}),GET_LOCK(${KEY_PARAMETER},0)) AS r`

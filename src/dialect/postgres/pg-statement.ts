@@ -4,10 +4,10 @@ export interface PgConnection {
   readonly stream: { readonly writable: boolean; write(text: string, encoding: 'latin1'): unknown; destroy(): void }
 }
 
-/** A prepared statement with its one parameter. Both are ASCII. */
+/** A prepared statement with its parameters, one or two. All are ASCII. */
 export interface Bound {
   readonly statement: string
-  readonly value: string
+  readonly values: readonly string[]
 }
 
 /** In the place of pg's type parsers, for one statement. */
@@ -71,8 +71,10 @@ export class PgStatement {
  * The messages Bind, Execute and Sync as one text. pg has a method for each, and three writes cost one caller 5 % more than one.
  * https://www.postgresql.org/docs/current/protocol-message-formats.html
  */
-function executionOf({ statement, value }: Bound): string {
-  const bind = `\0${statement}\0\0\0\0\x01${int32(value.length)}${value}\0\0`
+function executionOf({ statement, values }: Bound): string {
+  let parameters = values.length === 1 ? '\0\x01' : '\0\x02'
+  for (const value of values) parameters += int32(value.length) + value
+  const bind = `\0${statement}\0\0\0${parameters}\0\0`
   return `B${int32(4 + bind.length)}${bind}${EXECUTE}${SYNC}`
 }
 

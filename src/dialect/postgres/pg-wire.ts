@@ -84,9 +84,9 @@ export class PgWire implements RawConnection {
         return
       }
       callback(null, {
-        execute: ([parameter], answered) => {
-          const value = String(parameter)
-          this.#queue({ sql: `EXECUTE ${name}('${value}')`, bound: { statement: name, value } }, answered)
+        execute: (parameters, answered) => {
+          const values = parameters as readonly string[]
+          this.#queue({ sql: `EXECUTE ${name}('${values.join("','")}')`, bound: { statement: name, values } }, answered)
         },
         close: () => this.query(`DEALLOCATE ${name}`, () => {}),
       })

@@ -70,6 +70,9 @@ export class PostgresDialect implements Dialect {
   readonly prepared = {
     take: "SELECT CASE WHEN pg_catalog.pg_try_advisory_lock($1::int8) THEN '1' ELSE '0' END AS r",
     give: "SELECT CASE WHEN pg_catalog.pg_advisory_unlock($1::int8) THEN '1' ELSE '0' END AS r",
+    giveAndTake:
+      "SELECT CASE WHEN pg_catalog.pg_advisory_unlock($1::int8) THEN '1' ELSE '0' END||','||" +
+      "CASE WHEN pg_catalog.pg_try_advisory_lock($2::int8) THEN '1' ELSE '0' END AS r",
     parameter: (literal: string): string | undefined => (/^-?\d/.test(literal) ? literal : undefined),
   }
   readonly noLease =
