@@ -3,6 +3,7 @@ import { decoratedMethod } from './decorated-method.js'
 import { distinctNames } from './distinct-names.js'
 import { memory } from './memory.js'
 import { oneCaller } from './one-caller.js'
+import { oneCallerBackground } from './one-caller-background.js'
 import { oneName } from './one-name.js'
 import { severalProcessesEmptyWork, severalProcessesShortWork } from './several-processes.js'
 import { thousandLocks } from './thousand-locks.js'
@@ -11,6 +12,7 @@ import { wakingLatency } from './waking-latency.js'
 
 export const cases: readonly BenchCase[] = [
   oneCaller,
+  oneCallerBackground,
   distinctNames,
   oneName,
   severalProcessesEmptyWork,

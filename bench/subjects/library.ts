@@ -2,7 +2,7 @@ import type { ServerAddress } from '../../dev/servers/index.js'
 import type { NamedLockServiceOptions } from '../../src/index.js'
 import { builtLibrary } from '../support/built-library.js'
 import { openDataSource } from '../support/data-source.js'
-import type { HandleSubject } from './subject.js'
+import type { HandleSubject, Subject } from './subject.js'
 
 /** This library, on a pool of TypeORM's usual size. */
 export async function openLibrary(
@@ -18,6 +18,29 @@ export async function openLibrary(
       const lock = await locks.acquire(name)
       return () => lock.release()
     },
+    async [Symbol.asyncDispose]() {
+      await locks.close()
+      await dataSource.destroy()
+    },
+  }
+}
+
+/** The same by a decorated method, with the name as its argument. */
+export async function openDecorated(address: ServerAddress, options: NamedLockServiceOptions = {}): Promise<Subject> {
+  const { NamedLockService, WithNamedLock } = builtLibrary()
+  const dataSource = await openDataSource(address)
+  const locks = new NamedLockService(dataSource, options)
+  class Worker {
+    readonly locks = locks
+
+    @WithNamedLock((name: string) => name, '60s')
+    async run(_name: string, work: () => any): Promise<any> {
+      return work()
+    }
+  }
+  const worker = new Worker()
+  return {
+    withLock: (name, work) => worker.run(name, work),
     async [Symbol.asyncDispose]() {
       await locks.close()
       await dataSource.destroy()

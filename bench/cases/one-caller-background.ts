@@ -1,0 +1,45 @@
+import { openDecorated, openLibrary } from '../subjects/library.js'
+import { openRaw } from '../subjects/raw.js'
+import { openRedlock } from '../subjects/redlock.js'
+import type { Subject } from '../subjects/subject.js'
+import type { BenchCase } from '../support/bench-case.js'
+import { inSequence } from '../support/load.js'
+import { paired } from '../support/paired.js'
+import { pairwise } from '../support/statistics.js'
+
+const nothing = () => undefined
+
+/** A thousand names in turn, as in an application. */
+function pairs(subject: Subject) {
+  return (ms: number) => inSequence(ms, (count) => subject.withLock(`order:${count % 1000}`, nothing))
+}
+
+export const oneCallerBackground: BenchCase = {
+  name: 'one-caller-background',
+  title: "One caller in sequence, uncontended, release: 'background'",
+  async run(bench, findings) {
+    const { address } = bench
+    await using raw = await openRaw(address)
+    await using awaited = await openLibrary(address)
+    await using library = await openLibrary(address, { release: 'background' })
+    await using decorated = await openDecorated(address, { release: 'background' })
+    await using redlock = bench.redisPort === undefined ? undefined : await openRedlock(bench.redisPort)
+    const rates = await paired(
+      {
+        raw: pairs(raw),
+        'library, awaited': pairs(awaited),
+        library: pairs(library),
+        decorator: pairs(decorated),
+        redlock: redlock && pairs(redlock),
+      },
+      bench,
+    )
+    for (const [subject, samples] of Object.entries(rates))
+      if (samples.length > 0) findings.figure(subject, 'locks/s', samples)
+    findings.ratio('library / raw', pairwise(rates.library, rates.raw), { atLeast: 1.5 })
+    findings.ratio('decorator / raw', pairwise(rates.decorator, rates.raw), { atLeast: 1.5 })
+    findings.ratio('library / awaited', pairwise(rates.library, rates['library, awaited']))
+    if (redlock) findings.ratio('library / redlock', pairwise(rates.library, rates.redlock), { atLeast: 1 })
+    if (redlock) findings.ratio('decorator / redlock', pairwise(rates.decorator, rates.redlock), { atLeast: 1 })
+  },
+}
