@@ -46,7 +46,7 @@ export interface AcquireOptions<S extends SessionKind = SessionKind> {
   /**
    * `'background'`: nothing waits for the server's answer to the release, which goes out together with the next request of this turn of the
    * event loop, at the latest at its end. A lone caller pays one round trip for a lock instead of two. The server may free the lock a
-   * moment after the call has resolved, and a loss that only the release finds is told by the event `lost` instead of a rejection.
+   * moment after the call has resolved, and a loss that only the release finds is an event (`lost`) instead of a rejection.
    * Default: the service's `release` (`'awaited'`).
    */
   release?: ReleaseKind | undefined

@@ -1,5 +1,5 @@
 import { expect } from 'chai'
-import { NamedLockLostError, type NamedLockService } from '../../src/index.js'
+import { NamedLockError, NamedLockLostError, type NamedLockService } from '../../src/index.js'
 import { forEachDialect } from '../support/conformance.js'
 import { connectionsIn, type DataSource } from '../support/typeorms.js'
 import { settlesWithin } from '../support/until.js'
@@ -109,8 +109,10 @@ describe('the statements of a lone caller', () => {
         for (let i = 0; i < 120; i++) {
           const call = locks.withLock(`busy ${i}`, () => done++)
           // Lost under the (empty) work, or released by a statement without a known answer: reported, not hidden.
+          // A session that takes the place of a lost one may be cancelled each time that it is opened.
           await settlesWithin(20_000, 'the call', call).catch((error: unknown) => {
-            if (!(error instanceof NamedLockLostError)) throw error
+            if (error instanceof NamedLockLostError || isCancelledWhileOpening(error)) return
+            throw error
           })
         }
       } finally {
@@ -122,3 +124,7 @@ describe('the statements of a lone caller', () => {
     })
   })
 })
+
+function isCancelledWhileOpening(error: unknown): boolean {
+  return error instanceof NamedLockError && /could not be prepared: .*cancel/i.test(error.message)
+}
