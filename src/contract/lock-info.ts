@@ -24,6 +24,8 @@ export interface LockInfo {
   readonly key: string
   /** The name as a caller gave it, if known. */
   readonly name?: string | undefined
+  /** Which permit of the name it is, with the option `permits`; undefined for an ordinary lock. */
+  readonly permit?: number | undefined
   readonly holder: LockHolder
   /** Its waiters, in order. Of other processes, only those that block on the server are visible. */
   readonly waiters: readonly LockWaiter[]

@@ -8,6 +8,7 @@ import type { Slots, SlotView } from '../queue/slots.js'
 import type { Targets } from '../names/targets.js'
 import { localHolder } from './holder-lookup.js'
 import { readNotes, type NotedLocks } from './lock-notes.js'
+import { nameOfPermit, permitOf, withoutPermit } from './permit-names.js'
 import { timeOrigin, wallNow } from '../util/clock.js'
 
 /** A lock, as far as it is known before its holder is. */
@@ -95,7 +96,17 @@ export class LockLister {
       if (key === undefined) continue
       const [entry] = entryOf(key)
       entry.holder ??= localHolder(slot.holder)
-      if (!entry.waiters.some((waiter) => local.has(waiter))) entry.waiters.push(...localWaiters(slot))
+      if (!entry.waiters.some((waiter) => local.has(waiter))) entry.waiters.push(...localWaiters(slot.waiters))
+    }
+    for (const { waiters, targets } of this.#slots.semaphores) {
+      // They wait for any of the permits: the list shows them once, with the first permit that is held.
+      const most = Math.max(0, ...waiters.map(({ permits }) => permits))
+      for (let number = 0; number < most; number++) {
+        const entry = entries.get(dialect.exclusionKey(targets.at(number).key))
+        if (!entry?.holder) continue
+        entry.waiters.push(...localWaiters(waiters))
+        break
+      }
     }
     return [...entries.values()]
   }
@@ -104,14 +115,15 @@ export class LockLister {
   #addWaiters(entry: Entry, row: LockRow, slot: SlotView | undefined): void {
     const waiter = waiterOf(row)
     if (!slot?.hasWaiters || !this.#slots.sessions.open.hasConnection(row.connectionId)) entry.waiters.push(waiter)
-    else entry.waiters.push(...localWaiters(slot, waiter))
+    else entry.waiters.push(...localWaiters(slot.waiters, waiter))
   }
 
   #describe({ key, holder, waiters }: Entry, notes: NotedLocks, isEverywhere: boolean): LockInfo | undefined {
     if (!holder) return undefined // it has just been given back
     // In another namespace nothing confirms a note; a caller that lists everything has to compare the key, too.
     const name = this.#nameOf(key, notes) ?? (isEverywhere ? notes.names.get(key) : undefined)
-    return { key, ...(name !== undefined && { name }), holder, waiters }
+    const permit = permitOf(key, this.#targets)
+    return { key, ...(name !== undefined && { name }), ...(permit !== undefined && { permit }), holder, waiters }
   }
 
   #nameOf(key: string, notes: NotedLocks): string | undefined {
@@ -120,7 +132,11 @@ export class LockLister {
     const { dialect } = this.#slots.sessions
     const own = [slot?.holder, slot?.head].find((claim) => claim?.target.key === key)
     // Another service of the DataSource may know the key by another name, in a namespace of its own.
-    if (own && (own.owner === this.#owner || keyOf(dialect, namespace, own.name) === key)) return own.name
+    if (
+      own &&
+      (own.owner === this.#owner || own.target.permit !== undefined || keyOf(dialect, namespace, own.name) === key)
+    )
+      return own.name
     const noted = notes.names.get(key)
     if (!dialect.hasReadableKeys) {
       // Only a process that has lately used a name knows its key.
@@ -128,7 +144,11 @@ export class LockLister {
       return undefined
     }
     // Every user can leave a note: the key has to confirm it.
-    return nameOf(namespace, key) ?? (noted !== undefined && fits(namespace, noted, key) ? noted : undefined)
+    return (
+      nameOf(namespace, key) ??
+      nameOfPermit(namespace, key, noted) ??
+      (noted !== undefined && fits(namespace, noted, key) ? noted : undefined)
+    )
   }
 
   #isWanted({ key, name }: LockInfo, prefix: string): boolean {
@@ -138,15 +158,15 @@ export class LockLister {
     if (!this.#slots.sessions.dialect.hasReadableKeys)
       return name === undefined ? prefix === '' : name.startsWith(prefix)
     if (!isOwn && !key.startsWith(keyPrefix(namespace))) return false
-    return name === undefined ? mayBeginWith(namespace, key, prefix) : name.startsWith(prefix)
+    return name === undefined ? mayBeginWith(namespace, withoutPermit(key), prefix) : name.startsWith(prefix)
   }
 }
 
 /** Waiters of this process: known once each, however many of its connections wait. */
 const local = new WeakSet<LockWaiter>()
 
-function localWaiters(slot: SlotView, first?: LockWaiter): LockWaiter[] {
-  return slot.waiters.map((claim, at) => {
+function localWaiters(claims: readonly Claim[], first?: LockWaiter): LockWaiter[] {
+  return claims.map((claim, at) => {
     const waiter = { ...(at === 0 && first), since: new Date(timeOrigin + claim.startedAt) }
     local.add(waiter)
     return waiter
