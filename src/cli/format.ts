@@ -30,11 +30,8 @@ export function printable(text: string): string {
   return text.replace(/[\p{Cc}\p{Cf}\u2028\u2029]/gu, (char) => `\\u{${(char.codePointAt(0) as number).toString(16)}}`)
 }
 
-/** The name, with the number of a permit in brackets. */
-export function nameOf({ name, key, permit }: LockInfo): string {
-  const text = printable(name ?? key)
-  // An unknown name is shown by the key, which has the number already.
-  return name !== undefined && permit !== undefined ? `${text} [${permit}]` : text
+export function nameOf({ name, key }: LockInfo): string {
+  return printable(name ?? key)
 }
 
 /** `worker-3:4711 (connection 881, app@10.0.0.7)` */
@@ -42,6 +39,12 @@ export function describeHolder({ connectionId, process, user, host }: LockHolder
   const account = user === undefined ? undefined : `${user}${host === undefined ? '' : `@${host}`}`
   const details = [`connection ${connectionId}`, account].filter((one) => one !== undefined).join(', ')
   return printable(process === undefined ? details : `${process} (${details})`)
+}
+
+/** `reads: worker-3:4711 (connection 881, app@10.0.0.7) and 2 more` */
+function describeHolders({ mode, holder, holders }: LockInfo): string {
+  const what = mode === undefined ? '' : `${mode}s: `
+  return `${what}${describeHolder(holder)}${holders.length > 1 ? ` and ${holders.length - 1} more` : ''}`
 }
 
 /** How many columns of a terminal the text takes: East Asian characters and emoji take two, combining marks none. */
@@ -97,7 +100,7 @@ export function lockTable(locks: LockList, width?: number): string {
     const { holder, waiters } = lock
     const longest = waiters.map(({ since }) => since).find((since) => since !== undefined)
     const waiting = waiters.length === 0 ? '' : `${waiters.length}${longest ? ` (${age(longest)})` : ''}`
-    return [nameOf(lock), describeHolder(holder), age(holder.since), waiting]
+    return [nameOf(lock), describeHolders(lock), age(holder.since), waiting]
   })
   return table([['NAME', 'HOLDER', 'HELD FOR', 'WAITING'], ...rows], width)
 }

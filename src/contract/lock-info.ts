@@ -1,3 +1,5 @@
+import type { LockMode } from './lock-mode.js'
+
 /* The results of `holder`, `list` and `check`. */
 
 /** The holder of a lock, as far as the server reports it. */
@@ -24,9 +26,12 @@ export interface LockInfo {
   readonly key: string
   /** The name as a caller gave it, if known. */
   readonly name?: string | undefined
-  /** Which permit of the name it is, with the option `permits`; undefined for an ordinary lock. */
-  readonly permit?: number | undefined
+  /** `read`, `write`: it is held with that mode, as far as the server shows it. On PostgreSQL a writer's lock is an ordinary one. */
+  readonly mode?: LockMode | undefined
+  /** The first of its holders. */
   readonly holder: LockHolder
+  /** Readers hold a lock together. */
+  readonly holders: readonly LockHolder[]
   /** Its waiters, in order. Of other processes, only those that block on the server are visible. */
   readonly waiters: readonly LockWaiter[]
 }

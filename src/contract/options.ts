@@ -1,4 +1,7 @@
 import type { Duration } from './duration.js'
+import type { LockMode } from './lock-mode.js'
+
+export type { LockMode } from './lock-mode.js'
 
 /** A string or a bigint; with `exactName`, a bigint is a PostgreSQL advisory key as it is. */
 export type LockName = string | bigint
@@ -11,10 +14,6 @@ export type LockNames = LockName | readonly LockName[]
  */
 export type SessionKind = 'shared' | 'dedicated'
 
-/**
- * `read`: the lock is held together with other readers, never together with a writer. `write`: it is held alone.
- */
-export type LockMode = 'read' | 'write'
 /** Whether a call waits for the server's answer to the release of its lock. */
 export type ReleaseKind = 'awaited' | 'background'
 
@@ -79,8 +78,6 @@ export interface RetryOptions {
 export interface InspectOptions {
   /** As in AcquireOptions. */
   exactName?: boolean | undefined
-  /** Inspects the permits of the name, as callers with this number see them. */
-  permits?: number | undefined
 }
 
 /**

@@ -81,6 +81,20 @@ export interface LockRequests {
   ownsFirst(literals: string): string
   /** The connection id of the holder, or nothing; with a space between them where there are several. */
   holderId(literal: string): string
+  /** The connections in that answer, in the order in which they are holders; left out where the answer lists them so. */
+  holdersIn?(literal: string, answer: string): readonly string[]
+
+  /*
+   * Where readers and writers are made of ordinary locks (see `partedLiteral`): a writer that has the gate takes the slots of readers one by
+   * one, as they come free.
+   */
+
+  /** Takes those slots that are free: a digit for each, 1 where this session has it now. Executed twice it does nothing wrong. */
+  fill?(literal: string): string
+  /** The literal of those slots of a writer, for `fill`. */
+  fillLiteral?(literal: string, slots: readonly number[]): string
+  /** As `owns`; and where this session has some parts of the lock only, it releases them. Left out where locks have one part. */
+  ownsAllOrNone?(literal: string): string
 
   /** The literal of the polling mark for all keys with that exclusion key. */
   markLiteral(exclusionKey: string): string

@@ -4,6 +4,8 @@
 export interface LockRow {
   readonly key: string
   readonly isGranted: boolean
+  /** Held together with others. */
+  readonly isShared?: boolean | undefined
   readonly connectionId: string
   readonly user?: string | undefined
   readonly host?: string | undefined

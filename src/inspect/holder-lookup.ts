@@ -57,7 +57,10 @@ export class HolderLookup {
   }
 
   async #find(exclusionKey: string, literal: string, key: string, question: Question): Promise<LockHolder | null> {
-    const connectionIds = (await this.ask('holderId', literal))?.split(' ') ?? []
+    const answer = await this.ask('holderId', literal)
+    if (answer === undefined) return null
+    const { dialect } = this.#slots.sessions
+    const connectionIds = dialect.holdersIn?.(literal, answer) ?? answer.split(' ')
     const [connectionId] = connectionIds
     if (!connectionId) return null
     const local = this.#slots.holdersOf(exclusionKey).map(localHolder)
@@ -68,7 +71,6 @@ export class HolderLookup {
     // Without the PROCESS privilege the server does not show other users' connections: then the id is all there is.
     const details = await sessions
       .inspect(async (ask) => {
-        const { dialect } = sessions
         const who = dialect.readConnection(await ask(dialect.describeConnection(connectionId)))
         question.known = { connectionId, ...who }
         return { ...who, ...readNotes(await dialect.readNotes(ask)).holder(key, connectionId) }

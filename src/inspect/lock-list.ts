@@ -1,20 +1,22 @@
 import type { Dialect } from '../dialect/dialect.js'
 import type { LockRow, LockTable } from '../dialect/lock-table.js'
 import { keyFor, keyPrefix, mayBeginWith, nameOf } from '../names/lock-name.js'
+import type { LockMode } from '../contract/options.js'
 import type { LockHolder, LockInfo, LockList, LockWaiter } from '../contract/lock-info.js'
 import type { Claim, ClaimOwner } from '../queue/claim.js'
 import { MARKS } from '../dialect/marks.js'
 import type { Slots, SlotView } from '../queue/slots.js'
-import type { Targets } from '../names/targets.js'
+import type { Target, Targets } from '../names/targets.js'
+import { addOnce, joinSlots, modeOf, readHolding, type GrantedRow } from './granted-rows.js'
 import { localHolder } from './holder-lookup.js'
 import { readNotes, type NotedLocks } from './lock-notes.js'
-import { nameOfPermit, permitOf, withoutPermit } from './permit-names.js'
 import { timeOrigin, wallNow } from '../util/clock.js'
 
 /** A lock, as far as it is known before its holder is. */
 interface Entry {
   readonly key: string
-  holder: LockHolder | undefined
+  readonly holders: LockHolder[]
+  mode: LockMode | undefined
   readonly waiters: LockWaiter[]
 }
 
@@ -57,8 +59,9 @@ export class LockLister {
   /** Where the server does not list, it can still be asked about keys one has heard of. */
   async #heldOfKnown(ask: (sql: string) => Promise<unknown>, table: LockTable): Promise<LockRow[]> {
     const { dialect } = this.#slots.sessions
-    const keys = [...new Set([...table.rows.map(({ key }) => key), ...[...this.#targets.known].map(({ key }) => key)])]
-    const rows: LockRow[] = []
+    const known = [...this.#targets.known]
+    const keys = [...new Set([...table.rows.map(({ key }) => key), ...known.map(({ key }) => key)])]
+    const rows: LockRow[] = await this.#slotsOfKnown(ask, known)
     for (let i = 0; i < keys.length; i += dialect.batchLimit) {
       const some = keys.slice(i, i + dialect.batchLimit)
       const questions = some.map((key) => dialect.holderId(dialect.literal(key)))
@@ -67,6 +70,18 @@ export class LockLister {
         const connectionId = answers[at]
         if (connectionId) rows.push({ key, isGranted: true, connectionId })
       })
+    }
+    return rows
+  }
+
+  /** The readers of the names that are used with a mode. Their gates are among the keys. */
+  async #slotsOfKnown(ask: (sql: string) => Promise<unknown>, known: readonly Target[]): Promise<LockRow[]> {
+    const { dialect } = this.#slots.sessions
+    const rows: GrantedRow[] = []
+    for (const { key, literal } of known.filter(({ gate }) => gate !== undefined)) {
+      const [answer] = dialect.readBatch(await ask(dialect.single(dialect.holderId(literal))))
+      for (const connectionId of answer?.split(' ').slice(1) ?? [])
+        rows.push({ key, isGranted: true, connectionId, isSlot: true })
     }
     return rows
   }
@@ -81,49 +96,58 @@ export class LockLister {
       if (!entry) {
         // The server may have folded an exact name; here it is known as it was given.
         const own = [slot?.holder, slot?.head].find((claim) => claim?.target.exclusionKey === id)?.target.key
-        entries.set(id, (entry = { key: own ?? key, holder: undefined, waiters: [] }))
+        entries.set(id, (entry = { key: own ?? key, holders: [], mode: undefined, waiters: [] }))
       }
       return [entry, slot]
     }
-    for (const row of table.rows) {
+    const known = (): string[] => [
+      ...[...this.#slots.all].flatMap((slot) => (slot.holder ?? slot.head)?.target.key ?? []),
+      ...[...this.#targets.known].map(({ key }) => key),
+      ...notes.names.keys(),
+    ]
+    const granted = new Map<Entry, GrantedRow[]>()
+    for (const row of joinSlots(table.rows, known)) {
       if (isMark(row.key)) continue
       const [entry, slot] = entryOf(row.key)
-      if (row.isGranted) entry.holder = holderOf(row, slot?.holder, notes)
-      else this.#addWaiters(entry, row, slot)
+      if (!row.isGranted) this.#addWaiters(entry, row, slot)
+      else if (!granted.get(entry)?.push(row)) granted.set(entry, [row])
     }
+    for (const [entry, rows] of granted) this.#addHolders(entry, rows, notes)
     for (const slot of this.#slots.all) {
       const key = (slot.holder ?? slot.head)?.target.key
       if (key === undefined) continue
       const [entry] = entryOf(key)
-      entry.holder ??= localHolder(slot.holder)
-      if (!entry.waiters.some((waiter) => local.has(waiter))) entry.waiters.push(...localWaiters(slot.waiters))
-    }
-    for (const { waiters, targets } of this.#slots.semaphores) {
-      // They wait for any of the permits: the list shows them once, with the first permit that is held.
-      const most = Math.max(0, ...waiters.map(({ permits }) => permits))
-      for (let number = 0; number < most; number++) {
-        const entry = entries.get(dialect.exclusionKey(targets.at(number).key))
-        if (!entry?.holder) continue
-        entry.waiters.push(...localWaiters(waiters))
-        break
+      if (entry.holders.length === 0) {
+        addOnce(entry.holders, localHolder(slot.holder))
+        if (slot.holder) entry.mode = modeOf(slot.holder.target)
       }
+      if (!entry.waiters.some((waiter) => local.has(waiter))) entry.waiters.push(...localWaiters(slot))
     }
     return [...entries.values()]
+  }
+
+  #addHolders(entry: Entry, rows: readonly GrantedRow[], notes: NotedLocks): void {
+    const { mode, holders, draining } = readHolding(rows)
+    const own = this.#slots.holdersOf(this.#slots.sessions.dialect.exclusionKey(entry.key))
+    const isAlone = mode === undefined && holders.length === 1
+    entry.mode = mode ?? (isAlone && own[0] ? modeOf(own[0].target) : undefined)
+    for (const row of holders) addOnce(entry.holders, holderOf(row, own, notes))
+    if (draining) entry.waiters.unshift(waiterOf(draining))
   }
 
   /** Where this process waits in the server's queue, all of its callers do. */
   #addWaiters(entry: Entry, row: LockRow, slot: SlotView | undefined): void {
     const waiter = waiterOf(row)
     if (!slot?.hasWaiters || !this.#slots.sessions.open.hasConnection(row.connectionId)) entry.waiters.push(waiter)
-    else entry.waiters.push(...localWaiters(slot.waiters, waiter))
+    else entry.waiters.push(...localWaiters(slot, waiter))
   }
 
-  #describe({ key, holder, waiters }: Entry, notes: NotedLocks, isEverywhere: boolean): LockInfo | undefined {
+  #describe({ key, holders, mode, waiters }: Entry, notes: NotedLocks, isEverywhere: boolean): LockInfo | undefined {
+    const [holder] = holders
     if (!holder) return undefined // it has just been given back
     // In another namespace nothing confirms a note; a caller that lists everything has to compare the key, too.
     const name = this.#nameOf(key, notes) ?? (isEverywhere ? notes.names.get(key) : undefined)
-    const permit = permitOf(key, this.#targets)
-    return { key, ...(name !== undefined && { name }), ...(permit !== undefined && { permit }), holder, waiters }
+    return { key, ...(name !== undefined && { name }), ...(mode !== undefined && { mode }), holder, holders, waiters }
   }
 
   #nameOf(key: string, notes: NotedLocks): string | undefined {
@@ -132,11 +156,7 @@ export class LockLister {
     const { dialect } = this.#slots.sessions
     const own = [slot?.holder, slot?.head].find((claim) => claim?.target.key === key)
     // Another service of the DataSource may know the key by another name, in a namespace of its own.
-    if (
-      own &&
-      (own.owner === this.#owner || own.target.permit !== undefined || keyOf(dialect, namespace, own.name) === key)
-    )
-      return own.name
+    if (own && (own.owner === this.#owner || keyOf(dialect, namespace, own.name) === key)) return own.name
     const noted = notes.names.get(key)
     if (!dialect.hasReadableKeys) {
       // Only a process that has lately used a name knows its key.
@@ -144,11 +164,7 @@ export class LockLister {
       return undefined
     }
     // Every user can leave a note: the key has to confirm it.
-    return (
-      nameOf(namespace, key) ??
-      nameOfPermit(namespace, key, noted) ??
-      (noted !== undefined && fits(namespace, noted, key) ? noted : undefined)
-    )
+    return nameOf(namespace, key) ?? (noted !== undefined && fits(namespace, noted, key) ? noted : undefined)
   }
 
   #isWanted({ key, name }: LockInfo, prefix: string): boolean {
@@ -158,15 +174,15 @@ export class LockLister {
     if (!this.#slots.sessions.dialect.hasReadableKeys)
       return name === undefined ? prefix === '' : name.startsWith(prefix)
     if (!isOwn && !key.startsWith(keyPrefix(namespace))) return false
-    return name === undefined ? mayBeginWith(namespace, withoutPermit(key), prefix) : name.startsWith(prefix)
+    return name === undefined ? mayBeginWith(namespace, key, prefix) : name.startsWith(prefix)
   }
 }
 
 /** Waiters of this process: known once each, however many of its connections wait. */
 const local = new WeakSet<LockWaiter>()
 
-function localWaiters(claims: readonly Claim[], first?: LockWaiter): LockWaiter[] {
-  return claims.map((claim, at) => {
+function localWaiters(slot: SlotView, first?: LockWaiter): LockWaiter[] {
+  return slot.waiters.map((claim, at) => {
     const waiter = { ...(at === 0 && first), since: new Date(timeOrigin + claim.startedAt) }
     local.add(waiter)
     return waiter
@@ -177,9 +193,9 @@ function waiterOf({ forMs, ...row }: LockRow): LockWaiter {
   return { ...who(row), ...(forMs !== undefined && { since: new Date(wallNow() - forMs) }) }
 }
 
-function holderOf(row: LockRow, claim: Claim | undefined, notes: NotedLocks): LockHolder {
-  const own = localHolder(claim)
-  if (own?.connectionId === row.connectionId) return own
+function holderOf(row: LockRow, claims: readonly Claim[], notes: NotedLocks): LockHolder {
+  const own = localHolder(claims.find(({ session }) => session?.connectionId === row.connectionId))
+  if (own) return own
   return { ...who(row), ...notes.holder(row.key, row.connectionId) }
 }
 

@@ -19,6 +19,9 @@ import { checkName, hashOf, keyFor } from './lock-name.js'
 /** The most permits of one name. */
 export const MOST_PERMITS = 1_000
 
+/** The slots of the readers of one name. */
+export const SLOTS_OF_READERS = 64
+
 /** `r`: a slot of readers, 0 to 63; `p`: a permit, 0 to 999. */
 export type PartKind = 'r' | 'p'
 

@@ -1,6 +1,7 @@
 import type { DataSourceLike } from '../typeorm/data-source-like.js'
 import { InvalidLockNameError, NamedLockConfigurationError } from '../contract/errors.js'
 import { checkName } from './lock-name.js'
+import { partBase } from './part-keys.js'
 import type { LockMode, LockName, LockNames } from '../contract/options.js'
 import { PermitTargets } from './permit-targets.js'
 import type { Ask } from '../typeorm/raw-connection.js'
@@ -21,6 +22,11 @@ export interface KeyRules {
   literal(key: string): string
   /** The same for a reader lock: many readers hold it together, but never with a writer. Undefined where the server has none. */
   sharedLiteral?(literal: string): string
+  /**
+   * Where readers and writers are made of ordinary locks: the literal of a reader or a writer. The gate is the key's own lock. Without a mode
+   * for questions about the name, however it is held. `base`: the beginning of the name's part keys.
+   */
+  partedLiteral?(mode: LockMode | undefined, key: string, base: string): string
   /** The text by which callers of an exact name exclude each other: the same for all keys that the server may fold together. */
   exclusionKey(key: string): string
   /** The key of an exact name, or an InvalidLockNameError for what this server would refuse. */
@@ -47,10 +53,14 @@ export interface Target {
   readonly permits?: PermitTargets | undefined
   /** Of a reader: many hold the lock together. */
   readonly isShared?: true | undefined
+  /** The literal of the gate, where readers and writers are made of ordinary locks. A writer waits for it; a reader can only poll. */
+  readonly gate?: string | undefined
 }
 
 /** How many names are kept with their keys. */
 const REMEMBERED = 1_000
+/** The same for names that are used with a mode, or inspected: the list of locks asks for their readers, too. */
+const REMEMBERED_PARTED = 200
 /** The same for names with permits, which may have many keys each. */
 const REMEMBERED_PERMITS = 100
 
@@ -68,6 +78,11 @@ export class Targets {
   /** The same names come again and again: their keys are computed once. */
   readonly #recent = new Map<LockName, Target>()
   readonly #recentPermits = new Map<LockName, PermitTargets>()
+  /** Those of names that are used with a mode, where that makes other locks of them. */
+  readonly #inModes = new Map<string, Readonly<Record<LockMode, Target>>>()
+
+  /** Those of questions, where a name may be used with a mode or without one. */
+  readonly #inspected = new Map<string, Target>()
 
   /** @param rules Those of the server, which may turn out to be another one than the driver's type says. */
   constructor(dataSource: DataSourceLike, settings: Settings, rules: () => KeyRules) {
@@ -78,8 +93,24 @@ export class Targets {
 
   /** Without `exactName`, and with it once the server is known. */
   of(name: LockName, exactName: boolean, mode?: LockMode): Target {
-    const target = this.#alone(name, exactName)
-    return mode === undefined ? target : this.#inMode(target, mode)
+    return mode === undefined ? this.#alone(name, exactName) : this.#inMode(name, exactName, mode)
+  }
+
+  /** For questions about a name, however callers use it. */
+  inspected(name: LockName, exactName: boolean): Target {
+    const rules = this.#rules()
+    if (exactName || !rules.partedLiteral) return this.#alone(name, exactName)
+    const text = checkName(name)
+    const inspected = this.#inspected.get(text)
+    if (inspected) return inspected
+    const key = rules.keyFor(this.#space(), name)
+    const literal = rules.partedLiteral(undefined, key, partBase(this.#space(), name))
+    const target = { name: text, key, literal, exclusionKey: key, gate: rules.literal(key) }
+    if (this.#namespace !== undefined) {
+      if (this.#inspected.size >= REMEMBERED_PARTED) this.#inspected.clear()
+      this.#inspected.set(text, target)
+    }
+    return target
   }
 
   #alone(name: LockName, exactName: boolean): Target {
@@ -95,6 +126,7 @@ export class Targets {
     }
     const recent = this.#recent.get(name)
     if (recent) return recent
+    if (this.#inModes.has(String(name))) throw mixed(name, false)
     const key = rules.keyFor(this.#space(), name)
     const target = {
       name: typeof name === 'string' ? name : String(name),
@@ -146,7 +178,12 @@ export class Targets {
 
   /** The targets of names that were requested lately. */
   get known(): Iterable<Target> {
-    return [...this.#recent.values(), ...[...this.#recentPermits.values()].flatMap((permits) => permits.known)]
+    return [
+      ...this.#recent.values(),
+      ...[...this.#inModes.values()].map(({ write }) => write),
+      ...this.#inspected.values(),
+      ...[...this.#recentPermits.values()].flatMap((permits) => permits.known),
+    ]
   }
 
   /** The targets of a call, in the order in which all callers acquire them; a name given twice is one. */
@@ -168,13 +205,39 @@ export class Targets {
     return [...byKey.values()].sort((a, b) => (a.exclusionKey < b.exclusionKey ? -1 : 1))
   }
 
-  #inMode(target: Target, mode: LockMode): Target {
+  #inMode(name: LockName, exactName: boolean, mode: LockMode): Target {
     const rules = this.#rules()
-    const literal = rules.sharedLiteral?.(target.literal)
-    if (literal !== undefined) return mode === 'write' ? target : { ...target, literal, isShared: true }
-    throw new NamedLockConfigurationError(
-      `mode: ${rules.server} has no reader locks; leave the option out for an ordinary lock.`,
-    )
+    if (rules.partedLiteral) return this.#ofParts(name, exactName, mode)
+    const target = this.#alone(name, exactName)
+    const literal = mode === 'read' && rules.sharedLiteral?.(target.literal)
+    return literal ? { ...target, literal, isShared: true } : target
+  }
+
+  /** Where readers and writers are made of ordinary locks. */
+  #ofParts(name: LockName, exactName: boolean, mode: LockMode): Target {
+    const text = checkName(name)
+    const remembered = this.#inModes.get(text)
+    if (remembered && !exactName) return remembered[mode]
+    const rules = this.#rules()
+    if (exactName)
+      throw new NamedLockConfigurationError(
+        `mode: ${rules.server} has no reader locks of its own, so the library makes them of several locks, and exactName cannot name those. ` +
+          'Leave one of the two out.',
+      )
+    if (this.#recent.has(name) || this.#recent.has(text)) throw mixed(name, true)
+    const key = rules.keyFor(this.#space(), name)
+    const base = partBase(this.#space(), name)
+    const literalOf = (mode: LockMode): string => rules.partedLiteral?.(mode, key, base) ?? ''
+    const target = { name: text, key, exclusionKey: key, gate: rules.literal(key) }
+    const targets = {
+      read: { ...target, literal: literalOf('read'), isShared: true },
+      write: { ...target, literal: literalOf('write') },
+    } as const
+    if (this.#namespace !== undefined) {
+      if (this.#inModes.size >= REMEMBERED_PARTED) this.#inModes.clear()
+      this.#inModes.set(text, targets)
+    }
+    return targets[mode]
   }
 
   #space(): string | false {
@@ -193,4 +256,13 @@ export function namesOf(names: LockNames): string[] {
 
 export function isSeveral(names: LockNames): names is readonly LockName[] {
   return Array.isArray(names)
+}
+
+/** With a mode and without one, a name has different locks, which do not exclude each other in all cases. */
+function mixed(name: LockName, isNow: boolean): NamedLockConfigurationError {
+  const [now, before] = isNow ? ['with a mode', 'without one'] : ['without a mode', 'with one']
+  return new NamedLockConfigurationError(
+    `mode: the name ${show(name)} is requested ${now}, and was requested ${before} before. On this server an ordinary lock does not wait for ` +
+      "readers: say mode: 'write' for every caller that holds the name alone.",
+  )
 }

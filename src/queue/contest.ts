@@ -11,6 +11,7 @@ import { outside } from '../util/outside.js'
 import type { ClaimQueue } from './claim-queue.js'
 import type { Claim } from './claim.js'
 import type { Contested } from './contested.js'
+import { drain } from './draining.js'
 import { Marks } from './marks.js'
 import { Overtaking } from './overtaking.js'
 import { OwnConnection } from './own-connection.js'
@@ -157,22 +158,25 @@ export class Contest {
     const claim = (this.#served = this.#overtaking.next())
     this.#slot.literal = claim.literal
     if (claim.source) return this.#tryAlone(claim, claim.source, isMarked, polls)
-    const session = isMarked || claim.isTry ? undefined : this.#sessions.waiting.take()
-    if (session) return this.#waitOn(new DirectPlace(session))
+    const mayWait = !isMarked && !claim.isTry && canWait(claim)
+    const session = mayWait ? this.#sessions.waiting.take() : undefined
+    if (session) return this.#waitOn(new DirectPlace(session), claim)
     // The answer to the first request is still fresh, and a waiting session may be on its way.
-    return polls === 0 ? 'busy' : this.#poll(claim, isMarked || (polls === 1 && this.#sessions.waiting.isAllowed))
+    return polls === 0
+      ? 'busy'
+      : this.#poll(claim, isMarked || (mayWait && polls === 1 && this.#sessions.waiting.isAllowed))
   }
 
   async #poll(claim: Claim, isPassing: boolean): Promise<Outcome> {
     const { shared } = this.#sessions
     if (!shared.session && !(await this.#overtaking.waitFor(claim, shared.ready()))) return 'slice over'
     const marking = isPassing ? undefined : this.#ownMarks.take(!claim.target.isShared)
-    const taking = ask(shared, this.#taking(claim), this.#slot.literal)
+    const taking = ask(shared, this.#taking(claim), literalOf(claim))
     const answer = await taking
     const { session } = shared
     // Without the mark the slot only waits longer: an error of it must not hide that the lock was granted.
     await marking
-    if (answer === '1') return session === shared.session ? this.#win(shared) : 'failed'
+    if (answer === '1') return session === shared.session ? this.#winOrDrain(shared, claim) : 'failed'
     this.#slot.foundBusy()
     return 'busy'
   }
@@ -186,7 +190,7 @@ export class Contest {
     const isLent = !source.isInUse || this.#own.isOpeningFor(claim)
     // A transaction that was begun for the lock ends with the slice; one that holds other locks of the call goes on, and would hold up
     // what waits for the end of old snapshots.
-    const mayBlock = !isMarked && !claim.isTry && (isLent || source.endTransaction === undefined)
+    const mayBlock = !isMarked && !claim.isTry && canWait(claim) && (isLent || source.endTransaction === undefined)
     // Few may wait on connections that are borrowed for it: the work under the locks needs connections too.
     const hasPermit = isLent && mayBlock && this.#sessions.waiting.takePermit()
     try {
@@ -197,7 +201,7 @@ export class Contest {
       // No connection is borrowed only to see that the lock is held elsewhere, and few at a time to see anything.
       const looksFirst = isLent && (polls > 0 ? !mayWait : this.#sessions.work.isOpening)
       if (looksFirst) {
-        const isFree = await this.#overtaking.isFree(claim, this.#slot.literal)
+        const isFree = await this.#overtaking.isFree(claim, literalOf(claim))
         if (isFree === undefined) return 'slice over'
         if (!isFree) {
           this.#foundBusy()
@@ -240,10 +244,11 @@ export class Contest {
     try {
       if (!isQueued(claim)) return 'slice over'
       if (!isFresh) {
-        if ((await ask(place, this.#taking(claim), this.#slot.literal)) === '1') return (outcome = this.#win(place))
+        if ((await ask(place, this.#taking(claim), literalOf(claim))) === '1')
+          return (outcome = await this.#winOrDrain(place, claim))
         this.#foundBusy()
       }
-      if (mayWait && isQueued(claim)) outcome = await this.#waitOn(place)
+      if (mayWait && isQueued(claim)) outcome = await this.#waitOn(place, claim)
       return outcome
     } catch (error) {
       session.lose(error) // it may have the lock
@@ -265,29 +270,53 @@ export class Contest {
   }
 
   /** Blocks on a session until the lock is granted, the slice is over, or the wait is cancelled. */
-  async #waitOn(place: DirectPlace): Promise<Outcome> {
+  async #waitOn(place: DirectPlace, claim: Claim): Promise<Outcome> {
     await this.#marks?.give()
-    const outcome = await this.#block(place)
+    const outcome = await this.#block(place, claim)
     if (outcome !== 'won' && !place.source) this.#sessions.waiting.putBack(place.session)
     return outcome
   }
 
-  async #block(place: DirectPlace): Promise<Outcome> {
+  async #block(place: DirectPlace, claim: Claim): Promise<Outcome> {
     if (!this.#hasCallers) return 'slice over'
     const limits = this.#own.limitsOf(place)
-    const terms = { literal: this.#slot.literal, mark: this.mark, ...limits, slices: this.#slices.next }
+    const terms = { literal: literalOf(claim), mark: this.mark, ...limits, slices: this.#slices.next }
     this.#wait = new BlockingWait(this.#sessions, place)
     const end = await this.#wait.end(terms, {
-      granted: () => this.#win(place),
+      granted: () => {
+        if (!hasGate(claim)) this.#win(place)
+      },
       deadlocked: (cause) => {
         const deadlock = this.#own.deadlockOn(place, cause)
         if (deadlock) this.#slot.leave(deadlock.claim, deadlock.error)
       },
       missed: (holders) => this.#slices.missed(holders),
     })
-    if (end === 'granted') return 'won'
+    if (end === 'granted') return hasGate(claim) ? this.#drain(place, claim) : 'won'
     this.#slot.foundBusy()
     return end === 'marked' ? 'marked' : end === 'interrupted' ? 'busy' : 'slice over'
+  }
+
+  #winOrDrain(place: Place, claim: Claim): Outcome | Promise<Outcome> {
+    return hasGate(claim) ? this.#drain(place, claim) : this.#win(place)
+  }
+
+  /** A writer has the gate on `place`: it waits for the readers that are in. */
+  async #drain(place: Place, claim: Claim): Promise<Outcome> {
+    const { literal } = claim
+    const isWanted = (): boolean => {
+      const { head } = this.#queue
+      return isQueued(claim) || (head?.literal === literal && head.source === claim.source)
+    }
+    this.#isKnownBusy = true
+    const pause = (): Promise<void> => this.#pauses.next(false, false)
+    try {
+      const isDone = await drain(place, literal, { isWanted, pause, foundBusy: () => this.#slot.foundBusy() })
+      return isDone ? this.#win(place) : 'slice over'
+    } catch (error) {
+      if (place !== this.#sessions.shared) place.session?.lose(error)
+      throw error
+    }
   }
 
   #win(place: Place): Outcome {
@@ -306,6 +335,21 @@ export class Contest {
     this.#slot.trouble = error
     return 'failed'
   }
+}
+
+/** A reader that shares its lock by slots asks for one that is free: no statement can block for that. */
+function canWait({ target }: Claim): boolean {
+  return target.gate === undefined || !target.isShared
+}
+
+/** A writer where readers have slots: it gets the gate first. */
+function hasGate({ target }: Claim): boolean {
+  return target.gate !== undefined && !target.isShared
+}
+
+/** What is asked for: the gate, where the lock is made of several. */
+function literalOf(claim: Claim): string {
+  return hasGate(claim) ? (claim.target.gate as string) : claim.literal
 }
 
 /** Asked again after a wait: the claim may have left meanwhile. */

@@ -13,6 +13,8 @@ export function isAnswerTo(request: Request, answer: string | undefined): answer
       return readPassedTurn(answer) !== undefined
     case 'takeFirst':
       return PLACE.test(answer)
+    case 'fill':
+      return DIGITS.test(answer)
     case 'holderId':
       return CONNECTION_IDS.test(answer)
     case 'fencingToken':
@@ -73,6 +75,8 @@ const PASSED: ReadonlyMap<string, PassedTurn> = new Map<string, PassedTurn>([
 ])
 
 const PLACE = /^\d{1,4}$/
+/** One for each slot. */
+const DIGITS = /^[01]+$/
 
 /** With a space between them where several sessions hold the lock; nothing where none does. */
 const CONNECTION_IDS = /^(\d+( \d+)*)?$/

@@ -19,6 +19,9 @@ interface Entry {
   retried: boolean
 }
 
+/** No request is added to a statement of so many characters: locks of several parts have long expressions. */
+const LONGEST = 100_000
+
 /** From so many requests on, it is worth answering one half while the server works on the other. */
 const CROWD = 16
 
@@ -92,7 +95,7 @@ export class Batch {
   #gather(entry: Entry): void {
     const expression = this.#expression(entry)
     const group = this.#gathered.at(-1)
-    if (!group || group.entries.length >= this.#dialect.batchLimit) {
+    if (!group || group.entries.length >= this.#dialect.batchLimit || group.expressions.length >= LONGEST) {
       this.#gathered.push({ entries: [entry], expressions: expression })
     } else {
       group.entries.push(entry)

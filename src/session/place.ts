@@ -7,6 +7,7 @@ export type Request =
   | 'take'
   | 'takeShared'
   | 'takeFirst'
+  | 'fill'
   | 'give'
   | 'passTurn'
   | 'isFree'
@@ -53,6 +54,8 @@ export function expressionOf(dialect: Dialect, request: Request, literal: string
       return dialect.passTurn(literal, mark as string)
     case 'isWanted':
       return dialect.isWanted?.(literal, mark as string) ?? ''
+    case 'fill':
+      return dialect.fill?.(literal) ?? ''
     case 'takeShared':
       return dialect.takeShared?.(literal) ?? ''
     case 'fencingTokenInWork':
@@ -62,9 +65,10 @@ export function expressionOf(dialect: Dialect, request: Request, literal: string
   }
 }
 
-/** The question whether the session owns what the request is about, for a request that was not answered. */
+/** The question whether the session owns what the request is about, for a request that was not answered. Nothing is left half taken. */
 export function ownershipOf(dialect: Dialect, request: Request, literal: string): string {
-  return request === 'takeFirst' ? dialect.ownsFirst(literal) : dialect.owns(literal)
+  if (request === 'takeFirst') return dialect.ownsFirst(literal)
+  return dialect.ownsAllOrNone?.(literal) ?? dialect.owns(literal)
 }
 
 /** Asks without an asker of one's own, where a promise more does not matter. */

@@ -130,13 +130,19 @@ export class MemoryServer {
   }
 
   /** One row for each holder and each waiter, the waiters in order. */
-  rows(): { key: string; isGranted: boolean; connectionId: string; since: number }[] {
+  rows(): { key: string; isGranted: boolean; isShared: boolean; connectionId: string; since: number }[] {
     const rows = [...this.#locks].flatMap(([key, holders]) =>
-      holders.map(({ connection, since }) => ({ key, isGranted: true, connectionId: connection.id, since })),
+      holders.map(({ connection, isShared, since }) => ({
+        key,
+        isGranted: true,
+        isShared,
+        connectionId: connection.id,
+        since,
+      })),
     )
     for (const [key, queue] of this.#waiters) {
       for (const { connection, since } of queue) {
-        rows.push({ key, isGranted: false, connectionId: connection.id, since })
+        rows.push({ key, isGranted: false, isShared: false, connectionId: connection.id, since })
       }
     }
     return rows

@@ -1,6 +1,6 @@
 import { expect } from 'chai'
 import { NamedLock, NamedLockService, WithNamedLock, type WithNamedLockOptions } from '../../src/index.js'
-import { forEachDialectAndTypeorm, forEachWithReaders, type Conformance } from '../support/conformance.js'
+import { forEachDialectAndTypeorm, forEachDialect, type Conformance } from '../support/conformance.js'
 import { rejection } from '../support/rejection.js'
 import { typeorms } from '../support/typeorms.js'
 import { settlesWithin, until } from '../support/until.js'
@@ -104,7 +104,7 @@ describe('holdAtLeast and close()', () => {
     })
   }, typeorms)
 
-  forEachWithReaders((ctx: Conformance) => {
+  forEachDialect((ctx: Conformance) => {
     it('ends the holds of readers', async () => {
       const locks = await ctx.service({ closeTimeout: CLOSE_TIMEOUT })
       const jobs = new (jobsWith({ mode: 'read' }))(locks)

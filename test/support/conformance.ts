@@ -31,6 +31,7 @@ export function forEachServerAndTypeorm(
   majors = typeorms,
   isCore: 'core' | undefined = undefined,
   kinds = serverKinds,
+  inMemory = isMemoryWanted && majors === typeorms,
 ): void {
   for (const kind of kinds) {
     for (const typeorm of kind === 'postgres' && !isCore ? majors.slice(0, 1) : majors) {
@@ -41,7 +42,7 @@ export function forEachServerAndTypeorm(
       })
     }
   }
-  if (isMemoryWanted && majors === typeorms) {
+  if (inMemory) {
     describe('in memory', () => {
       const ctx = memoryConformance(Conformance)
       register(ctx)
@@ -98,10 +99,9 @@ export function forEachDialectAndTypeorm(define: (ctx: Conformance) => void, maj
   forEachServerAndTypeorm(define, majors, isCore, dialectKinds)
 }
 
-/** Registers the tests where reader locks exist: on PostgreSQL and in memory. */
-export function forEachWithReaders(define: (ctx: Conformance) => void): void {
-  const kinds = dialectKinds.filter((kind) => kind === 'postgres')
-  forEachServerAndTypeorm(define, typeorms, undefined, kinds)
+/** Registers the tests of a feature that the in-memory server has as well, with TypeORM 1.x alone. */
+export function forEachDialectAndMemory(define: (ctx: Conformance) => void): void {
+  forEachServerAndTypeorm(define, typeorms.slice(0, 1), undefined, dialectKinds, isMemoryWanted)
 }
 
 export function forEachDialect(define: (ctx: Conformance) => void): void {
@@ -215,6 +215,11 @@ export class Conformance {
     const needs = ` (needs MySQL or MariaDB: ${reason})`
     if (!this.currentTest.title.endsWith(needs)) this.currentTest.title += needs
     this.currentTest.ctx?.skip()
+  }
+
+  /** In memory there is no server that could be asked. */
+  get isMemory(): boolean {
+    return (this.givenKind as string) === 'memory'
   }
 
   get isPostgres(): boolean {

@@ -1,4 +1,5 @@
 import type { Finding } from '../../contract/lock-info.js'
+import type { LockMode } from '../../contract/options.js'
 import { keyFor } from '../../names/lock-name.js'
 import { permitKey } from '../../names/part-keys.js'
 import { singleRow, singleValue, type RawConnection } from '../../typeorm/raw-connection.js'
@@ -23,6 +24,8 @@ import { MySqlWire } from './mysql-wire.js'
 import { MYSQL2_POOL } from './mysql2-pool.js'
 import { checkServer } from './server-check.js'
 import { GIVE_AND_TAKE, hexLiteral, KEY_PARAMETER, keyParameter } from './sql-literal.js'
+import * as parted from './readers-writers.js'
+import { isPlain } from './readers-writers.js'
 import { statusIn } from './transaction-status.js'
 
 /** An empty text. Written as a literal it is NULL under MariaDB's sql_mode EMPTY_STRING_IS_NULL, and NULL is no answer. */
@@ -80,6 +83,10 @@ export abstract class MySqlFamily implements Dialect {
     return hexLiteral(key)
   }
 
+  partedLiteral(mode: LockMode | undefined, key: string, base: string): string {
+    return parted.partedLiteral(mode === 'read' ? 'r' : mode === 'write' ? 'w' : 'i', key, base)
+  }
+
   /**
    * The server folds the names of databases where lower_case_table_names is 1 or 2. DATABASE() is no answer: under 2 it is what this
    * client has written, and the application may have said USE on a pooled connection.
@@ -96,7 +103,23 @@ export abstract class MySqlFamily implements Dialect {
   }
 
   take(literal: string): string {
-    return `GET_LOCK(${literal},0)`
+    return isPlain(literal) ? `GET_LOCK(${literal},0)` : parted.take(literal)
+  }
+
+  takeShared(literal: string): string {
+    return parted.take(literal)
+  }
+
+  isWanted(literal: string, mark: string): string {
+    return parted.isWanted(literal, mark)
+  }
+
+  fill(literal: string): string {
+    return parted.fill(literal)
+  }
+
+  fillLiteral(literal: string, slots: readonly number[]): string {
+    return parted.fillLiteral(literal, slots)
   }
 
   /** The cases are evaluated in order, and none after the first that holds. */
@@ -109,27 +132,38 @@ export abstract class MySqlFamily implements Dialect {
   }
 
   give(literal: string): string {
-    return `RELEASE_LOCK(${literal})`
+    return isPlain(literal) ? `RELEASE_LOCK(${literal})` : parted.give(literal)
   }
 
   passTurn(literal: string, mark: string): string {
+    if (!isPlain(literal)) return parted.passTurn(literal, mark)
     return `CONCAT_WS('/',IFNULL(RELEASE_LOCK(${literal}),0),IF(IS_FREE_LOCK(${mark}),IFNULL(GET_LOCK(${literal},0),0),-1))`
   }
 
   isFree(literal: string): string {
-    return `IS_FREE_LOCK(${literal})`
+    return isPlain(literal) ? `IS_FREE_LOCK(${literal})` : parted.isFree(literal)
   }
 
   owns(literal: string): string {
-    return `(IS_USED_LOCK(${literal})<=>CONNECTION_ID())`
+    return isPlain(literal) ? `(IS_USED_LOCK(${literal})<=>CONNECTION_ID())` : parted.owns(literal)
+  }
+
+  ownsAllOrNone(literal: string): string {
+    return isPlain(literal) ? this.owns(literal) : parted.ownsAllOrNone(literal)
   }
 
   holderId(literal: string): string {
-    return `IFNULL(IS_USED_LOCK(${literal}),${NOTHING})`
+    return isPlain(literal) ? `IFNULL(IS_USED_LOCK(${literal}),${NOTHING})` : parted.holderIds(literal)
+  }
+
+  holdersIn(literal: string, answer: string): readonly string[] {
+    return isPlain(literal) ? [answer] : parted.holdersIn(answer)
   }
 
   fencingToken(literal: string): string {
-    return `IF(IS_USED_LOCK(${literal})<=>CONNECTION_ID(),UUID_SHORT(),${NOTHING})`
+    return isPlain(literal)
+      ? `IF(IS_USED_LOCK(${literal})<=>CONNECTION_ID(),UUID_SHORT(),${NOTHING})`
+      : parted.fencingToken(literal, NOTHING)
   }
 
   counter(table: string): CounterStatements {

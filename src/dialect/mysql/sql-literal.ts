@@ -16,6 +16,7 @@ export const KEY_PARAMETER = 'CONVERT(? USING utf8mb4)'
 
 /** What goes with it; undefined for a key that can only be written out. */
 export function keyParameter(literal: string): Buffer | undefined {
+  if (!literal.startsWith('x')) return undefined // several parts
   const key = Buffer.from(literal.slice(2, -1), 'hex')
   return PRINTABLE_ASCII.test(key.toString('latin1')) ? key : undefined
 }
