@@ -30,8 +30,11 @@ export function printable(text: string): string {
   return text.replace(/[\p{Cc}\p{Cf}\u2028\u2029]/gu, (char) => `\\u{${(char.codePointAt(0) as number).toString(16)}}`)
 }
 
-export function nameOf({ name, key }: LockInfo): string {
-  return printable(name ?? key)
+/** The name, with the number of a permit in brackets. */
+export function nameOf({ name, key, permit }: LockInfo): string {
+  const text = printable(name ?? key)
+  // An unknown name is shown by the key, which has the number already.
+  return name !== undefined && permit !== undefined ? `${text} [${permit}]` : text
 }
 
 /** `worker-3:4711 (connection 881, app@10.0.0.7)` */

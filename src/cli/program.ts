@@ -48,6 +48,7 @@ export function createProgram(): Command {
         'read: together with other readers, write: alone (default: an ordinary lock)',
       ).choices(['read', 'write']),
     )
+    .addOption(permits('at most so many commands hold the name at a time, on all machines together'))
     .option('--exact-name', 'use the name as the key, as other programs do', false)
     .addHelpText('after', RUN_HELP)
     .action(async (lock: string, words: string[], flags: RunFlags & ServiceFlags) => {
@@ -78,11 +79,12 @@ export function createProgram(): Command {
 
   command(program, 'who', 'show the holder of the lock; exit code 1 if it is free')
     .addArgument(name())
+    .addOption(permits('show one of the holders of so many permits'))
     .option('--exact-name', 'use the name as the key, as other programs do', false)
     .addOption(json())
-    .action(async (lock: string, { exactName, json: asJson, ...flags }: WhoFlags) => {
+    .action(async (lock: string, { exactName, permits, json: asJson, ...flags }: WhoFlags) => {
       await withService(flags, async (locks) => {
-        const holder = await locks.holder(lock, { exactName })
+        const holder = await locks.holder(lock, { exactName, permits })
         if (!holder) process.exitCode = ExitCode.failed
         const namespaces = await Namespaces.look(locks)
         const namespace = exactName ? false : namespaces.own
@@ -178,6 +180,13 @@ function time(flag: string, description: string, fallback: string): Option {
   return new Option(`${flag} <time>`, description).argParser(duration).default(parseDuration(fallback), fallback)
 }
 
+function permits(description: string): Option {
+  return new Option('--permits <n>', description).argParser((text) => {
+    if (/^[1-9]\d{0,3}$/.test(text) && Number(text) <= 1_000) return Number(text)
+    throw new InvalidArgumentError('Use a number from 1 to 1000.')
+  })
+}
+
 function finite(flag: string, description: string, fallback: string, least = 0): Option {
   return time(flag, description, fallback).argParser((text) => {
     const milliseconds = duration(text)
@@ -209,14 +218,16 @@ const RUN_HELP = `
 Exit codes: the command's own; ${ExitCode.busy} if the lock is busy; ${ExitCode.lost} if the lock was lost
 while the command ran (the command gets SIGTERM then); 128 + n if signal n ended
 it. The command's environment has NAMED_LOCK_NAME, NAMED_LOCK_KEY
-and NAMED_LOCK_FENCING_TOKEN.
+and NAMED_LOCK_FENCING_TOKEN, and with --permits NAMED_LOCK_PERMIT (from 0).
 
 Examples:
   A nightly job on one machine of a fleet, even if clocks differ:
   $ named-lock run nightly --timeout 0 --on-busy skip --hold-at-least 30s \\
       -d data-source.js -- ./nightly.sh
   One after the other:
-  $ named-lock run import --timeout 10m -d data-source.js -- node import.js`
+  $ named-lock run import --timeout 10m -d data-source.js -- node import.js
+  Five at a time, on all machines together:
+  $ named-lock run geocode --permits 5 -d data-source.js -- node geocode.js`
 
 const LIST_HELP = `
 Examples:

@@ -2,7 +2,7 @@ import { constants } from 'node:os'
 import type { NamedLock } from '../scope/named-lock.js'
 import { NamedLockTimeoutError } from '../contract/errors.js'
 import { inspectorOf, type NamedLockService } from '../service/named-lock-service.js'
-import type { LockMode, LockName } from '../contract/options.js'
+import type { InspectOptions, LockMode, LockName } from '../contract/options.js'
 import { Command } from './command.js'
 import { ExitCode, ofSignal, UserError } from './exit-codes.js'
 import { age, describeHolder, printable } from './format.js'
@@ -18,6 +18,7 @@ export interface RunFlags {
   readonly killAfter: number
   readonly exactName: boolean
   readonly mode?: LockMode
+  readonly permits?: number
 }
 
 /** How often the terminal's status line is updated with the holder. */
@@ -70,11 +71,12 @@ async function acquire(locks: NamedLockService, name: LockName, flags: RunFlags)
   const ending = new AbortController()
   const forget = onSignals(ENDING, (signal) => ending.abort(new Interrupted(signal)))
   const status = new StatusLine(process.stderr)
-  const { exactName, mode, timeout } = flags
+  const { exactName, mode, permits, timeout } = flags
   const told = new AbortController()
-  const telling = status.isUseful && timeout > 0 ? tell(locks, name, status, told.signal, exactName) : undefined
+  const telling =
+    status.isUseful && timeout > 0 ? tell(locks, name, status, told.signal, { exactName, permits }) : undefined
   try {
-    return await locks.acquire(name, { timeout, exactName, mode, signal: ending.signal })
+    return await locks.acquire(name, { timeout, exactName, mode, permits, signal: ending.signal })
   } finally {
     told.abort()
     await telling
@@ -89,14 +91,14 @@ async function tell(
   name: LockName,
   status: StatusLine,
   until: AbortSignal,
-  exactName: boolean,
+  options: InspectOptions,
 ): Promise<void> {
   const startedAt = new Date(wallNow())
   const pause = (): Promise<unknown> => sleep(ASK_EVERY, undefined, { signal: until }).catch(() => undefined)
   // A lock that comes soon is not worth a word.
   await sleep(200, undefined, { signal: until }).catch(() => undefined)
   for (; !until.aborted; await pause()) {
-    const holder = await locks.holder(name, { exactName }).catch(() => null)
+    const holder = await locks.holder(name, options).catch(() => null)
     if (until.aborted) return
     const since = holder?.since ? `for ${age(holder.since)} ` : ''
     const who = holder ? `held ${since}by ${describeHolder(holder)}` : 'no holder right now'
@@ -119,6 +121,7 @@ async function runUnder(lock: NamedLock, words: readonly string[], flags: RunFla
     NAMED_LOCK_NAME: lock.name,
     NAMED_LOCK_KEY: lock.key,
     NAMED_LOCK_FENCING_TOKEN: String(token),
+    ...(lock.permit !== undefined && { NAMED_LOCK_PERMIT: String(lock.permit) }),
   })
   forward = (signal) => command.forward(signal)
   for (const signal of early) forward(signal)

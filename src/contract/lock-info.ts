@@ -26,6 +26,8 @@ export interface LockInfo {
   readonly key: string
   /** The name as a caller gave it, if known. */
   readonly name?: string | undefined
+  /** Which permit of the name it is, with the option `permits`; undefined for an ordinary lock. */
+  readonly permit?: number | undefined
   /** `read`, `write`: it is held with that mode, as far as the server shows it. On PostgreSQL a writer's lock is an ordinary one. */
   readonly mode?: LockMode | undefined
   /** The first of its holders. */

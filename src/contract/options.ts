@@ -78,6 +78,8 @@ export interface RetryOptions {
 export interface InspectOptions {
   /** As in AcquireOptions. */
   exactName?: boolean | undefined
+  /** Inspects the permits of the name, as callers with this number see them. */
+  permits?: number | undefined
 }
 
 /**

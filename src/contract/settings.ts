@@ -3,6 +3,7 @@ import { NamedLockConfigurationError } from './errors.js'
 import { count, duration, flag, known, oneOf } from './option-checks.js'
 import type {
   AcquireOptions,
+  InspectOptions,
   ListOptions,
   LockMode,
   NamedLockServiceOptions,
@@ -90,7 +91,6 @@ const TRANSACTION_OPTIONS: readonly string[] = [
   'retry',
 ]
 const LOCK_TRANSACTION_OPTIONS: readonly string[] = ['timeout', 'signal', 'reentrant', 'exactName', 'mode']
-const MIGRATION_OPTIONS = ACQUIRE_OPTIONS.filter((option) => option !== 'permits')
 const RELEASES = ['awaited', 'background'] as const
 const ISOLATION_LEVELS = ['READ UNCOMMITTED', 'READ COMMITTED', 'REPEATABLE READ', 'SERIALIZABLE'] as const
 
@@ -198,7 +198,6 @@ export function readCallOptions(given: unknown, fallback: CallSettings, call: Ca
 
 function optionsOf(call: CallName): readonly string[] {
   if (call === 'transaction') return TRANSACTION_OPTIONS
-  if (call === 'runMigrations') return MIGRATION_OPTIONS
   return call === 'lockTransaction' ? LOCK_TRANSACTION_OPTIONS : ACQUIRE_OPTIONS
 }
 
@@ -228,10 +227,14 @@ export function readDecoratorSignal(value: unknown): AbortSignal | undefined {
 }
 
 /** Checks the options of `isLocked` and `holder`. */
-export function readInspectOptions(given: unknown, call: 'isLocked' | 'holder'): { exactName: boolean } {
-  if (given === undefined) return { exactName: false }
+export function readInspectOptions(
+  given: unknown,
+  call: 'isLocked' | 'holder',
+): { readonly exactName: boolean; readonly permits: number | undefined } {
+  if (given === undefined) return { exactName: false, permits: undefined }
   try {
-    return { exactName: flag(known(given as { exactName?: boolean }, ['exactName']).exactName, 'exactName') }
+    const options = known(given as InspectOptions, ['exactName', 'permits'])
+    return { exactName: flag(options.exactName, 'exactName'), permits: readPermits(options) }
   } catch (error) {
     throw inCall(call, error)
   }

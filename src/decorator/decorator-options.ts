@@ -43,6 +43,11 @@ export interface WithNamedLockOptions<M extends AsyncMethod = AsyncMethod, This 
    */
   mode?: LockMode | undefined
   /**
+   * A semaphore: at most so many calls run at a time, in all processes together. From 1 to 1 000. `NamedLock.current()!.permit` says which
+   * of them a call has. For one name only, and not together with `mode`. Default: one call at a time.
+   */
+  permits?: number | undefined
+  /**
    * Runs the method in a transaction on the lock's own connection: the lock is released after the COMMIT. The
    * transaction's EntityManager is `NamedLock.current()!.manager` while the method runs. With the service's option
    * `ambientTransactions`, injected repositories take part, too. Default false.

@@ -22,6 +22,7 @@ export interface DecoratorSettings {
     readonly timeout: number | undefined
     readonly reentrant: boolean
     readonly mode?: LockMode
+    readonly permits?: number
     readonly retry?: Retry
     readonly release?: ReleaseKind
     readonly signal: AbortSignal | undefined
@@ -36,6 +37,7 @@ const OPTIONS: readonly (keyof WithNamedLockOptions)[] = [
   'onBusy',
   'reentrant',
   'mode',
+  'permits',
   'transaction',
   'retry',
   'holdAtLeast',
@@ -51,13 +53,21 @@ export function readDecoratorOptions(name: unknown, timeout: unknown, given: unk
   const retry = readRetry(options.retry, transaction)
   const signal = typeof options.signal === 'function' ? undefined : options.signal
   const call = readCallOptions(
-    { timeout, reentrant: options.reentrant, mode: options.mode, signal, release: options.release },
+    {
+      timeout,
+      reentrant: options.reentrant,
+      mode: options.mode,
+      permits: options.permits,
+      signal,
+      release: options.release,
+    },
     defaultCall(0, 'awaited'),
     '@WithNamedLock',
   )
   if (transaction && options.release !== undefined) {
     throw wrong('release: a lock with transaction: true ends with its transaction, and its call waits for that.')
   }
+  if (call.permits && Array.isArray(name)) throw wrong('permits is an option for one name, not for a list of names.')
   return {
     name: readName(name),
     locks: readLocks(options.locks),
@@ -69,6 +79,7 @@ export function readDecoratorOptions(name: unknown, timeout: unknown, given: unk
       timeout: timeout === undefined && onBusy === 'throw' ? undefined : call.timeout,
       reentrant: call.reentrant,
       ...(call.mode && { mode: call.mode }),
+      ...(call.permits && { permits: call.permits }),
       ...(retry && { retry }),
       ...(options.release !== undefined && { release: call.release }),
       signal: call.signal,

@@ -5,6 +5,7 @@ import type { Slots } from '../queue/slots.js'
 import type { ClaimOwner } from '../queue/claim.js'
 import { readInspectOptions, readListOptions, type Settings } from '../contract/settings.js'
 import { databaseError } from '../contract/database-error.js'
+import type { PermitTargets } from '../names/permit-targets.js'
 import type { Target, Targets } from '../names/targets.js'
 import { within } from '../util/within.js'
 import { check } from './check.js'
@@ -42,11 +43,20 @@ export class Inspector {
 
   async isLocked(name: LockName, options: unknown): Promise<boolean> {
     const target = await this.#target(name, options, 'isLocked')
+    if (target.permits) return (await this.#heldPermits(target.permits, options)).isAll
     return (await this.inTime(this.lookup.ask('isFree', target.literal))) === '0'
   }
 
   async holder(name: LockName, options: unknown): Promise<LockHolder | null> {
     const target = await this.#target(name, options, 'holder')
+    if (target.permits) {
+      const { held } = await this.#heldPermits(target.permits, options)
+      for (const permit of held) {
+        const holder = await this.inTime(this.lookup.find(permit))
+        if (holder) return holder
+      }
+      return null
+    }
     return this.inTime(this.lookup.find(target))
   }
 
@@ -82,9 +92,22 @@ export class Inspector {
     })
   }
 
+  /** The permits of the name that are held, of those that callers with that number see. */
+  async #heldPermits(permits: PermitTargets, options: unknown): Promise<{ held: readonly Target[]; isAll: boolean }> {
+    const count = (options as { permits: number }).permits
+    const all = Array.from({ length: count }, (_, number) => permits.at(number))
+    const answers = await this.inTime(Promise.all(all.map(({ literal }) => this.lookup.ask('isFree', literal))))
+    const held = all.filter((_, number) => answers[number] === '0')
+    return { held, isAll: held.length === count }
+  }
+
   async #target(name: LockName, options: unknown, call: 'isLocked' | 'holder'): Promise<Target> {
-    const { exactName } = readInspectOptions(options, call)
+    const { exactName, permits } = readInspectOptions(options, call)
     if (exactName) await this.inTime(this.#slots.sessions.sureDialect())
+    if (permits !== undefined) {
+      if (!this.#targets.isSettled) await this.inTime(this.#settle())
+      return this.#targets.ofPermits(name)
+    }
     const target = this.#targets.inspected(name, exactName)
     if (exactName || this.#targets.isSettled) return target
     await this.inTime(this.#settle())

@@ -10,6 +10,7 @@ import type { Target, Targets } from '../names/targets.js'
 import { addOnce, joinSlots, modeOf, readHolding, type GrantedRow } from './granted-rows.js'
 import { localHolder } from './holder-lookup.js'
 import { readNotes, type NotedLocks } from './lock-notes.js'
+import { nameOfPermit, permitOf, withoutPermit } from './permit-names.js'
 import { timeOrigin, wallNow } from '../util/clock.js'
 
 /** A lock, as far as it is known before its holder is. */
@@ -121,7 +122,17 @@ export class LockLister {
         addOnce(entry.holders, localHolder(slot.holder))
         if (slot.holder) entry.mode = modeOf(slot.holder.target)
       }
-      if (!entry.waiters.some((waiter) => local.has(waiter))) entry.waiters.push(...localWaiters(slot))
+      if (!entry.waiters.some((waiter) => local.has(waiter))) entry.waiters.push(...localWaiters(slot.waiters))
+    }
+    for (const { waiters, targets } of this.#slots.semaphores) {
+      // They wait for any of the permits: the list shows them once, with the first permit that is held.
+      const most = Math.max(0, ...waiters.map(({ permits }) => permits))
+      for (let number = 0; number < most; number++) {
+        const entry = entries.get(dialect.exclusionKey(targets.at(number).key))
+        if (!entry?.holders.length) continue
+        entry.waiters.push(...localWaiters(waiters))
+        break
+      }
     }
     return [...entries.values()]
   }
@@ -139,7 +150,7 @@ export class LockLister {
   #addWaiters(entry: Entry, row: LockRow, slot: SlotView | undefined): void {
     const waiter = waiterOf(row)
     if (!slot?.hasWaiters || !this.#slots.sessions.open.hasConnection(row.connectionId)) entry.waiters.push(waiter)
-    else entry.waiters.push(...localWaiters(slot, waiter))
+    else entry.waiters.push(...localWaiters(slot.waiters, waiter))
   }
 
   #describe({ key, holders, mode, waiters }: Entry, notes: NotedLocks, isEverywhere: boolean): LockInfo | undefined {
@@ -147,7 +158,16 @@ export class LockLister {
     if (!holder) return undefined // it has just been given back
     // In another namespace nothing confirms a note; a caller that lists everything has to compare the key, too.
     const name = this.#nameOf(key, notes) ?? (isEverywhere ? notes.names.get(key) : undefined)
-    return { key, ...(name !== undefined && { name }), ...(mode !== undefined && { mode }), holder, holders, waiters }
+    const permit = permitOf(key, this.#targets)
+    return {
+      key,
+      ...(name !== undefined && { name }),
+      ...(permit !== undefined && { permit }),
+      ...(mode !== undefined && { mode }),
+      holder,
+      holders,
+      waiters,
+    }
   }
 
   #nameOf(key: string, notes: NotedLocks): string | undefined {
@@ -156,7 +176,11 @@ export class LockLister {
     const { dialect } = this.#slots.sessions
     const own = [slot?.holder, slot?.head].find((claim) => claim?.target.key === key)
     // Another service of the DataSource may know the key by another name, in a namespace of its own.
-    if (own && (own.owner === this.#owner || keyOf(dialect, namespace, own.name) === key)) return own.name
+    if (
+      own &&
+      (own.owner === this.#owner || own.target.permit !== undefined || keyOf(dialect, namespace, own.name) === key)
+    )
+      return own.name
     const noted = notes.names.get(key)
     if (!dialect.hasReadableKeys) {
       // Only a process that has lately used a name knows its key.
@@ -164,7 +188,11 @@ export class LockLister {
       return undefined
     }
     // Every user can leave a note: the key has to confirm it.
-    return nameOf(namespace, key) ?? (noted !== undefined && fits(namespace, noted, key) ? noted : undefined)
+    return (
+      nameOf(namespace, key) ??
+      nameOfPermit(namespace, key, noted) ??
+      (noted !== undefined && fits(namespace, noted, key) ? noted : undefined)
+    )
   }
 
   #isWanted({ key, name }: LockInfo, prefix: string): boolean {
@@ -174,15 +202,15 @@ export class LockLister {
     if (!this.#slots.sessions.dialect.hasReadableKeys)
       return name === undefined ? prefix === '' : name.startsWith(prefix)
     if (!isOwn && !key.startsWith(keyPrefix(namespace))) return false
-    return name === undefined ? mayBeginWith(namespace, key, prefix) : name.startsWith(prefix)
+    return name === undefined ? mayBeginWith(namespace, withoutPermit(key), prefix) : name.startsWith(prefix)
   }
 }
 
 /** Waiters of this process: known once each, however many of its connections wait. */
 const local = new WeakSet<LockWaiter>()
 
-function localWaiters(slot: SlotView, first?: LockWaiter): LockWaiter[] {
-  return slot.waiters.map((claim, at) => {
+function localWaiters(claims: readonly Claim[], first?: LockWaiter): LockWaiter[] {
+  return claims.map((claim, at) => {
     const waiter = { ...(at === 0 && first), since: new Date(timeOrigin + claim.startedAt) }
     local.add(waiter)
     return waiter

@@ -1,6 +1,14 @@
 import { expect } from 'chai'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { NamedLockTimeoutError, type NamedLockService } from '../../src/index.js'
+import {
+  NamedLock,
+  NamedLockClosedError,
+  NamedLockReentrancyError,
+  NamedLockTimeoutError,
+  WithNamedLock,
+  type NamedLockService,
+} from '../../src/index.js'
+import { partBase, postgresPermitKey } from '../../src/names/part-keys.js'
 import { forEachDialectAndTypeorm } from '../support/conformance.js'
 import { rejection } from '../support/rejection.js'
 
@@ -50,6 +58,174 @@ describe('permits', () => {
       await Promise.all(waits)
       expect(order).to.deep.equal([0, 1, 2])
       await Promise.all([held[0]?.release(), third?.release()])
+    })
+
+    it('serve as many callers at a time as there are', async () => {
+      const locks = await ctx.service()
+      const time = async (permits: number): Promise<number> => {
+        const from = performance.now()
+        await Promise.all(Array.from({ length: 20 }, () => locks.withLock('a', { permits }, () => sleep(20))))
+        return performance.now() - from
+      }
+      await locks.withLock('warm', { permits: 2 }, async () => {})
+      const one = await time(1)
+      expect(await time(5)).to.be.lessThan(one / 2.5)
+    })
+
+    it('are numbered, and each is a lock with a key of its own', async () => {
+      const locks = await ctx.service()
+      const all = await Promise.all([1, 2, 3].map(() => locks.acquire('a', { permits: 3 })))
+      expect(all.map(({ permit }) => permit).sort()).to.deep.equal([0, 1, 2])
+      expect(new Set(all.map(({ key }) => key)).size).to.equal(3)
+      for (const lock of all) {
+        const permitKey = (namespace: string | false) =>
+          ctx.isPostgres
+            ? String(postgresPermitKey(namespace, 'a', lock.permit as number))
+            : `${partBase(namespace, 'a')}~p${lock.permit}`
+        expect([permitKey(ctx.database), permitKey(false)]).to.include(lock.key)
+        expect(await lock.verify()).to.equal(true)
+        expect(await lock.fencingToken()).to.be.a('bigint')
+        await lock.release()
+        expect(await lock.verify()).to.equal(false)
+      }
+      // A lock that is no permit has no number, and is another lock.
+      const plain = await locks.acquire('a')
+      expect(plain.permit).to.equal(undefined)
+      await locks.withLock('a', { permits: 1, timeout: 0 }, (lock) => expect(lock.permit).to.equal(0))
+      await plain.release()
+    })
+
+    it('may be used with different numbers: each caller sees those below its own', async () => {
+      const locks = await ctx.service()
+      const five = await Promise.all(Array.from({ length: 5 }, () => locks.acquire('a', { permits: 5 })))
+      expect(await locks.tryAcquire('a', { permits: 1 })).to.equal(null)
+      const sixth = await locks.acquire('a', { permits: 6, timeout: 0 })
+      expect(sixth.permit).to.equal(5)
+      expect(await locks.tryAcquire('a', { permits: 6 })).to.equal(null)
+      // The first in the queue may use the first permit only: it is passed over by permits that it cannot use.
+      const order: string[] = []
+      const wait = (what: string, permits: number) =>
+        locks.withLock('a', { permits }, (lock) => void order.push(`${what} ${lock.permit}`))
+      const waits = [wait('one', 1), wait('five', 5)]
+      await five.find(({ permit }) => permit === 3)?.release()
+      await waits[1]
+      expect(order).to.deep.equal(['five 3'])
+      await five.find(({ permit }) => permit === 0)?.release()
+      await waits[0]
+      expect(order).to.deep.equal(['five 3', 'one 0'])
+      await Promise.all([sixth, ...five].map((lock) => lock.release()))
+    })
+
+    it('know re-entrance, and are counted where it is allowed', async () => {
+      const locks = await ctx.service()
+      await locks.withLock('a', { permits: 3 }, async (outer) => {
+        const error = await rejection(locks.withLock('a', { permits: 3 }, () => expect.fail('the work ran')))
+        expect(error).to.be.instanceOf(NamedLockReentrancyError)
+        await locks.withLock('a', { permits: 3, reentrant: true }, (inner) => {
+          expect(inner.permit).to.equal(outer.permit)
+        })
+        expect(outer.isHeld).to.equal(true)
+        expect(NamedLock.current('a')?.permit).to.equal(outer.permit)
+        // The name itself is another lock.
+        await locks.withLock('a', { timeout: 0 }, (lock) => expect(lock.permit).to.equal(undefined))
+      })
+      expect(await locks.isLocked('a', { permits: 1 })).to.equal(false)
+    })
+
+    it('are given back by callers that leave while they wait', async () => {
+      const locks = await ctx.service()
+      const held = await locks.acquire('a', { permits: 1 })
+      const controller = new AbortController()
+      const waits = [
+        rejection(locks.acquire('a', { permits: 1, signal: controller.signal })),
+        rejection(locks.acquire('a', { permits: 1, timeout: 30 })),
+        rejection(locks.transaction('a', { permits: 1, timeout: 30 }, () => expect.fail('the work ran'))),
+      ]
+      await sleep(10)
+      controller.abort(new Error('enough'))
+      expect((await waits[0])?.message).to.equal('enough')
+      await Promise.all(waits)
+      await held.release()
+      await locks.withLock('a', { permits: 1, timeout: 0 }, () => {})
+    })
+
+    it('are seen by isLocked, holder and list', async () => {
+      const locks = await ctx.service()
+      expect(await locks.isLocked('a', { permits: 2 })).to.equal(false)
+      expect(await locks.holder('a', { permits: 2 })).to.equal(null)
+      const held: NamedLock<unknown>[] = [await locks.acquire('a', { permits: 2 })]
+      expect(await locks.isLocked('a', { permits: 2 })).to.equal(false)
+      expect(await locks.holder('a', { permits: 2 })).to.have.property('connectionId')
+      held.push(await locks.acquire('a', { permits: 2, session: 'dedicated' }))
+      expect(await locks.isLocked('a', { permits: 2 })).to.equal(true)
+      expect(await locks.isLocked('a', { permits: 3 })).to.equal(false)
+      expect(await locks.isLocked('a')).to.equal(false)
+      const waiting = locks.acquire('a', { permits: 2 })
+      const list = (await locks.list()).filter(({ name }) => name === 'a')
+      expect(list.map(({ permit }) => permit)).to.have.members([0, 1])
+      expect(list.map(({ key }) => key)).to.have.members(held.map(({ key }) => key))
+      expect(list.flatMap(({ waiters }) => waiters)).to.have.length(1)
+      expect((await locks.list({ waiting: true })).map(({ permit }) => permit)).to.deep.equal([0])
+      expect(await locks.list({ prefix: 'b' })).to.deep.equal([])
+      await Promise.all(held.map((lock) => lock.release()))
+      await (await waiting).release()
+    })
+
+    it('are lost one by one with their sessions, and go to waiters', async () => {
+      const locks = await ctx.service()
+      const one = await locks.acquire('a', { permits: 2, session: 'dedicated' })
+      const two = await locks.acquire('a', { permits: 2 })
+      const waiting = locks.acquire('a', { permits: 2 })
+      const holders = (await locks.list()).filter(({ name }) => name === 'a')
+      await ctx.outsider.kill(holders.find(({ permit }) => permit === one.permit)?.holder.connectionId as string)
+      const next = await waiting
+      expect(next.permit).to.equal(one.permit)
+      expect(one.isHeld).to.equal(false)
+      expect(two.isHeld).to.equal(true)
+      await Promise.all([one, two, next].map((lock) => lock.release()))
+    })
+
+    it('end with the service: callers that wait are rejected', async () => {
+      const locks = await ctx.service()
+      const held = await locks.acquire('a', { permits: 1 })
+      const waits = [
+        rejection(locks.acquire('a', { permits: 1 })),
+        rejection(locks.transaction('a', { permits: 1 }, () => expect.fail('the work ran'))),
+      ]
+      await locks.close()
+      for (const wait of waits) expect(await wait).to.be.instanceOf(NamedLockClosedError)
+      expect(held.isHeld).to.equal(false)
+    })
+
+    it('emit the events of a lock, with the key of the permit', async () => {
+      const locks = await ctx.service()
+      const seen: string[] = []
+      for (const event of ['waiting', 'acquired', 'released', 'timedOut'] as const)
+        locks.on(event, ({ name, key }) => void seen.push(`${event} ${name} ${key}`))
+      const held = await locks.acquire('a', { permits: 1 })
+      const waiting = locks.acquire('a', { permits: 1 })
+      await rejection(locks.acquire('a', { permits: 1, timeout: 20 }))
+      await held.release()
+      await (await waiting).release()
+      const events = ['acquired', 'acquired', 'released', 'released', 'timedOut', 'waiting', 'waiting']
+      expect(seen.sort()).to.deep.equal(events.map((event) => `${event} a ${held.key}`))
+    })
+
+    it('bound the calls of a decorated method', async () => {
+      const locks = await ctx.service()
+      const room = new Room()
+      class Geocoder {
+        readonly locks = locks
+
+        @WithNamedLock('geocoder', '20s', { permits: 2 })
+        locate(): Promise<void> {
+          return room.stay(NamedLock.current()?.permit, 5)
+        }
+      }
+      const geocoder = new Geocoder()
+      await Promise.all(Array.from({ length: 8 }, () => geocoder.locate()))
+      expect(room.wrong).to.deep.equal([])
+      expect(room).to.include({ most: 2, entries: 8 })
     })
 
     it('work on connections of their own and in transactions', async () => {

@@ -62,6 +62,10 @@ const callOptions: [string, any, RegExp][] = [
   ['reentrant in words', { reentrant: 'yes' }, /reentrant: 'yes' is neither true nor false/],
   ['exactName as a number', { exactName: 1 }, /exactName: 1 is neither true nor false/],
   ['an unknown mode', { mode: 'shared' }, /mode: 'shared' is not one of 'read', 'write'/],
+  ['no permits', { permits: 0 }, /permits: 0 is not a whole number from 1 to 1000/],
+  ['too many permits', { permits: 1_001 }, /permits: 1001 is not a whole number from 1 to 1000/],
+  ['half a permit', { permits: 1.5 }, /permits: 1.5 is not a whole number/],
+  ['permits as a text', { permits: '5' }, /permits: '5' is not a whole number/],
   ['the former option shared', { shared: true }, /there is no option 'shared'. A reader passes mode: 'read'/],
   ['a release in words', { release: 'later' }, /release: 'later' is not one of 'awaited', 'background'/],
   ['a misspelt option', { timeuot: 5 }, /no option 'timeuot'. The options are timeout, signal/],
@@ -223,6 +227,39 @@ function wrongOptions(locks: any, ctx: Conformance): Wrong[] {
       () => (call === 'list' ? locks.list({ x: 1 }) : locks[call]('a', { x: 1 })),
       wrongSetting(new RegExp(`^${call}: there is no option 'x'`)),
     ]),
+    ...Object.entries({
+      acquire: (names: unknown, options: object) => locks.acquire(names, options),
+      tryAcquire: (names: unknown, options: object) => locks.tryAcquire(names, options),
+      withLock: (names: unknown, options: object) => locks.withLock(names, options, noWork),
+      tryWithLock: (names: unknown, options: object) => locks.tryWithLock(names, options, noWork),
+      transaction: (names: unknown, options: object) => locks.transaction(names, options, noWork),
+    }).flatMap(([call, start]): Wrong[] => [
+      [`permits of two names, ${call}`, () => start(['a', 'b'], { permits: 2 }), wrongSetting(/permits .* one name/)],
+      [`permits of a list of one, ${call}`, () => start(['a'], { permits: 2 }), wrongSetting(/permits .* one name/)],
+      [
+        `permits with a mode, ${call}`,
+        () => start('a', { permits: 2, mode: 'write' }),
+        wrongSetting(new RegExp(`^${call}: permits cannot be combined with mode`)),
+      ],
+      [
+        `permits with exactName, ${call}`,
+        () => start(ctx.isPostgres ? 42n : 'a', { permits: 2, exactName: true }),
+        wrongSetting(new RegExp(`^${call}: permits cannot be combined with exactName`)),
+      ],
+    ]),
+    ...(['isLocked', 'holder'] as const).flatMap((call): Wrong[] => [
+      [`no permits, ${call}`, () => locks[call]('a', { permits: 0 }), wrongSetting(/permits: 0 .*from 1 to 1000/)],
+      [
+        `permits with exactName, ${call}`,
+        () => locks[call]('42', { permits: 2, exactName: true }),
+        wrongSetting(new RegExp(`^${call}: permits cannot be combined with exactName`)),
+      ],
+    ]),
+    [
+      'permits in lockTransaction',
+      () => locks.lockTransaction(locks.dataSource.manager, 'a', { permits: 2 }),
+      wrongSetting(/^lockTransaction: there is no option 'permits'/),
+    ],
     ['another session', () => locks.acquire('a', { session: 'own' }), wrongSetting(/session: 'own' is not one of/)],
     // PostgreSQL has reader locks of its own.
     ...(ctx.isPostgres
@@ -366,6 +403,17 @@ function wrongDecorators(locks: any): Wrong[] {
     return descriptor.value.call(self)
   }
   return [
+    [
+      'permits of a list',
+      () => decorate(['a'], 0, { permits: 2 }),
+      wrongSetting(/^@WithNamedLock: permits is an option for one name/),
+    ],
+    ['no permits', () => decorate('a', 0, { permits: 0 }), wrongSetting(/^@WithNamedLock: permits: 0 .*from 1/)],
+    [
+      'permits with a mode',
+      () => decorate('a', 0, { permits: 2, mode: 'read' }),
+      wrongSetting(/^@WithNamedLock: permits cannot be combined with mode/),
+    ],
     ['a getter', () => decorate('a')(Wanting.prototype, 'x', { get: noWork }), onMethod],
     ['a setter', () => decorate('a')(Wanting.prototype, 'x', { set: noWork }), onMethod],
     ['a static getter', () => decorate('a')(Wanting, 'x', { get: noWork }), onMethod],
