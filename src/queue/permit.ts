@@ -97,7 +97,10 @@ export class Permit implements Asker {
       this.#released = resolve
       this.#isReleaseLate = false
       this.#owner.releasing()
-      this.place.ask(mark === undefined ? 'give' : 'passTurn', this.target.literal, this, mark)
+      const { literal } = this.target
+      if (mark !== undefined) this.place.ask('passTurn', literal, this, mark)
+      else if (leaving?.isReleasedLater && this.place.askLater) this.place.askLater('give', literal, this)
+      else this.place.ask('give', literal, this)
     })
   }
 

@@ -180,6 +180,7 @@ export class Permits implements ClaimSlot, SearchedPermits, PermitOwner {
     if (end === 'taken') {
       permit.turn.begin()
       this.#passOn(permit)
+      this.#settleTries()
       return
     }
     const { number, place, session } = permit
@@ -189,13 +190,15 @@ export class Permits implements ClaimSlot, SearchedPermits, PermitOwner {
     const next = this.#nextFor(permit)
     if (next?.source && end === 'free') this.#connections.freed(number)
     else if (next && !next.source) this.#search.freed()
+    this.#settleTries()
     this.rested()
   }
 
   keepWaiting(claim: Claim): void {
     if (claim.state !== 'queued' || claim.hasWaited) return
     if (claim.isTry) {
-      this.leave(claim, 'timeout')
+      // The answer to a release decides.
+      if (!this.#isGivingUp(claim.permits)) this.leave(claim, 'timeout')
       return
     }
     claim.hasWaited = true
@@ -255,6 +258,17 @@ export class Permits implements ClaimSlot, SearchedPermits, PermitOwner {
     if (this.#permits.size < below) return false
     for (let number = 0; number < below; number++) if (!this.#permits.get(number)?.holder) return false
     return true
+  }
+
+  /** A permit below that number is being released. */
+  #isGivingUp(below: number): boolean {
+    for (const permit of this.#permits.values()) if (permit.number < below && !permit.holder) return true
+    return false
+  }
+
+  /** Callers that do not want to wait, and waited for the answer to a release. */
+  #settleTries(): void {
+    for (const claim of this.#queue) if (claim.isTry && this.#isAllHeld(claim.permits)) this.leave(claim, 'timeout')
   }
 
   /** The first caller that may use the permit. */

@@ -10,7 +10,7 @@ import { until } from '../support/until.js'
 import { killConnections, restartServer, shuffled } from './faults.js'
 
 /*
- * Four processes with twenty callers each fight for a handful of locks, while one fault follows another. The locks are on a
+ * Four processes with twenty callers each fight for a handful of locks, and for the permits of a name, while one fault follows another. The locks are on a
  * server that is killed, frozen and cut off; the book in which every holder signs (a unique key on the lock's name) is on one that
  * no fault reaches. What decides is the log: two holders overlap when one still believed in its lock after the next had
  * entered. Overlaps after a KILL, a reset or a crash, where the server lets go before the holder can know, are counted apart.
@@ -60,6 +60,8 @@ export class ExclusionRun {
   readonly #ctx: Conformance
   readonly #names = ['a', 'b', 'c', 'd', 'e']
   readonly #counters = ['t1', 't2', 't3', 't4']
+  /** A semaphore: each of its permits is a lock like the others. */
+  readonly #permits = { name: 'pool', count: 3 }
   readonly #workers: Worker[] = []
   readonly #children: { child: Child; worker: Worker; killedAt: number }[] = []
   readonly #faults: Fault[] = []
@@ -115,6 +117,7 @@ export class ExclusionRun {
       callers: CALLERS,
       names: this.#names,
       counters: this.#counters,
+      permits: this.#permits,
       book: this.#book,
       service: { lease: LEASE },
       dataSource: { port: worker.proxy.port, poolSize: 10 },
@@ -257,7 +260,8 @@ export class ExclusionRun {
   }
 
   #overlaps(visits: readonly Visit[]): Overlap[] {
-    return [...this.#names, ...this.#counters].flatMap((name) => {
+    const permits = Array.from({ length: this.#permits.count }, (_, number) => `${this.#permits.name}#${number}`)
+    return [...this.#names, ...permits, ...this.#counters].flatMap((name) => {
       const here = visits.filter((visit) => visit.name === name)
       return here.flatMap((visit, i) => {
         const before = here.slice(Math.max(0, i - 8), i).filter((other) => other.lastHeldAt > visit.enteredAt)
