@@ -154,12 +154,11 @@ export class LockedTransaction {
 
   /** A transaction that cannot be rolled back must not stay on a connection that is used again: the session is lost then. */
   async #rollBack(): Promise<void> {
-    const { runner, session } = this.locks
+    const { runner, session, work } = this.locks
     if (!runner.isTransactionActive || session.lostError) return
     await runner.rollbackTransaction().catch(() => {})
     if (!runner.isTransactionActive) return
-    // A subscriber threw before the ROLLBACK was sent, or the work has left a savepoint.
-    await session.ask(session.dialect.rollBack).then(
+    await work.rollBack().then(
       () => ((runner as { isTransactionActive: boolean }).isTransactionActive = false),
       (error: unknown) => session.lose(error),
     )

@@ -137,6 +137,12 @@ export class WorkConnection implements ProxyHandler<Driver> {
     return this.#failures?.has(error) || this.isFailure((error as { driverError?: unknown }).driverError)
   }
 
+  /** Rolls the transaction back where TypeORM has not: a subscriber threw before its ROLLBACK, or the work has left a savepoint. */
+  async rollBack(): Promise<void> {
+    const { dialect } = this.#session
+    this.#heard(await this.#session.ask(dialect.rollBack), undefined)
+  }
+
   /** The call is over. */
   close(): void {
     this.#state = 'closed'
@@ -233,20 +239,24 @@ export class WorkConnection implements ProxyHandler<Driver> {
 
   /** Why that statement must not be sent. */
   #refusal(text: unknown, scope: LockScope | undefined): Error | undefined {
-    if (this.#state === 'closed' || this.#isEnding || this.#isWorkOver(scope)) return usedTooLate()
-    return text === 'ROLLBACK' ? undefined : this.#endedBy
+    if (this.#state === 'closed' || this.#isEnding) return usedTooLate()
+    return this.#refusalIn(scope) ?? (text === 'ROLLBACK' ? undefined : this.#endedBy)
   }
 
-  /** Branches of the work that outlive it, as of a Promise.all of which one has thrown. */
-  #isWorkOver(scope: LockScope | undefined): boolean {
+  /**
+   * Refuses branches of the work that outlive it, as of a Promise.all of which one has thrown, and code that is `outside` of the
+   * transaction by where it runs, but not by the EntityManager that it uses: other libraries keep that in a context of their own.
+   */
+  #refusalIn(scope: LockScope | undefined): Error | undefined {
     for (let one = scope; one; one = one.parent) {
       const manager = one.transaction?.manager as { queryRunner?: unknown } | undefined
       const runner = manager?.queryRunner
       if (runner !== this.#runner && !this.#earlier?.has(runner as object)) continue
-      if (!one.isOpen) return true
-      if (one.isAroundWork) return false
+      if (!one.isOpen) return usedTooLate()
+      if (isOutside(scope, one)) return usedOutside()
+      if (one.isAroundWork) return undefined
     }
-    return false
+    return undefined
   }
 
   /** An error does not carry the status of the transaction around the statement: the answer to an empty statement does. */
@@ -331,6 +341,22 @@ function usedTooLate(): Error {
   return new NamedLockError(
     'The EntityManager or QueryRunner was used after its lock or transaction had ended. The statement was not sent. Await everything inside the work.',
     { code: 'NOT_HELD' },
+  )
+}
+
+/** Code in `scope` takes no part in the transaction of the scope `around` it. */
+function isOutside(scope: LockScope | undefined, around: LockScope): boolean {
+  for (let one = scope; one && one !== around; one = one.parent) {
+    if (one.isOutside && one.dataSource === around.dataSource) return true
+  }
+  return false
+}
+
+function usedOutside(): Error {
+  return new NamedLockConfigurationError(
+    'A statement inside locks.outside was sent with the EntityManager of the transaction around it: it would take part in that transaction. ' +
+      "Use the DataSource's own manager and repositories there. typeorm-transactional and @nestjs-cls/transactional replace them by the " +
+      "transaction's: call a method with Propagation.NOT_SUPPORTED or REQUIRES_NEW inside locks.outside.",
   )
 }
 

@@ -220,6 +220,10 @@ describe('ambient transactions', () => {
             return 'done'
           })
           expect(value).to.equal('done')
+          for (const inner of [manager, await dataSource.transaction((one) => Promise.resolve(one))]) {
+            const refused = await rejection(locks.outside(() => inner.insert('item', { call: 'torn', n: 1 })))
+            expect(refused.message).to.match(/locks\.outside.*EntityManager of the transaction/)
+          }
           expect(locks.manager).to.equal(manager)
           expect(await its.items.countBy({ call: 'inside' })).to.equal(1)
           throw mine

@@ -18,6 +18,8 @@ const call = { timeout: '20s' } as const
 /** As docs/transactions.md has them. */
 const right: Record<string, Order> = {
   'transaction: lock and transaction on one connection': (locks, work) => locks.transaction('a', call, work),
+  'transaction, and a manager that takes part': (locks, work) =>
+    locks.transaction('a', call, () => work(locks.dataSource.manager)),
   'withLock around a transaction': (locks, work) => locks.withLock('a', call, () => locks.dataSource.transaction(work)),
   'lockTransaction before the first read': (locks, work) =>
     locks.dataSource.transaction(async (manager) => {
@@ -46,7 +48,7 @@ describe('the order of lock and transaction', () => {
 
     beforeEach(() => stock.fill(1))
 
-    const open = () => ctx.service({ insideTransaction: 'allow' })
+    const open = () => ctx.service({ insideTransaction: 'allow', ambientTransactions: true })
     const increment = async (manager: EntityManager) => stock.write(manager, (await stock.read(manager)) + 1)
 
     it('loses no update of forty in the orders that are said to be right', async () => {

@@ -141,14 +141,18 @@ describe('transaction', () => {
         committed++
       }
       const mine = new Error('mine')
+      const idOf = (manager: EntityManager) => manager.query('SELECT CONNECTION_ID() AS id')
       for (const what of ['beforeTransactionRollback', 'afterTransactionRollback']) {
         failing.add(what)
+        let connection: unknown
         const run = locks.transaction('a', async (manager) => {
           await stock.add(manager)
+          connection = await idOf(manager)
           throw mine
         })
         expect(await rejection(run)).to.equal(mine)
         failing.clear()
+        expect(await locks.transaction('a', idOf), `${what}: the connection`).to.deep.equal(connection)
         expect(await stock.count(), what).to.equal(committed)
         await expectUsable(locks)
         committed++

@@ -1,23 +1,34 @@
 import { expect } from 'chai'
-import { forEachDatabase } from './support/each-database.js'
+import { forEachDialectAndTypeorm } from '../support/conformance.js'
+import { typeorms } from '../support/typeorms.js'
+import { decorated, direct, guarded, isolation, orders, outside } from './support/transaction-library.js'
 
+/** docs/transactions-with-other-libraries.md says the same in words. */
 describe('typeorm-transactional', () => {
-  forEachDatabase((ctx) => {
-    it('with @WithNamedLock around its transaction is right, inside of it is an error that shows the ways out', async () => {
-      const child = ctx.startChild('transactional.ts', { name: 'orders' })
-      const around = await child.next('lockAround', 60_000)
-      expect(around).to.include({ result: 'held elsewhere', count: 1, isLocked: false })
-      for (const method of ['lockInside', 'oursInside']) {
-        const inside = await child.next(method)
-        expect(inside.result, method)
-          .to.match(/^refused: /)
-          .and.match(/lockTransaction/)
-        expect(inside).to.include({ count: 1, isLocked: false })
-      }
-      expect(await child.next('lockTransaction')).to.include({ result: 'held here', count: 2, isLocked: false })
-      expect(await child.next('nested')).to.include({ result: 'held here', count: 4, isLocked: false })
-      expect(await child.next('ours')).to.include({ result: 'ours', count: 5, isLocked: false })
-      expect((await child.exited).code).to.equal(0)
-    })
-  })
+  forEachDialectAndTypeorm(
+    (ctx) => {
+      it('takes part in transactions under a lock, or is refused', async () => {
+        const child = ctx.startChild('transactional.ts', { name: 'notes' })
+        const ambient = await child.next('ambient', 60_000)
+        expect(ambient.direct, 'directly under the lock').to.deep.equal(direct)
+        expect(ambient.decorated, 'in a decorated method under the lock').to.deep.equal(decorated)
+        expect(ambient.orders).to.deep.equal(orders.ambient)
+        expect(ambient.outside).to.deep.equal(outside)
+        expect(ambient.isolation).to.deep.equal(isolation)
+        expect(ambient.hooks, 'with the end of their method').to.deep.equal([
+          'one that returns: commit',
+          'one that returns: complete',
+          'one that throws: rollback',
+          'one that throws: complete',
+          'end',
+        ])
+        const others = await child.next('guarded')
+        expect(others.direct).to.deep.equal(guarded)
+        expect(others.orders).to.deep.equal(orders.guarded)
+        expect((await child.exited).code).to.equal(0)
+      })
+    },
+    [...typeorms],
+    'core',
+  )
 })
