@@ -26,5 +26,6 @@ export type {
 } from './contract/options.js'
 export type { Finding, LockHolder, LockInfo, LockList, LockWaiter } from './contract/lock-info.js'
 export type { DataSourceLike, EntityManagerLike, ManagerOf, MigrationsOf } from './typeorm/data-source-like.js'
+export type { ForgetDoneOptions, ForgetOptions, OnceOptions, OnceResult } from './once/once-options.js'
 export type { NamedLockEvent, NamedLockEvents } from './contract/events.js'
 export type { AcquireTrace } from './observe/tracing.js'

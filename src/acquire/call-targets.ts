@@ -1,6 +1,7 @@
 import type { LockMode, LockName, LockNames } from '../contract/options.js'
 import type { CallSettings } from '../contract/settings.js'
 import type { Inspector } from '../inspect/inspector.js'
+import { keyPrefix } from '../names/lock-name.js'
 import { isSeveral, type Target, type Targets } from '../names/targets.js'
 import { TRY_PATIENCE } from '../queue/claim.js'
 import type { Sessions } from '../session/sessions.js'
@@ -33,6 +34,16 @@ export class CallTargets {
   /** Nothing has to be asked any more: `of` knows the keys of all names but exact ones. */
   get isSettled(): boolean {
     return this.#targets.isSettled
+  }
+
+  /** The namespace of the keys, once it is settled. */
+  get namespace(): string | false {
+    return this.#targets.namespace
+  }
+
+  /** The beginning of all keys of the namespace that show it. */
+  get keyPrefix(): string {
+    return keyPrefix(this.#targets.namespace)
   }
 
   of(name: LockName, mode: LockMode | undefined): Target {

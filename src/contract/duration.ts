@@ -1,10 +1,10 @@
 import { NamedLockConfigurationError } from './errors.js'
 
-/** A number of milliseconds, or a number with a unit: `'500ms'`, `'10s'`, `'2m'`, `'1h'`. `Infinity`: no limit. */
-export type Duration = number | `${number}${'ms' | 's' | 'm' | 'h'}`
+/** A number of milliseconds, or a number with a unit: `'500ms'`, `'10s'`, `'2m'`, `'1h'`, `'30d'`. `Infinity`: no limit. */
+export type Duration = number | `${number}${'ms' | 's' | 'm' | 'h' | 'd'}`
 
-const UNITS = { ms: 1, s: 1_000, m: 60_000, h: 3_600_000 } as const
-const TEXT = /^\s*(\d+(?:\.\d+)?|\.\d+|Infinity)\s*(ms|s|m|h)?\s*$/
+const UNITS = { ms: 1, s: 1_000, m: 60_000, h: 3_600_000, d: 86_400_000 } as const
+const TEXT = /^\s*(\d+(?:\.\d+)?|\.\d+|Infinity)\s*(ms|s|m|h|d)?\s*$/
 
 /**
  * Turns configuration text (`'10s'`, `'1.5h'`, `'500'`: milliseconds, `'Infinity'`) into milliseconds.
@@ -15,7 +15,7 @@ export function parseDuration(text: string): number {
   const match = typeof text === 'string' ? TEXT.exec(text) : null
   if (!match) {
     throw new NamedLockConfigurationError(
-      `${describe(text)} is not a duration: use milliseconds or a number with a unit, such as 500, '500ms', '10s', '2m' or '1h'.`,
+      `${describe(text)} is not a duration: use milliseconds or a number with a unit, such as 500, '500ms', '10s', '2m', '1h' or '30d'.`,
     )
   }
   return Number(match[1]) * UNITS[(match[2] ?? 'ms') as keyof typeof UNITS]
@@ -32,7 +32,7 @@ export function milliseconds(value: Duration, what: string): number {
     }
   }
   throw new NamedLockConfigurationError(
-    `${what}: ${describe(value)} is not a duration: use milliseconds (0 or more) or a string such as '500ms', '10s', '2m' or '1h'.`,
+    `${what}: ${describe(value)} is not a duration: use milliseconds (0 or more) or a string such as '500ms', '10s', '2m', '1h' or '30d'.`,
   )
 }
 

@@ -149,6 +149,11 @@ export interface NamedLockServiceOptions {
    * table, also after a failover. The table is created when first needed (docs/safety.md has the statement).
    */
   fencing?: { readonly table: string } | undefined
+  /**
+   * The table in which `runOnce` keeps what was done. Default `named_lock_done`, in the schema of the connection. It is created when first
+   * needed (docs/once.md has the statement).
+   */
+  done?: { readonly table: string } | undefined
 }
 
 /** Selects the locks for `list`. */

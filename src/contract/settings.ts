@@ -32,6 +32,7 @@ export interface Settings {
   readonly ambientTransactions: boolean
   readonly outsideTransaction: 'error' | 'warn' | 'allow'
   readonly fencing: { readonly table: string } | undefined
+  readonly done: { readonly table: string }
 }
 
 /** The options of one call, checked and with their defaults filled in. */
@@ -69,6 +70,7 @@ const SERVICE_OPTIONS: readonly (keyof NamedLockServiceOptions)[] = [
   'ambientTransactions',
   'outsideTransaction',
   'fencing',
+  'done',
 ]
 const ACQUIRE_OPTIONS: readonly (keyof AcquireOptions)[] = [
   'timeout',
@@ -103,6 +105,7 @@ const SHORTEST_LEASE = 1_000
 /** Fits, with what the server adds, into the largest wait_timeout that every platform's MySQL takes. */
 const LONGEST_LEASE = 2_145_000_000
 const DEFAULT_MAX_SESSIONS = 4
+const DEFAULT_DONE_TABLE = 'named_lock_done'
 
 /** Defaults that depend on how a service is created. */
 export type ServiceDefaults = Pick<NamedLockServiceOptions, 'ambientTransactions'>
@@ -142,7 +145,8 @@ export function readServiceOptions(given: NamedLockServiceOptions, defaults: Ser
     insideTransaction: oneOf(options.insideTransaction, 'insideTransaction', ['error', 'warn', 'allow'], 'error'),
     ambientTransactions: flag(options.ambientTransactions ?? defaults.ambientTransactions, 'ambientTransactions'),
     outsideTransaction: oneOf(options.outsideTransaction, 'outsideTransaction', ['error', 'warn', 'allow'], 'error'),
-    fencing: readFencing(options.fencing),
+    fencing: readTable(options.fencing, 'fencing'),
+    done: readTable(options.done, 'done') ?? { table: DEFAULT_DONE_TABLE },
   }
 }
 
@@ -170,6 +174,7 @@ export type CallName =
   | 'tryAcquire'
   | 'transaction'
   | 'lockTransaction'
+  | 'runOnce'
   | 'runMigrations'
   | '@WithNamedLock'
 
@@ -197,7 +202,7 @@ export function readCallOptions(given: unknown, fallback: CallSettings, call: Ca
 }
 
 function optionsOf(call: CallName): readonly string[] {
-  if (call === 'transaction') return TRANSACTION_OPTIONS
+  if (call === 'transaction' || call === 'runOnce') return TRANSACTION_OPTIONS
   return call === 'lockTransaction' ? LOCK_TRANSACTION_OPTIONS : ACQUIRE_OPTIONS
 }
 
@@ -268,13 +273,13 @@ function readNamespace(value: unknown): string | false | undefined {
   )
 }
 
-function readFencing(value: unknown): { readonly table: string } | undefined {
+function readTable(value: unknown, option: string): { readonly table: string } | undefined {
   if (value === undefined) return undefined
-  const { table } = known(value as { table: string }, ['table'], 'fencing')
+  const { table } = known(value as { table: string }, ['table'], option, "{ table: 'locks' }")
   if (typeof table === 'string' && /^[\p{L}_][\p{L}\p{N}_$]*(\.[\p{L}_][\p{L}\p{N}_$]*)?$/u.test(table))
     return { table }
   throw new NamedLockConfigurationError(
-    `fencing.table: ${show(table)} is not a table's name (letters, digits, _ and $; schema.table is fine).`,
+    `${option}.table: ${show(table)} is not a table's name (letters, digits, _ and $; schema.table is fine).`,
   )
 }
 

@@ -3,6 +3,7 @@ import type { RetryOptions } from '../contract/options.js'
 import type { KeyRules } from '../names/targets.js'
 import type { Ask, RawConnection } from '../typeorm/raw-connection.js'
 import type { TimeLimits } from '../util/time-limits.js'
+import type { DoneRows } from './done-rows.js'
 import type { LockTable } from './lock-table.js'
 import type { PoolDriver } from './pool-driver.js'
 
@@ -241,6 +242,12 @@ export interface Fencing {
   counter?(table: string): CounterStatements
 }
 
+/** The table of names that `runOnce` has done. */
+export interface Done {
+  /** `table` may come with its schema. */
+  done?(table: string): DoneRows
+}
+
 /** How a table of counters is used. Every statement stands alone, on one connection. */
 export interface CounterStatements {
   readonly create: string
@@ -274,6 +281,7 @@ export interface Inspection {
 }
 
 /** One server, seen from the library. */
-export interface Dialect extends KeyRules, LockRequests, Waiting, SessionRules, Transactions, Fencing, Inspection {
+export interface Dialect
+  extends KeyRules, LockRequests, Waiting, SessionRules, Transactions, Fencing, Done, Inspection {
   readonly pool: PoolDriver
 }

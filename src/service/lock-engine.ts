@@ -5,7 +5,7 @@ import type { HeldLock } from '../acquire/held-lock.js'
 import { OwningService } from '../acquire/owning-service.js'
 import { Settling } from '../acquire/settling.js'
 import { NamedLockConfigurationError } from '../contract/errors.js'
-import type { LockNames, NamedLockServiceOptions, TryResult } from '../contract/options.js'
+import type { LockName, LockNames, NamedLockServiceOptions, TryResult } from '../contract/options.js'
 import {
   defaultCall,
   readCallOptions,
@@ -16,6 +16,8 @@ import {
 } from '../contract/settings.js'
 import { Inspector } from '../inspect/inspector.js'
 import { Targets } from '../names/targets.js'
+import { Once } from '../once/once.js'
+import type { OnceResult } from '../once/once-options.js'
 import type { Emitter } from '../observe/emitter.js'
 import { Reporter } from '../observe/reporter.js'
 import { callUnder, isTraced, traced } from '../observe/tracing.js'
@@ -47,6 +49,7 @@ export class LockEngine {
   readonly #acquirer: Acquirer
   readonly #transactions: Transactions
   readonly #locker: TransactionLocker
+  readonly #once: Once
   readonly #closing: Closing
   readonly #stopWatching: () => void
   readonly #defaultCall: CallSettings
@@ -92,6 +95,7 @@ export class LockEngine {
     this.#inspector = inspector
     this.#acquirer = acquirer
     this.#transactions = new Transactions(dataSource, core, owner, callTargets, acquirer, running)
+    this.#once = new Once(dataSource, sessions, owner, callTargets, this.#transactions)
     this.#locker = new TransactionLocker(dataSource, core, owner, callTargets, acquirer, running)
     this.#closing = new Closing(core, owner)
     this.#defaultCall = defaultCall(timeout, release)
@@ -164,6 +168,18 @@ export class LockEngine {
     await (isTraced()
       ? traced(this.#owner.service, names, call.timeout, lock, (keys, trace) => (trace.keys = keys))
       : lock())
+  }
+
+  runOnce(name: LockName, options: unknown, work: TransactionWork): Promise<OnceResult<unknown>> {
+    return this.#once.run(name, options, this.#transactionCall, work)
+  }
+
+  forget(name: LockName, options: unknown): Promise<boolean> {
+    return this.#once.forget(name, options, this.#transactionCall)
+  }
+
+  forgetDone(options: unknown): Promise<number> {
+    return this.#once.purge(options, this.#transactionCall)
   }
 
   async runMigrations(options: unknown): Promise<unknown> {

@@ -18,6 +18,7 @@ import type {
   TransactionOptions,
   TryResult,
 } from '../contract/options.js'
+import type { ForgetDoneOptions, ForgetOptions, OnceOptions, OnceResult } from '../once/once-options.js'
 import type { Finding, LockHolder, LockList } from '../contract/lock-info.js'
 import { servicesOf, type Registered } from './service-registry.js'
 import { show } from '../util/show.js'
@@ -195,6 +196,44 @@ export class NamedLockService<DS extends DataSourceLike = DataSource> {
   async transaction(name: LockNames, optionsOrWork: unknown, maybeWork?: unknown): Promise<unknown> {
     const [options, work] = optionsAndWork('transaction', optionsOrWork, maybeWork)
     return this.#engine.transaction(name, options, work)
+  }
+
+  /**
+   * Runs `work` in `transaction` unless it was done before: under the lock of the name, a row in the table `named_lock_done` says so. The
+   * row is written in the transaction of the work, so what the work writes to this database happens exactly once, whatever crashes.
+   * What it does elsewhere (a message that is sent, an HTTP call) may happen again after a rollback. A name that is done costs one read.
+   *
+   * Work that throws, is rolled back or has lost its lock is not done. When the connection is lost during the COMMIT (`outcome:
+   * 'unknown'`), call it again: the row tells the truth.
+   *
+   * @returns `{ ran: true, value }`, or `{ ran: false, doneAt }` if it was done before.
+   * @throws as `transaction`; NamedLockReentrancyError inside of work under the lock of that name; NamedLockInsideTransactionError inside
+   * another transaction; NamedLockConfigurationError with the statement to run when the table cannot be created.
+   *
+   * @example
+   * const { ran } = await locks.runOnce(`stripe:${event.id}`, (manager) => settle(manager, event))
+   * await locks.runOnce('nightly-report', { every: '20h' }, makeReport)
+   */
+  runOnce<T>(name: LockName, work: TransactionWork<DS, T>): Promise<OnceResult<T>>
+  runOnce<T>(name: LockName, options: OnceOptions | undefined, work: TransactionWork<DS, T>): Promise<OnceResult<T>>
+  async runOnce(name: LockName, optionsOrWork: unknown, maybeWork?: unknown): Promise<OnceResult<unknown>> {
+    const [options, work] = optionsAndWork('runOnce', optionsOrWork, maybeWork)
+    return this.#engine.runOnce(name, options, work)
+  }
+
+  /** Lets `runOnce` run the work of that name again. Resolves to true if it was done. */
+  async forget(name: LockName, options?: ForgetOptions): Promise<boolean> {
+    return this.#engine.forget(name, options)
+  }
+
+  /**
+   * Removes what was done longer ago than `olderThan`, by the server's clock, in short batches: `forgetDone({ olderThan: '30d' })`. Only
+   * names of this namespace, and none that were done by `exactName`. Resolves to how many.
+   *
+   * @throws NamedLockConfigurationError without `olderThan`.
+   */
+  async forgetDone(options: ForgetDoneOptions): Promise<number> {
+    return this.#engine.forgetDone(options)
   }
 
   /**

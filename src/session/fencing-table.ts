@@ -1,11 +1,10 @@
 import { createHash } from 'node:crypto'
 import type { CounterStatements } from '../dialect/dialect.js'
 import { NamedLockConfigurationError, NamedLockError } from '../contract/errors.js'
+import { withTable } from './own-table.js'
 import { within } from '../util/within.js'
-import { singleValue } from '../typeorm/raw-connection.js'
+import { singleValue, type Ask } from '../typeorm/raw-connection.js'
 import type { Sessions } from './sessions.js'
-
-type Ask = (sql: string) => Promise<unknown>
 
 /**
  * Fencing tokens out of a table with a counter for each key: they go on rising wherever that table goes, through restarts and
@@ -42,19 +41,14 @@ export class FencingTable {
       const raised = await ask(statements.raise(key, floor))
       return BigInt(singleValue(statements.last === undefined ? raised : await ask(statements.last)) as string)
     }
-    let token = 0n
-    for (const key of keys) {
-      token = await raise(key, token).catch(async (error: unknown) => {
-        if (!statements.isMissing(error)) throw error
-        await ask(statements.create).catch((cause: unknown) => {
-          throw new NamedLockConfigurationError(
-            `fencing.table: the table '${this.#table}' does not exist and could not be created: create it with ${statements.create}`,
-            { cause },
-          )
-        })
-        return raise(key, token)
-      })
+    const table = {
+      option: 'fencing.table',
+      name: this.#table,
+      create: [statements.create],
+      isMissing: statements.isMissing,
     }
+    let token = 0n
+    for (const key of keys) token = await withTable(ask, table, () => raise(key, token))
     // A later call for one of these keys alone must get a higher number than this one.
     for (const key of keys.slice(0, -1)) await raise(key, token - 1n)
     if (statements.commit !== undefined) await ask(statements.commit)

@@ -1,6 +1,7 @@
 import { EventEmitter } from 'node:events'
 import type { RawCallback, RawConnection } from '../typeorm/raw-connection.js'
 import { queueMicrotask } from '../util/clock.js'
+import type { MemoryDone } from './memory-done.js'
 
 /** An error sent by the server. Unlike errors of the connection, it proves that the server is alive. */
 export class ServerError extends Error {}
@@ -29,6 +30,7 @@ export interface MemoryLocks {
   forget(connection: MemoryConnection): void
   disconnected(connection: MemoryConnection): void
   token(): bigint
+  readonly done: MemoryDone
   rows(): readonly object[]
   notes(): string[]
 }
@@ -50,6 +52,11 @@ export class MemoryConnection implements RawConnection {
     readonly id: string,
   ) {
     this.#server = server
+  }
+
+  /** The connection itself, for callers that have a proxy of it. */
+  get itself(): MemoryConnection {
+    return this
   }
 
   get isOpen(): boolean {
@@ -106,6 +113,8 @@ export class MemoryConnection implements RawConnection {
   #run(sql: string): unknown[] | Promise<unknown[]> {
     const [command, ...args] = sql.split(' ')
     switch (command) {
+      case 'done':
+        return this.#server.done.answer(this, args)
       case 'batch':
         return sql
           .slice('batch '.length)

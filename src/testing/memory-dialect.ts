@@ -3,6 +3,8 @@ import type { PoolDriver } from '../dialect/pool-driver.js'
 import type { Ask } from '../typeorm/raw-connection.js'
 import type { LockTable } from '../dialect/lock-table.js'
 import { MARKS } from '../dialect/marks.js'
+import { MEMORY_DONE } from './memory-done.js'
+import type { DoneRows } from '../dialect/done-rows.js'
 import { checkName, keyFor } from '../names/lock-name.js'
 import { permitKey } from '../names/part-keys.js'
 import type { Finding } from '../contract/lock-info.js'
@@ -101,6 +103,10 @@ export class MemoryDialect implements Dialect {
   async readNotes(ask: Ask): Promise<readonly string[]> {
     const [notes] = (await ask('notes')) as [string[]]
     return notes
+  }
+
+  done(): DoneRows {
+    return MEMORY_DONE
   }
 
   check(): Promise<Finding[]> {

@@ -50,10 +50,12 @@ export class MemoryRunner implements WorkRunner {
 
   /** Without a DataSource a transaction is nothing but its lock. */
   async startTransaction(isolation?: Parameters<WorkRunner['startTransaction']>[0]): Promise<void> {
+    const connection = (await this.connect()) as MemoryConnection
+    // What a transaction without a DataSource has left, which has no ROLLBACK.
+    this.#server.done.rollBack(connection.itself)
     if (!this.#application) return
     await this.#work.startTransaction(isolation)
     // The lock's connection: on a database server, the transaction would end with it.
-    const connection = (await this.connect()) as MemoryConnection
     connection.whenClosed(() => {
       this.#rollback = rollBack(this.#work)
     })
@@ -62,10 +64,12 @@ export class MemoryRunner implements WorkRunner {
   async commitTransaction(): Promise<void> {
     if (this.#rollback) throw new Error('the connection was closed')
     await this.#runner?.commitTransaction()
+    this.#server.done.commit(((await this.connect()) as MemoryConnection).itself)
   }
 
   async rollbackTransaction(): Promise<void> {
     await (this.#rollback ?? this.#runner?.rollbackTransaction())
+    this.#server.done.rollBack(((await this.connect()) as MemoryConnection).itself)
   }
 
   get #work(): WorkRunner {

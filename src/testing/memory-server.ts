@@ -1,4 +1,5 @@
 import { MemoryConnection, ServerError, type Holder } from './memory-connection.js'
+import { MemoryDone } from './memory-done.js'
 import { LONGEST_TIMER, clearTimeout, setTimeout, wallNow } from '../util/clock.js'
 
 interface Waiter {
@@ -19,6 +20,8 @@ let servers = 0
 export class MemoryServer {
   readonly id = `in memory ${++servers}`
   readonly startedAt = Math.floor(wallNow() / 1000)
+  /** What `runOnce` has done. */
+  readonly done = new MemoryDone()
   readonly #connections = new Map<string, MemoryConnection>()
   readonly #locks = new Map<string, Holder[]>()
   readonly #waiters = new Map<string, Waiter[]>()
@@ -110,6 +113,7 @@ export class MemoryServer {
   disconnected(connection: MemoryConnection): void {
     this.#connections.delete(connection.id)
     connection.cancelWait?.(new Error('the connection was closed'))
+    this.done.rollBack(connection)
     this.giveAll(connection)
   }
 

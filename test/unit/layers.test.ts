@@ -11,6 +11,7 @@ const ROOMS: readonly (readonly string[])[] = [
   ['index.ts'],
   ['decorator', 'nestjs', 'opentelemetry', 'cli', 'testing'],
   ['service'],
+  ['once'],
   ['transaction'],
   ['acquire'],
   ['observe', 'inspect', 'work'],

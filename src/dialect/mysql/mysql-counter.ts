@@ -5,10 +5,7 @@ const ER_NO_SUCH_TABLE = 1146
 
 /** Fencing tokens from a table: LAST_INSERT_ID(…) keeps the number that a statement has made of a counter. */
 export function mysqlCounter(table: string): CounterStatements {
-  const name = table
-    .split('.')
-    .map((part) => `\`${part}\``)
-    .join('.')
+  const name = quotedTable(table)
   return {
     create:
       `CREATE TABLE IF NOT EXISTS ${name} (lock_key VARCHAR(64) CHARACTER SET ascii COLLATE ascii_bin NOT NULL PRIMARY KEY, ` +
@@ -18,6 +15,18 @@ export function mysqlCounter(table: string): CounterStatements {
       `ON DUPLICATE KEY UPDATE token=LAST_INSERT_ID(GREATEST(token,${floor})+1)`,
     last: 'SELECT CAST(LAST_INSERT_ID() AS CHAR) AS t',
     commit: 'COMMIT',
-    isMissing: (error) => (error as { errno?: number }).errno === ER_NO_SUCH_TABLE,
+    isMissing: isMissingTable,
   }
+}
+
+/** A table's name, which may come with its schema. */
+export function quotedTable(table: string): string {
+  return table
+    .split('.')
+    .map((part) => `\`${part}\``)
+    .join('.')
+}
+
+export function isMissingTable(error: unknown): boolean {
+  return (error as { errno?: number }).errno === ER_NO_SUCH_TABLE
 }

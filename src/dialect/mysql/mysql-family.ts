@@ -19,6 +19,8 @@ import { readUserVariable } from './metadata-locks.js'
 import { MARKS } from '../marks.js'
 import { checkLegible } from './legible.js'
 import { mysqlCounter } from './mysql-counter.js'
+import { mysqlDone } from './mysql-done.js'
+import type { DoneRows } from '../done-rows.js'
 import { openMySqlSession, replacedSettings, type ServerVariables } from './mysql-session.js'
 import { MySqlWire } from './mysql-wire.js'
 import { MYSQL2_POOL } from './mysql2-pool.js'
@@ -164,6 +166,10 @@ export abstract class MySqlFamily implements Dialect {
     return isPlain(literal)
       ? `IF(IS_USED_LOCK(${literal})<=>CONNECTION_ID(),UUID_SHORT(),${NOTHING})`
       : parted.fencingToken(literal, NOTHING)
+  }
+
+  done(table: string): DoneRows {
+    return mysqlDone(table)
   }
 
   counter(table: string): CounterStatements {

@@ -5,16 +5,25 @@ const UNDEFINED_TABLE = '42P01'
 
 /** Fencing tokens from a table. The answer waits until the record of the counter is on disk. */
 export function postgresCounter(table: string): CounterStatements {
-  const name = table
-    .split('.')
-    .map((part) => `"${part}"`)
-    .join('.')
+  const name = quotedTable(table)
   return {
     create: `CREATE TABLE IF NOT EXISTS ${name} (lock_key VARCHAR(64) NOT NULL PRIMARY KEY, token BIGINT NOT NULL)`,
     raise: (key, floor) =>
       `INSERT INTO ${name} AS t (lock_key,token) VALUES ('${key.replaceAll("'", "''")}',${floor + 1n}) ` +
       `ON CONFLICT (lock_key) DO UPDATE SET token=GREATEST(t.token,${floor})+1 ` +
       `RETURNING CASE WHEN ${WAITS_FOR_LOG} THEN token::text END`,
-    isMissing: (error) => (error as { code?: unknown }).code === UNDEFINED_TABLE,
+    isMissing: isMissingTable,
   }
+}
+
+/** A table's name, which may come with its schema. */
+export function quotedTable(table: string): string {
+  return table
+    .split('.')
+    .map((part) => `"${part}"`)
+    .join('.')
+}
+
+export function isMissingTable(error: unknown): boolean {
+  return (error as { code?: unknown }).code === UNDEFINED_TABLE
 }

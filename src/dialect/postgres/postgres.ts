@@ -21,6 +21,8 @@ import { PG_POOL } from './pg-pool.js'
 import { cancelBackend, PgWire, type PgClient } from './pg-wire.js'
 import { checkPostgres } from './postgres-check.js'
 import { postgresCounter } from './postgres-counter.js'
+import { postgresDone } from './postgres-done.js'
+import type { DoneRows } from '../done-rows.js'
 import { batchText, COMMITTED_TOKEN, sqlOf, writersMark } from './postgres-expressions.js'
 import { readPgLocks } from './postgres-locks.js'
 import { openPostgresSession, serverOf } from './postgres-session.js'
@@ -218,6 +220,10 @@ export class PostgresDialect implements Dialect {
 
   check(ask: Ask, leaseMs: number, connection: RawConnection): Promise<Finding[]> {
     return checkPostgres(ask, leaseMs, connection as unknown as PgClient)
+  }
+
+  done(table: string): DoneRows {
+    return postgresDone(table)
   }
 
   counter(table: string): CounterStatements {

@@ -1,0 +1,206 @@
+import type { CallTargets } from '../acquire/call-targets.js'
+import type { HeldLock } from '../acquire/held-lock.js'
+import type { OwningService } from '../acquire/owning-service.js'
+import { guardTransaction } from '../acquire/refusals.js'
+import { databaseError } from '../contract/database-error.js'
+import { NamedLockConfigurationError, NamedLockReentrancyError, NamedLockTimeoutError } from '../contract/errors.js'
+import type { LockName } from '../contract/options.js'
+import type { CallSettings } from '../contract/settings.js'
+import type { DoneRows } from '../dialect/done-rows.js'
+import { checkName } from '../names/lock-name.js'
+import { isSeveral, type Target } from '../names/targets.js'
+import { scopeHolding } from '../scope/lock-scope.js'
+import { withTable } from '../session/own-table.js'
+import type { Sessions } from '../session/sessions.js'
+import { askIn } from '../transaction/work-ask.js'
+import type { Transactions, TransactionWork } from '../transaction/transactions.js'
+import type { DataSourceLike } from '../typeorm/data-source-like.js'
+import type { Ask } from '../typeorm/raw-connection.js'
+import { monotonicNow } from '../util/clock.js'
+import { show } from '../util/show.js'
+import { within } from '../util/within.js'
+import { doneKey } from './done-key.js'
+import { readForgetOptions, readOnceOptions, readPurgeOptions, type OnceResult } from './once-options.js'
+
+/** How long a question about the table waits for the database at least, in milliseconds. */
+const PATIENCE = 3_000
+
+/**
+ * `runOnce`: work that is done once, whatever crashes. A row of a table says that a name is done. It is written in the transaction of the
+ * work, so both are committed or neither is.
+ *
+ * The rule: the row decides, not the lock. It is inserted before the work begins, and its primary key lets one transaction through; the lock
+ * around it spares all others the work and the wait in the middle of a transaction. A name that is done is found by one read, without both.
+ */
+export class Once {
+  readonly #dataSource: DataSourceLike
+  readonly #sessions: Sessions
+  readonly #owner: OwningService
+  readonly #targets: CallTargets
+  readonly #transactions: Transactions
+
+  constructor(
+    dataSource: DataSourceLike,
+    sessions: Sessions,
+    owner: OwningService,
+    targets: CallTargets,
+    transactions: Transactions,
+  ) {
+    this.#dataSource = dataSource
+    this.#sessions = sessions
+    this.#owner = owner
+    this.#targets = targets
+    this.#transactions = transactions
+  }
+
+  async run(
+    name: LockName,
+    options: unknown,
+    fallback: CallSettings,
+    work: TransactionWork,
+  ): Promise<OnceResult<unknown>> {
+    const startedAt = monotonicNow()
+    const { call, every } = readOnceOptions(options, fallback)
+    this.#owner.checkOpen()
+    const target = await this.#target('runOnce', name, call)
+    if (scopeHolding(this.#dataSource, target.exclusionKey)) throw nested(target.name)
+    guardTransaction(this.#dataSource, name, this.#owner.settings.insideTransaction)
+    const rows = this.#rows()
+    const key = doneKey(this.#targets.namespace, target, call.exactName)
+    const doneAt = await this.#ask(call, (ask) => rows.read(ask, key, every, true))
+    if (doneAt) return { ran: false, doneAt }
+    this.#owner.checkOpen()
+    return this.#runNow(
+      target,
+      { ...call, timeout: rest(call.timeout, startedAt) },
+      (ask) => this.#claim(ask, rows, key, target.name, every),
+      work,
+    )
+  }
+
+  /** The lock of a name is not needed for it. True if the name was done. */
+  async forget(name: LockName, options: unknown, fallback: CallSettings): Promise<boolean> {
+    const call = readForgetOptions(options, fallback)
+    this.#owner.checkOpen()
+    const target = await this.#target('forget', name, call)
+    const rows = this.#rows()
+    return this.#ask(call, (ask) => rows.forget(ask, doneKey(this.#targets.namespace, target, call.exactName)))
+  }
+
+  /** Removes the rows of this namespace that are older than that, in batches. Resolves to how many. */
+  async purge(options: unknown, call: CallSettings): Promise<number> {
+    const age = readPurgeOptions(options)
+    this.#owner.checkOpen()
+    await this.#targets.ofCall('settled', call)
+    const rows = this.#rows()
+    const prefix = this.#targets.keyPrefix
+    let removed = 0
+    for (;;) {
+      const keys = await this.#ask(call, (ask) => rows.old(ask, prefix, age))
+      if (keys.length === 0) return removed
+      const gone = await this.#ask(call, (ask) => rows.purge(ask, keys, age))
+      // None: another process removes the same rows, or they were renewed.
+      if (gone === 0) return removed
+      removed += gone
+      this.#owner.checkOpen()
+    }
+  }
+
+  /** Whether the name is done, for commands of a shell: their work is in no transaction. */
+  async isDone(name: LockName, every: number, call: CallSettings): Promise<Date | undefined> {
+    const target = await this.#target('runOnce', name, call)
+    const rows = this.#rows()
+    return this.#ask(call, (ask) =>
+      rows.read(ask, doneKey(this.#targets.namespace, target, call.exactName), every, true),
+    )
+  }
+
+  /** Writes that the name is done, in a transaction of its own. */
+  async markDone(name: LockName, call: CallSettings): Promise<void> {
+    const target = await this.#target('runOnce', name, call)
+    const rows = this.#rows()
+    const key = doneKey(this.#targets.namespace, target, call.exactName)
+    // An older row is replaced: the command has run again.
+    await this.#ask(call, async (ask) => {
+      await rows.forget(ask, key)
+      await rows.claim(ask, key, target.name, Infinity, true)
+    })
+  }
+
+  async #runNow(
+    target: Target,
+    call: CallSettings,
+    claim: (ask: Ask) => Promise<Date | undefined>,
+    work: TransactionWork,
+  ): Promise<OnceResult<unknown>> {
+    let doneAt: Date | undefined
+    let failure: unknown
+    const value = await this.#transactions
+      .run(target.name, call, async (manager: unknown, lock: HeldLock) => {
+        doneAt = await claim(askIn(lock)).catch((error: unknown) => {
+          failure = error
+          throw error
+        })
+        return doneAt ? undefined : work(manager, lock)
+      })
+      .catch((error: unknown) => {
+        throw error === failure ? databaseError(`It could not be written that '${target.name}' is done`, error) : error
+      })
+    return doneAt ? { ran: false, doneAt } : { ran: true, value }
+  }
+
+  /** Resolves to when the name was done; undefined: this call does it. */
+  async #claim(ask: Ask, rows: DoneRows, key: string, name: string, every: number): Promise<Date | undefined> {
+    for (;;) {
+      if (await rows.claim(ask, key, name, every)) return undefined
+      const doneAt = await rows.read(ask, key, every)
+      // None: it was forgotten in between.
+      if (doneAt) return doneAt
+    }
+  }
+
+  #rows(): DoneRows {
+    const rows = this.#sessions.dialect.done?.(this.#owner.settings.done.table)
+    if (rows) return rows
+    throw new NamedLockConfigurationError('runOnce: there is no table of done names for this database.')
+  }
+
+  async #target(what: string, name: LockName, call: CallSettings): Promise<Target> {
+    if (isSeveral(name as LockName | LockName[])) {
+      throw new NamedLockConfigurationError(`${what}: ${show(name)} is a list. It takes one name.`)
+    }
+    if (!call.exactName) checkName(name)
+    const [target] = await this.#targets.ofCall(name, call)
+    return target as Target
+  }
+
+  /** Beside all transactions. A pool without a free connection makes no caller wait forever. */
+  #ask<T>(call: CallSettings, use: (ask: Ask) => Promise<T>): Promise<T> {
+    const { table } = this.#owner.settings.done
+    const { create, isMissing } = this.#rows()
+    const own = { option: 'done.table', name: table, create, isMissing }
+    const asked = this.#sessions.inspect((ask) => withTable(ask, own, () => use(ask)))
+    return within(
+      asked.catch((error: unknown) => {
+        throw databaseError(`The table '${table}' could not be asked`, error)
+      }),
+      Math.max(call.timeout, PATIENCE),
+      call.signal,
+      () =>
+        new NamedLockTimeoutError(
+          `The table '${table}' could not be asked: ${this.#sessions.obstacle ?? 'the database did not answer in time'}.`,
+        ),
+    )
+  }
+}
+
+function rest(timeout: number, startedAt: number): number {
+  return timeout === 0 ? 0 : Math.max(1, timeout - (monotonicNow() - startedAt))
+}
+
+function nested(name: string): NamedLockReentrancyError {
+  return new NamedLockReentrancyError(
+    `runOnce: the lock '${name}' is already held by the running scope. The row that says that '${name}' is done belongs to one transaction: ` +
+      'call runOnce outside of the work under that lock.',
+  )
+}
