@@ -258,7 +258,7 @@ export interface CounterStatements {
   /** Left out where the server commits every statement automatically. */
   readonly commit?: string | undefined
   /** The error says that there is no such table. */
-  isMissing(error: unknown): boolean
+  isMissing: (error: unknown) => boolean
 }
 
 /** Inspection: the locks of all connections of the server, and what is wrong with it. */

@@ -8,7 +8,7 @@ export interface DoneRows {
   /** Each is a statement of its own. */
   readonly create: readonly string[]
   /** The error says that there is no such table. */
-  isMissing(error: unknown): boolean
+  isMissing: (error: unknown) => boolean
   /**
    * When the name was done, unless that is longer ago than `every` milliseconds. In one statement, which reads by the primary key.
    *

@@ -166,7 +166,7 @@ export class Once {
   }
 
   async #target(what: string, name: LockName, call: CallSettings): Promise<Target> {
-    if (isSeveral(name as LockName | LockName[])) {
+    if (isSeveral(name)) {
       throw new NamedLockConfigurationError(`${what}: ${show(name)} is a list. It takes one name.`)
     }
     if (!call.exactName) checkName(name)

@@ -9,7 +9,7 @@ export interface OwnTable {
   /** Each is a statement of its own; all of them may be repeated. */
   readonly create: readonly string[]
   /** The error says that there is no such table. */
-  isMissing(error: unknown): boolean
+  isMissing: (error: unknown) => boolean
 }
 
 /**

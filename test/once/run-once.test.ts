@@ -142,7 +142,7 @@ describe('runOnce', () => {
       expect(sent, sent.join('\n')).to.have.length(3)
       for (const sql of sent) expect(sql).to.match(/^SELECT .*named_lock_done/)
       const [read = ''] = sent
-      const plan = await ctx.outsider.query(`EXPLAIN ${read.replace(/["\`]named_lock_done["\`]/, table())}`)
+      const plan = await ctx.outsider.query(`EXPLAIN ${read.replace(/["`]named_lock_done["`]/, table())}`)
       const text = JSON.stringify(plan)
       if (!ctx.isPostgres) expect(text).to.match(/PRIMARY|Rows fetched before execution/)
     })
@@ -309,7 +309,7 @@ describe('runOnce', () => {
         expect(error.message).to.match(/done\.table: the table 'named_lock_done' .* create it with CREATE TABLE/)
         const create = /create it with (.*)/.exec(error.message)?.[1] ?? ''
         for (const statement of create.split('; ')) {
-          await ctx.outsider.query(statement.replaceAll(/(["\`])named_lock_done\1/g, table()))
+          await ctx.outsider.query(statement.replaceAll(/(["`])named_lock_done\1/g, table()))
         }
         await ctx.outsider.query(
           ctx.sql(
