@@ -1,5 +1,5 @@
 import { expect } from 'chai'
-import { NamedLockReentrancyError, NamedLockService, type LockMode } from '../../../src/index.js'
+import { NamedLockReentrancyError, NamedLockService } from '../../../src/index.js'
 import { leftOnConnection } from '../left-on-connection.js'
 import { begin, granted, letGo, release, type CallPlan } from './calls.js'
 import type { Random } from './random.js'
@@ -39,7 +39,7 @@ export function make(move: Move, world: World, random: Random): void {
       if (!isFull) acquire(world, random, side, [name])
       return
     case 'several':
-      if (!isFull) acquire(world, random, side, random.some(world.names, random.int(2, 3)))
+      if (!isFull) acquire(world, random, side, random.some(together(world, name), random.int(2, 3)))
       return
     case 'tryAcquire':
       if (!isFull) tryAcquire(world, random, side, name)
@@ -62,7 +62,8 @@ export function make(move: Move, world: World, random: Random): void {
       return
     case 'strangerTakes':
     case 'strangerWaits':
-      strangerTakes(world, random, name, move === 'strangerWaits')
+      // A foreign lock of a name that is used with a mode does not wait for readers.
+      if (world.ctx.isPostgres || !world.isInModes(name)) strangerTakes(world, random, name, move === 'strangerWaits')
       return
     case 'strangerReleases':
       strangerReleases(world, random.pick(world.strangers.filter((one) => one.name && !one.busy)))
@@ -83,14 +84,14 @@ function timeoutOf(random: Random): number {
   return random.pick([5, 20, 60, 150, 400, 1_000, 3_000])!
 }
 
-/** Two of five, where there are locks for readers. */
-function reads(world: World, random: Random): boolean {
-  return world.ctx.isPostgres && random.chance(0.4)
+/** The names that one call may have together with that one. */
+function together(world: World, name: string): readonly string[] {
+  return world.names.filter((other) => world.isInModes(other) === world.isInModes(name))
 }
 
-/** Writers are ordinary callers as well. */
-function modeOf(isShared: boolean): LockMode | undefined {
-  return isShared ? 'read' : undefined
+/** Readers, where the names are used with a mode. */
+function reads(world: World, random: Random, names: readonly string[]): boolean {
+  return names.every((name) => world.isInModes(name)) && random.chance(world.ctx.isPostgres ? 0.4 : 0.6)
 }
 
 function acquire(world: World, random: Random, side: Side, names: readonly string[]): void {
@@ -98,16 +99,21 @@ function acquire(world: World, random: Random, side: Side, names: readonly strin
   const controller = random.chance(0.4) ? world.ctx.abortController() : undefined
   const timeout = timeoutOf(random)
   const isInOrder = names.length === 1 && session === 'shared'
-  const isShared = reads(world, random)
+  const isShared = reads(world, random, names)
   begin(world, { what: 'acquire', side, names, timeout, isInOrder, isShared, controller }, async (call) => {
     const signal = controller && { signal: controller.signal }
-    const lock = await call.locks.acquire([...names], { timeout, session, mode: modeOf(isShared), ...signal })
+    const lock = await call.locks.acquire([...names], {
+      timeout,
+      session,
+      mode: world.modeOf(names, isShared),
+      ...signal,
+    })
     granted(world, call, lock)
   })
 }
 
 function tryAcquire(world: World, random: Random, side: Side, name: string): void {
-  const isShared = reads(world, random)
+  const isShared = reads(world, random, [name])
   begin(world, { what: 'try', side, names: [name], timeout: 0, isInOrder: false, isShared }, async (call) => {
     const before = performance.now()
     const lonely = () => {
@@ -116,7 +122,7 @@ function tryAcquire(world: World, random: Random, side: Side, name: string): voi
     }
     const wasLonely = lonely() && before - (world.touchedAt.get(name) ?? 0) > 500
     world.touch([name])
-    const lock = await call.locks.tryAcquire(name, { mode: modeOf(isShared) })
+    const lock = await call.locks.tryAcquire(name, { mode: world.modeOf([name], isShared) })
     if (lock) granted(world, call, lock)
     else if (wasLonely && lonely() && side.disturbedAt < before - 500) {
       world.violation(`#${call.id}: '${name}' has been free for half a second, and a try did not get it`)
@@ -126,7 +132,8 @@ function tryAcquire(world: World, random: Random, side: Side, name: string): voi
 
 function scoped(world: World, random: Random, what: 'withLock' | 'transaction', side: Side, name: string): void {
   const timeout = timeoutOf(random)
-  const shared = reads(world, random)
+  const shared = reads(world, random, [name])
+  const mode = world.modeOf([name], shared)
   const inner = random.chance(0.5) ? random.pick(world.names) : undefined
   const plan: CallPlan = { what, side, names: [name], timeout, isInOrder: what === 'withLock', isShared: shared }
   begin(world, plan, async (call) => {
@@ -137,12 +144,12 @@ function scoped(world: World, random: Random, what: 'withLock' | 'transaction', 
       letGo(world, call)
     }
     if (what === 'withLock') {
-      await call.locks.withLock(name, { timeout, mode: modeOf(shared) }, (lock) => {
+      await call.locks.withLock(name, { timeout, mode }, (lock) => {
         granted(world, call, lock)
         return work()
       })
     } else {
-      await call.locks.transaction(name, { timeout, mode: modeOf(shared) }, async (manager, lock) => {
+      await call.locks.transaction(name, { timeout, mode }, async (manager, lock) => {
         granted(world, call, lock)
         await manager.query('SELECT 1').catch(() => undefined) // its connection may have been killed
         return work()
@@ -156,12 +163,13 @@ async function nested(world: World, outer: Call, name: string): Promise<void> {
   const { side } = outer
   if (outer.what === 'transaction') return
   if (outer.names.includes(name)) {
-    const again = () => outer.locks.withLock(name, () => expect.fail('the lock was taken twice'))
+    const again = () =>
+      outer.locks.withLock(name, { mode: world.modeOf([name], false) }, () => expect.fail('the lock was taken twice'))
     await again().catch((error: unknown) => {
       if (!(error instanceof NamedLockReentrancyError)) world.violation(`#${outer.id} re-entered: ${String(error)}`)
     })
     await outer.locks
-      .withLock(name, { reentrant: true, mode: modeOf(outer.isShared) }, () => undefined)
+      .withLock(name, { reentrant: true, mode: world.modeOf([name], outer.isShared) }, () => undefined)
       .catch((error: unknown) => {
         if (outer.lock?.isHeld) world.violation(`#${outer.id} could not re-enter: ${String(error)}`)
       })
@@ -170,7 +178,7 @@ async function nested(world: World, outer: Call, name: string): Promise<void> {
   // It queues a turn of a promise later than it is noted.
   const plan: CallPlan = { what: 'withLock', side, names: [name], timeout: 400, isInOrder: false, isNested: true }
   await begin(world, plan, (call) =>
-    outer.locks.withLock(name, { timeout: 400 }, (lock) => {
+    outer.locks.withLock(name, { timeout: 400, mode: world.modeOf([name], false) }, (lock) => {
       granted(world, call, lock)
       letGo(world, call)
     }),

@@ -1,8 +1,9 @@
-import { NamedLockService, type NamedLock, type NamedLockServiceOptions } from '../../../src/index.js'
+import { NamedLockService, type LockMode, type NamedLock, type NamedLockServiceOptions } from '../../../src/index.js'
 import type { Conformance } from '../../support/conformance.js'
 import type { ProcessRow, SqlClient } from '../../support/sql-client.js'
 import type { DataSource } from '../../support/typeorms.js'
 import { PostgresDialect } from '../../../src/dialect/postgres/postgres.js'
+import { joinParts } from './parted-rows.js'
 import { hookStatements } from '../statement-hook.js'
 
 /** A participant of the model: one service with its DataSource. */
@@ -70,6 +71,8 @@ const POSTGRES_LOCKS = `SELECT ((l.classid::bigint << 32) | l.objid::bigint)::te
 FROM pg_locks l JOIN pg_stat_activity a ON a.pid = l.pid
 WHERE l.locktype = 'advisory' AND a.datname = current_database() AND (l.mode = 'ExclusiveLock' OR l.objsubid = 1)`
 
+const MODED = ['d', 'e']
+
 /** How long something may look wrong: what is on its way between client and server, and back-off after a disturbance. */
 export const GRACE = 2_000
 
@@ -104,6 +107,17 @@ export class World {
     this.strangers.push({ client: await this.ctx.connectOutsider(), name: undefined, busy: false })
   }
 
+  /** MySQL and MariaDB have no reader locks of their own: a name is used with a mode there, or without one. */
+  isInModes(name: string): boolean {
+    return this.ctx.isPostgres || MODED.includes(name)
+  }
+
+  /** Of a writer on PostgreSQL: none, as of ordinary callers. */
+  modeOf(names: readonly string[], isShared: boolean): LockMode | undefined {
+    if (isShared) return 'read'
+    return !this.ctx.isPostgres && names.every((name) => this.isInModes(name)) ? 'write' : undefined
+  }
+
   keyOf(name: string): string {
     return this.ctx.keyOf(name)
   }
@@ -125,11 +139,10 @@ export class World {
         `${ctx.database}.%`,
         `\\_polling.${ctx.database}.%`,
       ])
-      return rows.map((row) => ({
+      return joinParts(rows).map((row) => ({
         ...row,
         home: this.#homeOf(row.id, row.home),
         isMark: row.key.startsWith('_polling'),
-        isShared: false,
       }))
     }
     return looker.query<LockRow>(POSTGRES_LOCKS)
