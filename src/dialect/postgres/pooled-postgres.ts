@@ -8,6 +8,11 @@ import { PostgresDialect } from './postgres.js'
 import { checkPooledPostgres } from './postgres-check.js'
 import { FLUSHES_MESSAGES, refuseRelatives, serverLeaseMs, serverOf } from './postgres-session.js'
 
+/** See postgres-settings.ts; for the transaction. */
+const NOTICES_DEAD_CLIENTS =
+  "CASE WHEN pg_catalog.current_setting('client_connection_check_interval',true) IS NOT NULL AND pg_catalog.version() ILIKE '%linux%' " +
+  "THEN pg_catalog.set_config('client_connection_check_interval','500',true) END"
+
 /**
  * PostgreSQL behind a pooler that pools transactions: locks that live and end with a transaction
  * (`pg_advisory_xact_lock`), and no setting that outlives it. A literal that begins with `x` stands for such a lock.
@@ -29,7 +34,8 @@ export class PooledPostgresDialect extends PostgresDialect {
       await ask(
         'SELECT pg_catalog.pg_backend_pid(),pg_catalog.version(),extract(epoch FROM pg_catalog.pg_postmaster_start_time())::text,' +
           'session_user::text,pg_catalog.host(pg_catalog.inet_client_addr()),pg_catalog.current_database()::text,pg_catalog.inet_server_port(),' +
-          `pg_catalog.current_setting('transaction_isolation'),pg_catalog.current_setting('server_version_num'),pg_catalog.set_config('idle_in_transaction_session_timeout','${milliseconds}',true)`,
+          `pg_catalog.current_setting('transaction_isolation'),pg_catalog.current_setting('server_version_num'),pg_catalog.set_config('idle_in_transaction_session_timeout','${milliseconds}',true),` +
+          NOTICES_DEAD_CLIENTS,
       ),
     )
     refuseRelatives(version)

@@ -5,7 +5,7 @@ import { serverLeaseSeconds } from '../server-lease.js'
 import { refuseTransactionPooling } from './pg-pooler.js'
 import type { PgClient } from './pg-wire.js'
 import { BATCH_STATEMENT, PREPARED } from './postgres-expressions.js'
-import { NAMES, restoreSetting, SETTINGS } from './postgres-settings.js'
+import { NAMES, restoreSetting, settingsFor } from './postgres-settings.js'
 
 /** Makes a connection a session: the lease is its idle_session_timeout, and in a transaction its idle_in_transaction_session_timeout. */
 export async function openPostgresSession(
@@ -21,18 +21,16 @@ export async function openPostgresSession(
         `(SELECT pg_catalog.string_agg(name,',') FROM pg_catalog.pg_settings WHERE source='session' AND name IN (${NAMES})),` +
         "pg_catalog.current_setting('idle_in_transaction_session_timeout'),pg_catalog.current_setting('idle_session_timeout',true)," +
         "pg_catalog.current_setting('statement_timeout'),pg_catalog.current_setting('lock_timeout')," +
-        "pg_catalog.current_setting('transaction_timeout',true)",
+        "pg_catalog.current_setting('transaction_timeout',true),pg_catalog.current_setting('client_connection_check_interval',true)",
     ),
   )
   refuseRelatives(version)
   await refuseTransactionPooling(connection, id, use === 'transaction' ? undefined : ask)
   const milliseconds = serverLeaseMs(leaseMs)
-  const settings = SETTINGS.filter(({ since }) => Number(number) >= since).filter(
-    (one) => use === 'locks' || one.isLease,
-  )
+  const settings = settingsFor(version, Number(number), use === 'locks')
   await ask(
     [
-      ...settings.map(({ name, isLease }) => `SET ${name}=${isLease ? milliseconds : 0}`),
+      ...settings.map(({ name, isLease, value = 0 }) => `SET ${name}=${isLease ? milliseconds : value}`),
       ...(use === 'locks' ? [BATCH_STATEMENT] : []),
     ].join(';'),
   )
