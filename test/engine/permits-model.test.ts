@@ -161,7 +161,11 @@ class Model {
     for (const other of this.pending) {
       const isLater = other.id > call.id || other.locks !== call.locks || other.name !== call.name
       if (isLater || !other.isInOrder || other.permits !== call.permits || other.controller.signal.aborted) continue
-      if (now < other.startedAt + other.timeout - 20) this.violations.push(`#${call.id} overtook #${other.id}`)
+      if (now >= other.startedAt + other.timeout - 20) continue
+      // Two permits may be granted by one answer, and their promises resolve in any order then.
+      setImmediate(() => {
+        if (this.pending.has(other)) this.violations.push(`#${call.id} overtook #${other.id}`)
+      })
     }
   }
 
