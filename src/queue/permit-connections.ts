@@ -81,6 +81,8 @@ export class PermitConnections {
       misses++
       if (this.#first && !this.#isNews) await this.#pauses.next(outcome === 'failed', false)
     }
+    // One may have been released for a claim that has left, or has got another.
+    this.#reserved.clear()
     this.#isRunning = false
     this.#permits.rested()
   }

@@ -7,7 +7,8 @@ import { until } from '../support/until.js'
 import { hookStatements } from './statement-hook.js'
 
 const times = <T>(count: number, make: (i: number) => T): T[] => Array.from({ length: count }, (_, i) => make(i))
-const release = (locks: readonly (NamedLock<unknown> | null)[]) => Promise.all(locks.map((lock) => lock?.release()))
+const release = (locks: readonly (NamedLock<unknown> | null)[]) =>
+  Promise.all(locks.flatMap((lock) => (lock ? [lock.release()] : [])))
 
 describe('permits at their limits', function () {
   this.timeout(60_000)
