@@ -172,9 +172,10 @@ export class LockLister {
 
   #nameOf(key: string, notes: NotedLocks): string | undefined {
     const { namespace } = this.#targets
-    const slot = this.#slots.get(this.#slots.sessions.dialect.exclusionKey(key))
     const { dialect } = this.#slots.sessions
-    const own = [slot?.holder, slot?.head].find((claim) => claim?.target.key === key)
+    const id = dialect.exclusionKey(key)
+    const slot = this.#slots.get(id)
+    const own = [slot?.holder, slot?.head, ...this.#slots.holdersOf(id)].find((claim) => claim?.target.key === key)
     // Another service of the DataSource may know the key by another name, in a namespace of its own.
     if (
       own &&
