@@ -49,6 +49,8 @@ export function createProgram(): Command {
       ).choices(['read', 'write']),
     )
     .addOption(permits('at most so many commands hold the name at a time, on all machines together'))
+    .option('--once', 'do not run again what has ended with exit code 0')
+    .addOption(finite('--every', 'with --once: how long that counts, such as 20h', undefined, 1))
     .option('--exact-name', 'use the name as the key, as other programs do', false)
     .addHelpText('after', RUN_HELP)
     .action(async (lock: string, words: string[], flags: RunFlags & ServiceFlags) => {
@@ -187,8 +189,9 @@ function permits(description: string): Option {
   })
 }
 
-function finite(flag: string, description: string, fallback: string, least = 0): Option {
-  return time(flag, description, fallback).argParser((text) => {
+function finite(flag: string, description: string, fallback: string | undefined, least = 0): Option {
+  const option = fallback === undefined ? new Option(`${flag} <time>`, description) : time(flag, description, fallback)
+  return option.argParser((text) => {
     const milliseconds = duration(text)
     if (milliseconds === Infinity) throw new InvalidArgumentError('Infinity is too long.')
     if (milliseconds < least) throw new InvalidArgumentError(`It must be at least ${least}ms.`)
@@ -224,6 +227,8 @@ Examples:
   A nightly job on one machine of a fleet, even if clocks differ:
   $ named-lock run nightly --timeout 0 --on-busy skip --hold-at-least 30s \\
       -d data-source.js -- ./nightly.sh
+  Once a day, whatever the clocks of the machines say:
+  $ named-lock run nightly --once --every 20h -d data-source.js -- ./nightly.sh
   One after the other:
   $ named-lock run import --timeout 10m -d data-source.js -- node import.js
   Five at a time, on all machines together:

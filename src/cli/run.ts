@@ -1,7 +1,7 @@
 import { constants } from 'node:os'
 import type { NamedLock } from '../scope/named-lock.js'
 import { NamedLockTimeoutError } from '../contract/errors.js'
-import { inspectorOf, type NamedLockService } from '../service/named-lock-service.js'
+import { doneOf, inspectorOf, type NamedLockService } from '../service/named-lock-service.js'
 import type { InspectOptions, LockMode, LockName } from '../contract/options.js'
 import { Command } from './command.js'
 import { ExitCode, ofSignal, UserError } from './exit-codes.js'
@@ -18,6 +18,10 @@ export interface RunFlags {
   readonly killAfter: number
   readonly exactName: boolean
   readonly mode?: LockMode
+  /** The command is done once it has ended with 0. */
+  readonly once?: boolean
+  /** With `once`: how long that counts, in milliseconds. */
+  readonly every?: number
   readonly permits?: number
 }
 
@@ -34,6 +38,10 @@ export async function run(
   flags: RunFlags,
 ): Promise<number> {
   if (command[0] === '') throw new UserError('The command is empty.')
+  if (flags.every !== undefined && !flags.once) throw new UserError('--every needs --once.')
+  if (flags.once && (flags.mode || flags.permits))
+    throw new UserError('--once is for a lock without --mode and --permits.')
+  if (await isDone(locks, name, flags)) return ExitCode.ok
   let lock: NamedLock
   try {
     // In parallel with the wait, and printed before the command begins: with a wrong namespace it is not alone.
@@ -50,10 +58,21 @@ export async function run(
     throw new UserError(`${error.message}${where}`, ExitCode.busy)
   }
   try {
-    return await runUnder(lock, command, flags)
+    // It may have been done during the wait.
+    if (await isDone(locks, name, flags)) return ExitCode.ok
+    const code = await runUnder(lock, command, flags)
+    if (flags.once && code === ExitCode.ok) await doneOf(locks).write(name, flags.exactName)
+    return code
   } finally {
     await lock.release()
   }
+}
+
+async function isDone(locks: NamedLockService, name: string, flags: RunFlags): Promise<boolean> {
+  if (!flags.once) return false
+  const doneAt = await doneOf(locks).at(name, flags.every ?? Infinity, flags.exactName)
+  if (doneAt) process.stderr.write(`named-lock: '${printable(name)}' is done, since ${doneAt.toISOString()}.\n`)
+  return doneAt !== undefined
 }
 
 /** The same name in another namespace is another lock, so its commands run at the same time as this one. */

@@ -59,6 +59,17 @@ export interface WithNamedLockOptions<M extends AsyncMethod = AsyncMethod, This 
    */
   retry?: RetryOptions | undefined
   /**
+   * The method runs once for each name, whatever crashes, as `locks.runOnce`: `true`, or `{ every: '20h' }` for once in that time. It runs in a
+   * transaction, with which what it writes to this database is committed together with the note that it is done. Calls of a name that is
+   * done resolve to undefined. Implies `transaction: true`. Default false.
+   */
+  once?:
+    | false
+    | (undefined extends Result<M>
+        ? true | { every: Duration }
+        : NamedLockTypeError<'once needs a method that may return undefined'>)
+    | undefined
+  /**
    * The minimum time that the lock is held, counted from its acquisition, even if the method is faster or fails. The
    * call settles when the lock has been released. For jobs that several instances start at about the same time. With
    * `transaction: true` the transaction stays open as long, and a repetition by `retry` begins only after that. `close()` ends the hold. Default 0.

@@ -5,6 +5,7 @@ import { checkName } from '../names/lock-name.js'
 import { NamedLockService } from '../service/named-lock-service.js'
 import type { LockMode, LockName, LockNames, ReleaseKind } from '../contract/options.js'
 import { defaultCall, readCallOptions, readDecoratorRetry, type Retry } from '../contract/settings.js'
+import { readEvery } from '../once/once-options.js'
 import { show } from '../util/show.js'
 import type { WithNamedLockOptions } from './decorator-options.js'
 
@@ -16,6 +17,8 @@ export interface DecoratorSettings {
   readonly locks: NamedLockService<any> | ((self: unknown) => unknown) | undefined
   readonly onBusy: 'throw' | 'skip' | OfCall<unknown>
   readonly transaction: boolean
+  /** `runOnce` with that `every`; undefined: no. */
+  readonly once: number | undefined
   readonly holdAtLeast: number
   /** The options that every call passes to the service. */
   readonly callOptions: {
@@ -40,6 +43,7 @@ const OPTIONS: readonly (keyof WithNamedLockOptions)[] = [
   'permits',
   'transaction',
   'retry',
+  'once',
   'holdAtLeast',
   'release',
   'signal',
@@ -49,7 +53,11 @@ const OPTIONS: readonly (keyof WithNamedLockOptions)[] = [
 export function readDecoratorOptions(name: unknown, timeout: unknown, given: unknown = {}): DecoratorSettings {
   const options: Given = known(given as object, OPTIONS, '@WithNamedLock', "{ onBusy: 'skip' }")
   const onBusy = readOnBusy(options.onBusy)
-  const transaction = flag(options.transaction, '@WithNamedLock: transaction')
+  const once = readOnce(options.once)
+  if (once !== undefined && options.transaction === false) {
+    throw wrong('once: what is done once is written in a transaction: leave transaction: false out.')
+  }
+  const transaction = once !== undefined || flag(options.transaction, '@WithNamedLock: transaction')
   const retry = readRetry(options.retry, transaction)
   const signal = typeof options.signal === 'function' ? undefined : options.signal
   const call = readCallOptions(
@@ -68,11 +76,15 @@ export function readDecoratorOptions(name: unknown, timeout: unknown, given: unk
     throw wrong('release: a lock with transaction: true ends with its transaction, and its call waits for that.')
   }
   if (call.permits && Array.isArray(name)) throw wrong('permits is an option for one name, not for a list of names.')
+  if (once !== undefined && (call.mode || call.permits || Array.isArray(name))) {
+    throw wrong('once: what is done once has one name, and no mode or permits.')
+  }
   return {
     name: readName(name),
     locks: readLocks(options.locks),
     onBusy,
     transaction,
+    once,
     holdAtLeast: readHoldAtLeast(options.holdAtLeast),
     callOptions: {
       // With 'skip' or a function a busy lock has another answer, so the call waits only if it passes a timeout.
@@ -119,6 +131,13 @@ function readOnBusy(onBusy: unknown): DecoratorSettings['onBusy'] {
 function readRetry(value: unknown, transaction: boolean): Retry | undefined {
   if (value === undefined || transaction) return readDecoratorRetry(value)
   throw wrong('retry repeats a transaction that the server has rolled back: it needs transaction: true.')
+}
+
+function readOnce(value: unknown): number | undefined {
+  if (value === undefined || value === false) return undefined
+  if (value === true) return Infinity
+  const { every } = known(value as { every?: unknown }, ['every'], '@WithNamedLock: once', "{ every: '20h' }")
+  return readEvery(every, '@WithNamedLock: once')
 }
 
 function readHoldAtLeast(value: unknown): number {

@@ -1,5 +1,6 @@
 import { NamedLockConfigurationError, NamedLockTimeoutError } from '../contract/errors.js'
 import type { NamedLock } from '../scope/named-lock.js'
+import type { LockName } from '../contract/options.js'
 import { readDecoratorSignal } from '../contract/settings.js'
 import { show } from '../util/show.js'
 import type { DecoratorSettings } from './decorator-settings.js'
@@ -43,6 +44,11 @@ export async function callWithLock(
   }
 
   try {
+    if (settings.once !== undefined) {
+      const all = { ...options, every: settings.once }
+      const run = (_manager: unknown, lock: NamedLock<unknown>): Promise<unknown> => work(lock)
+      return (await service.runOnce(name as LockName, all, run)).value
+    }
     return settings.transaction
       ? await service.transaction(name, options, (_manager: unknown, lock: NamedLock<unknown>) => work(lock))
       : await service.withLock(name, options, work)

@@ -25,6 +25,14 @@ import { readForgetOptions, readOnceOptions, readPurgeOptions, type OnceResult }
 /** How long a question about the table waits for the database at least, in milliseconds. */
 const PATIENCE = 3_000
 
+/** What is done by work that is in no transaction. */
+export interface DoneByHand {
+  /** When the name was done, if not longer ago than `every` milliseconds. */
+  at(name: LockName, every: number, exactName: boolean): Promise<Date | undefined>
+  /** The name is done. */
+  write(name: LockName, exactName: boolean): Promise<void>
+}
+
 /**
  * `runOnce`: work that is done once, whatever crashes. A row of a table says that a name is done. It is written in the transaction of the
  * work, so both are committed or neither is.
@@ -106,25 +114,26 @@ export class Once {
     }
   }
 
-  /** Whether the name is done, for commands of a shell: their work is in no transaction. */
-  async isDone(name: LockName, every: number, call: CallSettings): Promise<Date | undefined> {
-    const target = await this.#target('runOnce', name, call)
+  /** For work that is in no transaction of this database, under a lock that its caller holds. */
+  byHand(fallback: CallSettings): DoneByHand {
     const rows = this.#rows()
-    return this.#ask(call, (ask) =>
-      rows.read(ask, doneKey(this.#targets.namespace, target, call.exactName), every, true),
-    )
-  }
-
-  /** Writes that the name is done, in a transaction of its own. */
-  async markDone(name: LockName, call: CallSettings): Promise<void> {
-    const target = await this.#target('runOnce', name, call)
-    const rows = this.#rows()
-    const key = doneKey(this.#targets.namespace, target, call.exactName)
-    // An older row is replaced: the command has run again.
-    await this.#ask(call, async (ask) => {
-      await rows.forget(ask, key)
-      await rows.claim(ask, key, target.name, Infinity, true)
-    })
+    const keyOf = async (name: LockName, call: CallSettings): Promise<string> =>
+      doneKey(this.#targets.namespace, await this.#target('runOnce', name, call), call.exactName)
+    return {
+      at: async (name, every, exactName) => {
+        const call = { ...fallback, exactName }
+        const key = await keyOf(name, call)
+        return this.#ask(call, (ask) => rows.read(ask, key, every, true))
+      },
+      write: async (name, exactName) => {
+        const call = { ...fallback, exactName }
+        const key = await keyOf(name, call)
+        await this.#ask(call, async (ask) => {
+          await rows.forget(ask, key) // it was done before, longer ago than `every`
+          await rows.claim(ask, key, String(name), Infinity, true)
+        })
+      },
+    }
   }
 
   async #runNow(

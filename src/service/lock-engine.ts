@@ -16,7 +16,7 @@ import {
 } from '../contract/settings.js'
 import { Inspector } from '../inspect/inspector.js'
 import { Targets } from '../names/targets.js'
-import { Once } from '../once/once.js'
+import { Once, type DoneByHand } from '../once/once.js'
 import type { OnceResult } from '../once/once-options.js'
 import type { Emitter } from '../observe/emitter.js'
 import { Reporter } from '../observe/reporter.js'
@@ -168,6 +168,12 @@ export class LockEngine {
     await (isTraced()
       ? traced(this.#owner.service, names, call.timeout, lock, (keys, trace) => (trace.keys = keys))
       : lock())
+  }
+
+  /** What is done by work that is in no transaction. */
+  get done(): DoneByHand {
+    this.#owner.checkOpen()
+    return this.#once.byHand(this.#transactionCall)
   }
 
   runOnce(name: LockName, options: unknown, work: TransactionWork): Promise<OnceResult<unknown>> {

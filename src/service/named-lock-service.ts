@@ -5,6 +5,7 @@ import { LockEngine } from './lock-engine.js'
 import type { NamedLockEvents } from '../contract/events.js'
 import { NamedLockConfigurationError } from '../contract/errors.js'
 import type { ServiceDefaults } from '../contract/settings.js'
+import type { DoneByHand } from '../once/once.js'
 import type { Inspector } from '../inspect/inspector.js'
 import type { NamedLock } from '../scope/named-lock.js'
 import type {
@@ -41,6 +42,8 @@ const byDefault = processWide('default', () => ({ service: undefined as NamedLoc
 
 /** For the command line, which asks more about locks than the calls of a service do. */
 export let inspectorOf: (service: NamedLockService<any>) => Inspector
+/** The same for its `run --once`: the work of a shell is in no transaction. */
+export let doneOf: (service: NamedLockService<any>) => DoneByHand
 
 /**
  * Locks by name, held in the database of a DataSource: they exclude callers of this process and of all others that use the
@@ -67,6 +70,7 @@ export class NamedLockService<DS extends DataSourceLike = DataSource> {
 
   static {
     inspectorOf = (service) => service.#engine.inspector
+    doneOf = (service) => service.#engine.done
   }
 
   /**

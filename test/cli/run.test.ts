@@ -52,6 +52,20 @@ describe('named-lock run', function () {
       await ctx.outsider.releaseLock(key('busy'))
     })
 
+    it('runs with --once what has not ended with 0 before, and again after --every', async () => {
+      const script = `echo run >> ${file('log')}`
+      await ctx.outsider.query(`DROP TABLE IF EXISTS ${ctx.database}.named_lock_done`)
+      expect((await start('once', `${script}; exit 3`, '--once').ended).code).to.equal(3)
+      const ends = await Promise.all([1, 2].map(() => start('once', script, '--once').ended))
+      expect(ends.map(({ code }) => code)).to.deep.equal([0, 0])
+      const { code, stderr } = await start('once', script, '--once', '--every', '20h').ended
+      expect([code, stderr.trim()].join(' ')).to.match(/^0 named-lock: 'once' is done, since 2.*Z\.$/)
+      expect(await lines('log')).to.deep.equal(['run', 'run'])
+      expect((await start('once', script, '--once', '--every', '1ms').ended).code).to.equal(0)
+      expect(await lines('log')).to.deep.equal(['run', 'run', 'run'])
+      expect((await start('once', script, '--every', '1h').ended).stderr).to.match(/--every needs --once/)
+    })
+
     it('on three machines runs the command on one at a time', async () => {
       const script = `echo in >> ${file('log')}; sleep 0.3; echo out >> ${file('log')}`
       const ends = await Promise.all([1, 2, 3].map(() => start('fleet', script, '--timeout', '30s').ended))

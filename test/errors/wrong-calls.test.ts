@@ -52,7 +52,7 @@ const callOptions: [string, any, RegExp][] = [
   ['a timeout of null', { timeout: null }, /timeout: null .*milliseconds/],
   ['an empty timeout', { timeout: '' }, /timeout: '' is not a duration: .*'10s'/],
   ['a timeout in words', { timeout: 'soon' }, /timeout: 'soon' is not a duration: .*'10s'/],
-  ['a timeout in days', { timeout: '2d' }, /timeout: '2d' is not a duration: .*'1h'/],
+  ['a timeout in weeks', { timeout: '2w' }, /timeout: '2w' is not a duration: .*'1h' or '30d'/],
   ['a timeout with a sign', { timeout: '-5s' }, /timeout: '-5s' is not a duration/],
   ['a bigint timeout', { timeout: 5n }, /timeout: 5.* is not a duration/],
   ['a Date for a timeout', { timeout: new Date() }, /timeout: .* is not a duration/],
@@ -78,6 +78,8 @@ const callOptions: [string, any, RegExp][] = [
 
 const serviceOptions: [string, any, RegExp][] = [
   ['a misspelt option', { lesae: '5s' }, /no option 'lesae'. The options are namespace, timeout, lease/],
+  ['no table', { done: { table: 'a b' } }, /done.table: 'a b' is not a table's name/],
+  ['a table alone', { done: 'done' }, /done: the options must be an object such as \{ table: 'locks' \}, not 'done'/],
   ['a release in words', { release: true }, /release: true is not one of 'awaited', 'background'/],
   ['null', null, /must be an object.* not null/],
   ['text', 'pool', /must be an object.* not 'pool'/],
@@ -260,6 +262,50 @@ function wrongOptions(locks: any, ctx: Conformance): Wrong[] {
       () => locks.lockTransaction(locks.dataSource.manager, 'a', { permits: 2 }),
       wrongSetting(/^lockTransaction: there is no option 'permits'/),
     ],
+    [
+      'work without a function',
+      () => locks.runOnce('a', {}, 5 as any),
+      wrongSetting(/^runOnce: the work must be a function/),
+    ],
+    [
+      'an odd option of runOnce',
+      () => locks.runOnce('a', { evry: 1 } as any, () => {}),
+      wrongSetting(/^runOnce: there is no option 'evry'/),
+    ],
+    [
+      'permits of runOnce',
+      () => locks.runOnce('a', { permits: 2 } as any, () => {}),
+      wrongSetting(/^runOnce: there is no option 'permits'/),
+    ],
+    [
+      'runOnce of no time',
+      () => locks.runOnce('a', { every: 0 }, () => {}),
+      wrongSetting(/^runOnce: every: 0 is no time/),
+    ],
+    [
+      'runOnce of a word',
+      () => locks.runOnce('a', { every: 'day' as any }, () => {}),
+      wrongSetting(/^runOnce: every: 'day' is not a duration/),
+    ],
+    [
+      'runOnce of a list',
+      () => locks.runOnce(['a'] as any, () => {}),
+      wrongSetting(/^runOnce: .*is a list. It takes one name/),
+    ],
+    ['runOnce without a name', () => locks.runOnce('', () => {}), is('InvalidLockNameError', /empty/)],
+    ['forget of a list', () => locks.forget(['a'] as any), wrongSetting(/^forget: .* It takes one name/)],
+    [
+      'an odd option of forget',
+      () => locks.forget('a', { exact: true } as any),
+      wrongSetting(/^forget: there is no option 'exact'/),
+    ],
+    ['a purge of everything', () => locks.forgetDone({} as any), wrongSetting(/^forgetDone: olderThan is missing/)],
+    [
+      'a purge of nothing given',
+      () => (locks).forgetDone(),
+      wrongSetting(/^forgetDone: the options must be an object/),
+    ],
+    ['a purge of forever', () => locks.forgetDone({ olderThan: Infinity }), wrongSetting(/olderThan: Infinity/)],
     ['another session', () => locks.acquire('a', { session: 'own' }), wrongSetting(/session: 'own' is not one of/)],
     // PostgreSQL has reader locks of its own.
     ...(ctx.isPostgres
@@ -429,6 +475,27 @@ function wrongDecorators(locks: any): Wrong[] {
     ['an async generator', () => decorate('a')(Wanting.prototype, 'x', { value: async function* () {} }), onMethod],
     ['no name', () => decorate(), wrongName(/not undefined/)],
     ['a number for a name', () => decorate(7), wrongName(/not 7/)],
+    [
+      'once without a transaction',
+      () => decorate('a', 0, { once: true, transaction: false }),
+      wrongSetting(/^@WithNamedLock: once: .* transaction: false/),
+    ],
+    [
+      'once of a word',
+      () => decorate('a', 0, { once: 'daily' }),
+      wrongSetting(/^@WithNamedLock: once: the options must be an object/),
+    ],
+    [
+      'once of no time',
+      () => decorate('a', 0, { once: { every: 0 } }),
+      wrongSetting(/^@WithNamedLock: once: every: 0/),
+    ],
+    [
+      'once of two names',
+      () => decorate(['a', 'b'], 0, { once: true }),
+      wrongSetting(/^@WithNamedLock: once: .* one name/),
+    ],
+    ['once with permits', () => decorate('a', 0, { once: true, permits: 2 }), wrongSetting(/^@WithNamedLock: once: /)],
     ['a wrong timeout', () => decorate('a', 'soon'), wrongSetting(/timeout: 'soon' is not a duration/)],
     ['an unknown option', () => decorate('a', 1, { onbusy: 'skip' }), wrongSetting(/no option 'onbusy'.*onBusy/)],
     ['an unknown onBusy', () => decorate('a', 1, { onBusy: 'wait' }), wrongSetting(/onBusy: 'wait' is neither/)],

@@ -25,6 +25,35 @@ describe("pooling: 'transaction', behind PgBouncer", () => {
     const key = (name: string): string => ctx.keyOf(name)
     const isFree = async (name: string): Promise<boolean> => (await ctx.outsider.holderOf(key(name))) === null
 
+    through('does once what runOnce does, in each isolation level', POOLED, async (behind) => {
+      const services = await Promise.all([behind.service(), behind.service()])
+      await ctx.outsider.query(`CREATE TABLE ${ctx.database}.once_effects (name VARCHAR(40))`)
+      for (const isolation of LEVELS) {
+        const calls = Array.from({ length: 12 }, (_, i) =>
+          services[i % 2]!.runOnce(`${isolation} ${i % 3}`, { isolation, timeout: '20s' }, (manager) =>
+            manager.query(`INSERT INTO ${ctx.database}.once_effects (name) VALUES ('${isolation} ${i % 3}')`),
+          ),
+        )
+        const results = await Promise.all(calls)
+        expect(
+          results.filter(({ ran }) => ran),
+          isolation,
+        ).to.have.length(3)
+      }
+      const rows = await ctx.outsider.query(`SELECT name FROM ${ctx.database}.once_effects`)
+      expect(rows).to.have.length(3 * LEVELS.length)
+      class Orders {
+        constructor(readonly locks: NamedLockService) {}
+        @WithNamedLock('nightly', '5s', { once: { every: '20h' } })
+        async run(): Promise<number | undefined> {
+          return 1
+        }
+      }
+      expect([await new Orders(services[0]).run(), await new Orders(services[1]).run()]).to.deep.equal([1, undefined])
+      expect(await services[0].forget('nightly')).to.equal(true)
+      await ctx.outsider.query(`DROP TABLE ${ctx.database}.once_effects`)
+    })
+
     through('has locks in transactions, and answers about them', POOLED, async (behind) => {
       const locks = await behind.service()
       expect(await locks.check()).to.deep.equal([])
