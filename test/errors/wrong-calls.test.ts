@@ -300,11 +300,7 @@ function wrongOptions(locks: any, ctx: Conformance): Wrong[] {
       wrongSetting(/^forget: there is no option 'exact'/),
     ],
     ['a purge of everything', () => locks.forgetDone({} as any), wrongSetting(/^forgetDone: olderThan is missing/)],
-    [
-      'a purge of nothing given',
-      () => (locks).forgetDone(),
-      wrongSetting(/^forgetDone: the options must be an object/),
-    ],
+    ['a purge of nothing given', () => locks.forgetDone(), wrongSetting(/^forgetDone: the options must be an object/)],
     ['a purge of forever', () => locks.forgetDone({ olderThan: Infinity }), wrongSetting(/olderThan: Infinity/)],
     ['another session', () => locks.acquire('a', { session: 'own' }), wrongSetting(/session: 'own' is not one of/)],
     // PostgreSQL has reader locks of its own.
