@@ -5,6 +5,7 @@ import { memory } from './memory.js'
 import { oneCaller } from './one-caller.js'
 import { oneCallerBackground } from './one-caller-background.js'
 import { oneName } from './one-name.js'
+import { permitsOfOneName } from './permits.js'
 import { severalProcessesEmptyWork, severalProcessesShortWork } from './several-processes.js'
 import { thousandLocks } from './thousand-locks.js'
 import { transaction } from './transaction.js'
@@ -15,6 +16,7 @@ export const cases: readonly BenchCase[] = [
   oneCallerBackground,
   distinctNames,
   oneName,
+  permitsOfOneName,
   severalProcessesEmptyWork,
   severalProcessesShortWork,
   wakingLatency,

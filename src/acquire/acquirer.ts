@@ -124,10 +124,10 @@ export class Acquirer {
     newSource: NewSource | undefined,
   ): Promise<HeldLock | Claim> {
     this.#owner.checkOpen()
-    if (call.exactName || call.permits || typeof names !== 'string' || currentScope() || !this.#targets.isSettled)
+    if (call.exactName || typeof names !== 'string' || currentScope() || !this.#targets.isSettled)
       return this.#obtainAll(names, call, isScoped, newSource)
     // By far the most calls: one name, outside of every scope. The same as below, without the steps that it does not need.
-    const target = this.#targets.of(names, call.mode)
+    const target = this.#targets.of(names, call)
     call.signal?.throwIfAborted()
     if (isScoped) this.#guardTransaction(names)
     const scope = isScoped ? new LockScope(undefined, this.#dataSource, [target.exclusionKey]) : undefined

@@ -1,4 +1,4 @@
-import type { LockMode, LockName, LockNames } from '../contract/options.js'
+import type { LockName, LockNames } from '../contract/options.js'
 import type { CallSettings } from '../contract/settings.js'
 import type { Inspector } from '../inspect/inspector.js'
 import { keyPrefix } from '../names/lock-name.js'
@@ -46,8 +46,8 @@ export class CallTargets {
     return keyPrefix(this.#targets.namespace)
   }
 
-  of(name: LockName, mode: LockMode | undefined): Target {
-    return this.#targets.of(name, false, mode)
+  of(name: LockName, { mode, permits }: CallSettings): Target {
+    return permits === undefined ? this.#targets.of(name, false, mode) : this.#targets.ofPermits(name)
   }
 
   /**

@@ -121,7 +121,8 @@ export class Permits implements ClaimSlot, SearchedPermits, PermitOwner {
       this.#connections.start()
     } else {
       this.#sharedWaiters++
-      if (!this.#search.add(claim)) this.keepWaiting(claim)
+      // Where this process has all permits, the next one that is released here decides.
+      if (this.hasAll(claim.permits) || !this.#search.add(claim)) this.keepWaiting(claim)
     }
   }
 
@@ -273,8 +274,9 @@ export class Permits implements ClaimSlot, SearchedPermits, PermitOwner {
 
   /** The first caller that may use the permit. */
   #nextFor({ number }: Permit): Claim | undefined {
-    for (const claim of this.#queue) if (claim.permits > number) return claim
-    return undefined
+    let claim = this.#queue.head
+    while (claim && claim.permits <= number) claim = claim.next
+    return claim
   }
 
   /** Grants a permit that this process has to the first caller for which it fits, or gives it back. */
