@@ -80,8 +80,9 @@ describe('the documents', function () {
 
   it('list every option of a service with its default', () => {
     const { text } = new Page('docs/options.md')
-    const { handOver, ...settings } = readServiceOptions({})
-    const all = { ...settings, 'handOver.times': handOver.times, 'handOver.for': handOver.for }
+    const { handOver, done, ...settings } = readServiceOptions({})
+    const parts = { 'handOver.times': handOver.times, 'handOver.for': handOver.for, 'done.table': done.table }
+    const all = { ...settings, ...parts }
     for (const [option, value] of Object.entries(all)) {
       const told = new RegExp(`^\\| \`${option}\` +\\| (.*?) +\\|`, 'm').exec(text)?.[1]
       const own = /`'?([^`']+)'?`/.exec(told ?? '')?.[1]
