@@ -11,7 +11,7 @@ import { explain, UserError } from './supervisor/user-error.js'
 
 interface Options {
   readonly once?: boolean
-  readonly server: 'mysql' | 'mariadb'
+  readonly server: 'mysql' | 'mariadb' | 'postgres'
   readonly url?: string
   readonly replicas?: number
   readonly orders: number
@@ -24,7 +24,7 @@ const interrupted = onInterrupt()
 async function main(options: Options): Promise<void> {
   const { server: kind, url } = options
   await using server = url === undefined ? await ownServer(kind) : undefined
-  const databaseUrl = url ?? server!.url.replace('mysql:', `${kind}:`)
+  const databaseUrl = url ?? server!.url.replace(/^\w+:/, `${kind}:`)
   const dataSource = await openDatabase(databaseUrl)
   const locks = new NamedLockService(dataSource)
   try {
@@ -81,8 +81,10 @@ const command = new Command('npm run sample --')
     'A ticket shop in several processes, with @WithNamedLock and without: live on a page, or with --once as a table.',
   )
   .option('--once', 'compare the shop without and with locks, print a table, and exit')
-  .addOption(new Option('--server <kind>', 'the server to start').choices(['mysql', 'mariadb']).default('mysql'))
-  .option('--url <url>', 'your own database instead, such as mysql://user:password@127.0.0.1:3306/test')
+  .addOption(
+    new Option('--server <kind>', 'the server to start').choices(['mysql', 'mariadb', 'postgres']).default('mysql'),
+  )
+  .option('--url <url>', 'your own database instead, such as mysql://user:password@127.0.0.1:3306/test or postgres://…')
   .option('--replicas <n>', 'number of shop processes (default: 3, with --once 2)', wholeNumber(8))
   .option('--port <n>', 'port of the page (default: 4600, or a free one)', wholeNumber(65_535))
   .option('--orders <n>', 'with --once: number of customers, twice the number of tickets', wholeNumber(999_999), 600)

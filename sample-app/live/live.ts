@@ -57,6 +57,7 @@ function whole(name: string, value: unknown, from: number, to: number): number {
 
 async function nameOf(dataSource: DataSource): Promise<string> {
   const [{ version }] = await dataSource.query('SELECT VERSION() AS version')
-  const number = String(version).split('-')[0]!
-  return String(version).includes('MariaDB') ? `MariaDB ${number}` : `MySQL ${number}`
+  const text = String(version)
+  const product = ['PostgreSQL', 'MariaDB'].find((name) => text.includes(name)) ?? 'MySQL'
+  return `${product} ${/\d[\d.]*/.exec(text)![0]}`
 }

@@ -41,7 +41,7 @@ export async function rush(label: string, { dataSource, replicas, shops, signal 
  */
 async function everyOrderSettled(dataSource: DataSource, signal: AbortSignal): Promise<void> {
   for (let attempt = 0; attempt < 300; attempt++) {
-    if (!(await dataSource.manager.existsBy(Order, { settled: false }))) return
+    if (!(await dataSource.manager.existsBy(Order, { paid: true, settled: false }))) return
     await sleep(100, undefined, { signal })
   }
 }

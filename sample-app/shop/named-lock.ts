@@ -13,6 +13,11 @@ export { NamedLockModule } from '../../src/nestjs/index.js'
 /** The switch of the sample: it turns the locks off at run time, with the same code of the shop. */
 export const lockSwitch = { on: settings.locks !== 'off' }
 
+/** `NamedLock.assertHeld`, except while the switch is off. */
+export function assertHeld(name: string): void {
+  if (lockSwitch.on) library.NamedLock.assertHeld(name)
+}
+
 type Method = (this: unknown, ...args: unknown[]) => Promise<unknown>
 type Names = string | ((this: unknown, ...args: unknown[]) => string)
 

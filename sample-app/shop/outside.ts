@@ -12,8 +12,12 @@ export const venue = {
   },
 }
 
+/**
+ * A replica may be killed after the bank's answer and before its COMMIT, and then the same order comes again. So the
+ * number of the order is the key of the request: a real bank charges it once, and pays it out once.
+ */
 export const bank = {
-  async charge(_customer: string, _amount: number): Promise<void> {
+  async charge(_order: { id: number }, _amount: number): Promise<void> {
     await answerAfter(1, 3)
   },
 

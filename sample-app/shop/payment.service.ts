@@ -1,31 +1,38 @@
 import { Inject, Injectable, NotFoundException } from '@nestjs/common'
+import { InjectRepository } from '@nestjs/typeorm'
+import { Repository } from 'typeorm'
 import { Event } from './entities/event.js'
 import { Order } from './entities/order.js'
+import { Till } from './entities/till.js'
 import { NamedLockService, WithNamedLock } from './named-lock.js'
 import { bank } from './outside.js'
 
 @Injectable()
 export class PaymentService {
-  constructor(@Inject(NamedLockService) private readonly locks: NamedLockService) {}
+  constructor(
+    @InjectRepository(Event) private readonly events: Repository<Event>,
+    @InjectRepository(Order) private readonly orders: Repository<Order>,
+    @InjectRepository(Till) private readonly tills: Repository<Till>,
+    @Inject(NamedLockService) private readonly locks: NamedLockService,
+  ) {}
 
   async pay(orderId: number): Promise<Order> {
-    const order = await this.locks.manager.findOneBy(Order, { id: orderId })
+    const order = await this.orders.findOneBy({ id: orderId })
     if (!order) throw new NotFoundException(`There is no order ${orderId}`)
     return order.paid ? order : this.book(order)
   }
 
-  /**
-   * `transaction: true`: the lock, then a transaction on the same connection; the lock is released after the COMMIT.
-   * Either the order is paid and the money is in the till, or neither. If the connection dies, no other replica can
-   * have written in between.
-   */
-  @WithNamedLock((order) => `till:${order.eventId}`, '2m', { transaction: true })
-  async book(order: Order): Promise<Order> {
-    const { manager } = this.locks // the manager of the transaction
-    const event = await manager.findOneByOrFail(Event, { id: order.eventId })
-    await bank.charge(order.customer, event.price)
-    await manager.update(Event, { id: event.id }, { till: event.till + event.price })
-    await manager.update(Order, { id: order.id }, { paid: true })
+  /** Either the order is paid and the money is in the till, or neither. */
+  @WithNamedLock(({ eventId }) => `till:${eventId}`, '2m', { transaction: true })
+  async book({ id, eventId }: Order): Promise<Order> {
+    const order = await this.orders.findOneByOrFail({ id })
+    if (order.paid) return order // a second click on "Pay", which another replica has served meanwhile
+
+    const { price } = await this.events.findOneByOrFail({ id: eventId })
+    const { amount } = await this.tills.findOneByOrFail({ eventId })
+    await bank.charge(order, price)
+    await this.tills.update({ eventId }, { amount: amount + price })
+    await this.orders.update({ id }, { paid: true })
     return { ...order, paid: true }
   }
 }

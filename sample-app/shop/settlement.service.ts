@@ -1,7 +1,7 @@
 import { Inject, Injectable } from '@nestjs/common'
 import { Cron, CronExpression } from '@nestjs/schedule'
-import { InjectDataSource } from '@nestjs/typeorm'
-import { DataSource, In } from 'typeorm'
+import { InjectRepository } from '@nestjs/typeorm'
+import { In, Repository } from 'typeorm'
 import { Order } from './entities/order.js'
 import { Payout } from './entities/payout.js'
 import { NamedLockService, WithNamedLock } from './named-lock.js'
@@ -20,7 +20,8 @@ export class SettlementService {
   readonly runs = { done: 0, skipped: 0 }
 
   constructor(
-    @InjectDataSource() private readonly dataSource: DataSource,
+    @InjectRepository(Order) private readonly orders: Repository<Order>,
+    @InjectRepository(Payout) private readonly payouts: Repository<Payout>,
     @Inject(NamedLockService) private readonly locks: NamedLockService,
   ) {}
 
@@ -37,20 +38,15 @@ export class SettlementService {
    *
    * @returns The number of settled orders; undefined if a settlement was already running in any replica.
    */
-  @WithNamedLock('settlement', 0, { onBusy: 'skip', holdAtLeast: '200ms' })
+  @WithNamedLock('settlement', 0, { onBusy: 'skip', holdAtLeast: '200ms', transaction: true })
   async settle(): Promise<number | undefined> {
-    const orders = await this.dataSource.manager.find(Order, { where: { settled: false }, order: { id: 'ASC' } })
+    const orders = await this.orders.find({ where: { paid: true, settled: false }, order: { id: 'ASC' } })
     if (orders.length === 0) return 0
 
     await bank.payOut(orders)
     const ids = orders.map((order) => order.id)
-    await this.dataSource.transaction(async (manager) => {
-      await manager.insert(
-        Payout,
-        ids.map((orderId) => ({ orderId, replica: settings.replica })),
-      )
-      await manager.update(Order, { id: In(ids) }, { settled: true })
-    })
+    await this.payouts.insert(ids.map((orderId) => ({ orderId, replica: settings.replica })))
+    await this.orders.update({ id: In(ids) }, { settled: true })
     return orders.length
   }
 }

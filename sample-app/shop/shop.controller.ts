@@ -1,6 +1,6 @@
 import { BadRequestException, Body, Controller, Get, Inject, Param, ParseIntPipe, Post } from '@nestjs/common'
-import { InjectDataSource } from '@nestjs/typeorm'
-import { DataSource } from 'typeorm'
+import { InjectRepository } from '@nestjs/typeorm'
+import { Repository } from 'typeorm'
 import { Event } from './entities/event.js'
 import type { Order } from './entities/order.js'
 import { OrderService } from './order.service.js'
@@ -10,7 +10,7 @@ import { SettlementService, type SettlementRuns } from './settlement.service.js'
 @Controller()
 export class ShopController {
   constructor(
-    @InjectDataSource() private readonly dataSource: DataSource,
+    @InjectRepository(Event) private readonly catalogue: Repository<Event>,
     @Inject(OrderService) private readonly orders: OrderService,
     @Inject(PaymentService) private readonly payments: PaymentService,
     @Inject(SettlementService) private readonly settlement: SettlementService,
@@ -18,7 +18,7 @@ export class ShopController {
 
   @Get('events')
   events(): Promise<Event[]> {
-    return this.dataSource.manager.find(Event, { order: { id: 'ASC' } })
+    return this.catalogue.find({ order: { id: 'ASC' } })
   }
 
   @Post('orders')

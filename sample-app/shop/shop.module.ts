@@ -1,7 +1,7 @@
 import { Module } from '@nestjs/common'
 import { ScheduleModule } from '@nestjs/schedule'
 import { TypeOrmModule } from '@nestjs/typeorm'
-import { databaseOptions } from './database-options.js'
+import { databaseOptions, entities } from './database-options.js'
 import { NamedLockModule } from './named-lock.js'
 import { OrderService } from './order.service.js'
 import { PaymentService } from './payment.service.js'
@@ -13,6 +13,7 @@ import { ShopController } from './shop.controller.js'
 @Module({
   imports: [
     TypeOrmModule.forRoot(databaseOptions(settings.databaseUrl)),
+    TypeOrmModule.forFeature(entities),
     NamedLockModule.forRoot(settings.locks === 'broken' ? { namespace: `replica-${settings.replica}` } : {}),
     ScheduleModule.forRoot(),
   ],

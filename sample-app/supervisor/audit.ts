@@ -2,6 +2,8 @@ import type { DataSource } from 'typeorm'
 import { Event } from '../shop/entities/event.js'
 import { Order } from '../shop/entities/order.js'
 import { Payout } from '../shop/entities/payout.js'
+import { Seat } from '../shop/entities/seat.js'
+import { Till } from '../shop/entities/till.js'
 
 /** A replica's work according to the database. Of two conflicting orders, the later one counts. */
 export interface Books {
@@ -24,60 +26,66 @@ export interface Audit {
   readonly replicas: readonly Books[]
   readonly events: readonly Event[]
   readonly orders: readonly Order[]
+  /** Orders that were paid for, and for which the organiser was not paid. */
   readonly unsettled: number
   readonly unpaid: number
   /** Money that customers paid and that is in no till. */
   readonly missingMoney: number
   /** The maximum number of tickets. */
   readonly capacity: number
-  /** Events with a number of remaining tickets that contradicts the orders. */
+  /** Events with a number of remaining tickets or of taken seats that contradicts the orders. */
   readonly wrongStocks: number
 }
 
 /** Counts the rows in the database, independent of the replicas' reports. */
 export async function audit(dataSource: DataSource, replicas: number): Promise<Audit> {
   // One snapshot: a customer may pay between two reads.
-  const [events, orders, payouts] = await dataSource.transaction('REPEATABLE READ', async (manager) => [
+  const [events, tills, seats, orders, payouts] = await dataSource.transaction('REPEATABLE READ', async (manager) => [
     await manager.find(Event, { order: { id: 'ASC' } }),
+    await manager.find(Till),
+    await manager.find(Seat),
     await manager.find(Order, { order: { id: 'ASC' } }),
     await manager.find(Payout, { order: { id: 'ASC' } }),
   ])
 
   const books: Books[] = Array.from({ length: replicas }, () => ({ ...nothing }))
   const sold = new Tally()
-  const seats = new Tally()
-  const paid = new Tally()
+  const booked = new Tally()
+  const taken = new Tally()
+  const paidOut = new Tally()
   const capacity = new Map(events.map((event) => [event.id, event.capacity]))
   for (const { eventId, seatNumber, replica } of orders) {
     const book = books[replica - 1]!
     book.orders++
     if (sold.add(eventId) > capacity.get(eventId)!) book.oversold++
-    if (seats.add(`${eventId}/${seatNumber}`) > 1) book.duplicateSeats++
+    if (booked.add(`${eventId}/${seatNumber}`) > 1) book.duplicateSeats++
   }
+  for (const { eventId } of seats) taken.add(eventId)
   const known = new Set(orders.map((order) => order.id))
   for (const { orderId, replica } of payouts) {
     if (!known.has(orderId)) continue
     const book = books[replica - 1]!
-    const times = paid.add(orderId)
+    const times = paidOut.add(orderId)
     if (times === 1) book.settled++
     if (times === 2) book.settledTwice++
   }
 
-  const unpaid = orders.filter((order) => !order.paid).length
+  const paid = orders.filter((order) => order.paid)
+  const price = new Map(events.map((event) => [event.id, event.price]))
   return {
     replicas: books,
     events,
     orders,
-    unsettled: orders.filter((order) => !order.settled).length,
-    unpaid,
-    missingMoney: events.reduce((sum, { id, price, till }) => sum + price * paidFor(orders, id) - till, 0),
+    unsettled: paid.filter((order) => !order.settled).length,
+    unpaid: orders.length - paid.length,
+    missingMoney:
+      paid.reduce((sum, { eventId }) => sum + price.get(eventId)!, 0) -
+      tills.reduce((sum, { amount }) => sum + amount, 0),
     capacity: events.reduce((sum, event) => sum + event.capacity, 0),
-    wrongStocks: events.filter((event) => event.available !== event.capacity - sold.count(event.id)).length,
+    wrongStocks: events.filter(({ id, capacity, available }) => {
+      return available !== capacity - sold.count(id) || taken.count(id) !== sold.count(id)
+    }).length,
   }
-}
-
-function paidFor(orders: readonly Order[], eventId: number): number {
-  return orders.filter((order) => order.paid && order.eventId === eventId).length
 }
 
 class Tally {

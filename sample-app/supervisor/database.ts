@@ -1,6 +1,7 @@
 import { DataSource } from 'typeorm'
 import { databaseOptions, entities, migrationsTable } from '../shop/database-options.js'
 import { Event } from '../shop/entities/event.js'
+import { Till } from '../shop/entities/till.js'
 import { UserError } from './user-error.js'
 
 export async function openDatabase(url: string): Promise<DataSource> {
@@ -37,11 +38,12 @@ export async function putUpForSale(
   capacity: number,
 ): Promise<Event[]> {
   for (const entity of entities) await manager.createQueryBuilder().delete().from<object>(entity).execute()
-  const price = 25
-  return manager.save(
-    Event,
-    titles.map((title, index) => ({ id: index + 1, title, capacity, available: capacity, price, till: 0 })),
+  const events = titles.map((title, index) => ({ id: index + 1, title, capacity, available: capacity, price: 25 }))
+  await manager.insert(
+    Till,
+    events.map(({ id }) => ({ eventId: id, amount: 0 })),
   )
+  return manager.save(Event, events)
 }
 
 async function dropTables(dataSource: DataSource): Promise<void> {
@@ -49,11 +51,11 @@ async function dropTables(dataSource: DataSource): Promise<void> {
 }
 
 function parse(url: string): URL {
-  const example = 'Use a URL like mysql://user:password@127.0.0.1:3306/database (or mariadb://…).'
+  const example = 'Use a URL like mysql://user:password@127.0.0.1:3306/database (or mariadb://…, postgres://…).'
   if (!URL.canParse(url)) throw new UserError(`This is not a database URL.\n${example}`)
   const address = new URL(url)
-  if (!['mysql:', 'mariadb:'].includes(address.protocol)) {
-    throw new UserError(`The sample needs MySQL or MariaDB, not ${address.protocol}//\n${example}`)
+  if (!['mysql:', 'mariadb:', 'postgres:', 'postgresql:'].includes(address.protocol)) {
+    throw new UserError(`The sample needs MySQL, MariaDB or PostgreSQL, not ${address.protocol}//\n${example}`)
   }
   if (address.pathname.length < 2) throw new UserError(`The URL contains no database name.\n${example}`)
   return address

@@ -18,8 +18,4 @@ export class Event {
   /** The price of one ticket. */
   @Column({ type: 'int' })
   price!: number
-
-  /** The money in the till: every payment reads it, adds to it and writes it back. */
-  @Column({ type: 'int', default: 0 })
-  till!: number
 }

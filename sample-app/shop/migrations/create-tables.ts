@@ -2,21 +2,18 @@ import { Table, type MigrationInterface, type QueryRunner } from 'typeorm'
 
 const id = { name: 'id', type: 'int', isPrimary: true }
 const generatedId = { ...id, isGenerated: true, generationStrategy: 'increment' as const }
-const number = (name: string, more = {}) => ({ name, type: 'int', ...more })
+const number = (name: string) => ({ name, type: 'int' })
 const text = (name: string) => ({ name, type: 'varchar', length: '100' })
-const flag = (name: string) => ({ name, type: 'tinyint', length: '1', default: '0' })
+const flag = (name: string) => ({ name, type: 'boolean', default: 'false' })
 
 const tables = [
   new Table({
     name: 'named_lock_sample_event',
-    columns: [
-      id,
-      text('title'),
-      number('capacity'),
-      number('available'),
-      number('price'),
-      number('till', { default: '0' }),
-    ],
+    columns: [id, text('title'), number('capacity'), number('available'), number('price')],
+  }),
+  new Table({
+    name: 'named_lock_sample_till',
+    columns: [{ ...id, name: 'eventId' }, number('amount')],
   }),
   new Table({
     name: 'named_lock_sample_seat',
