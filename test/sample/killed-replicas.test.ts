@@ -1,6 +1,7 @@
 import { expect } from 'chai'
 import { describe, it } from 'mocha'
 import { setTimeout as sleep } from 'node:timers/promises'
+import type { DataSource } from 'typeorm'
 import { Feed } from '../../sample-app/live/feed.js'
 import { Fleet } from '../../sample-app/live/fleet.js'
 import { audit, type Audit } from '../../sample-app/supervisor/audit.js'
@@ -10,10 +11,10 @@ import { connectRoot, dialectKinds, mysqlKinds, sharedServer } from '../support/
 import { until } from '../support/until.js'
 
 const isFull = process.env.NAMED_LOCK_CHAOS === 'full'
-const kills = isFull ? 60 : 5
+const kills = isFull ? 60 : 4
 const customers = 6
-/** A sale takes 30 to 90 ms, so that a kill meets one of each event in the middle. */
-const slowness = 15
+/** A sale takes 50 to 150 ms, so that a kill meets one of each event in the middle. */
+const slowness = 25
 const patiently = { within: 60_000, every: 25 }
 
 /**
@@ -59,16 +60,15 @@ interface Result {
 }
 
 /** Sells tickets with two replicas, of which one after the other is killed at a random moment and started again. */
-async function saleWithKills(dataSource: Awaited<ReturnType<typeof openDatabase>>, databaseUrl: string) {
+async function saleWithKills(dataSource: DataSource, databaseUrl: string): Promise<Result> {
   const feed = new Feed()
   const fleet = new Fleet({ databaseUrl, slowness, replicas: 2, feed, onChange: () => undefined })
-  const capacity = 100_000
-  let isOver = false
+  const end = new AbortController()
   let interrupted = 0
   const confirmed: number[] = []
 
   const customer = async (number: number): Promise<void> => {
-    while (!isOver) {
+    while (!end.signal.aborted) {
       const open = fleet.nextShop()
       if (!open) await sleep(20)
       else {
@@ -78,39 +78,43 @@ async function saleWithKills(dataSource: Awaited<ReturnType<typeof openDatabase>
     }
   }
   const auditor = async (): Promise<void> => {
-    while (!isOver) {
+    while (!end.signal.aborted) {
       const faults = faultsOf(await audit(dataSource, 2))
       if (faults) throw new Error(`During the sale: ${faults}`)
-      await sleep(20)
+      await sleep(50)
     }
   }
   const killer = async (): Promise<void> => {
+    const areOpen = () => end.signal.aborted || fleet.replicas.every(({ status }) => status === 'open')
     for (let kill = 1; kill <= kills; kill++) {
-      await until('both replicas are open', () => fleet.replicas.every(({ status }) => status === 'open'), patiently)
-      await sleep(150 + Math.random() * 150)
+      await until('both replicas are open', areOpen, patiently)
+      await sleep(100 + Math.random() * 150, undefined, { signal: end.signal })
       await fleet.kill(1 + (kill % 2))
       fleet.start(1 + (kill % 2))
     }
+    end.abort()
   }
   try {
     fleet.startAll()
     await until('a replica is open', () => fleet.nextShop(), patiently)
-    await putUpForSale(dataSource, ['Opening night', 'Late show'], capacity)
-    const visits = Promise.all(Array.from({ length: customers }, (_, number) => customer(number)))
-    await Promise.race([auditor(), killer()])
-    isOver = true
-    await visits
+    await putUpForSale(dataSource, ['Opening night', 'Late show'], 100_000)
+    const visits = Array.from({ length: customers }, (_, number) => customer(number))
+    const parts = [auditor(), killer(), ...visits]
+    await Promise.all(parts).catch(async (error: unknown) => {
+      end.abort()
+      await Promise.allSettled(parts)
+      throw error
+    })
     await settled(dataSource)
-    return { books: await audit(dataSource, 2), interrupted, confirmed } satisfies Result
+    return { books: await audit(dataSource, 2), interrupted, confirmed }
   } finally {
-    isOver = true
     await fleet.close()
     feed.close()
   }
 }
 
 /** Waits for the settlement, which has a schedule of its own. */
-async function settled(dataSource: Awaited<ReturnType<typeof openDatabase>>): Promise<void> {
+async function settled(dataSource: DataSource): Promise<void> {
   await until('all orders are settled', async () => (await audit(dataSource, 2)).unsettled === 0, patiently)
 }
 

@@ -5,12 +5,13 @@ import { DataSource } from 'typeorm'
 import { NamedLockService } from '../../src/index.js'
 import { Program, type ProgramEnd } from '../support/program.js'
 import { randomName } from '../support/random-name.js'
-import { connectRoot, mysqlKinds, sharedServer } from '../support/servers.js'
+import { connectRoot, dialectKinds, mysqlKinds, sharedServer } from '../support/servers.js'
 import type { SqlClient } from '../support/sql-client.js'
 import { until } from '../support/until.js'
 
 const kind = mysqlKinds[0]!
-const ownKind = mysqlKinds.at(-1)!
+/** The kinds whose own servers the sample starts here. */
+const [oneKind, otherKind] = [mysqlKinds.at(-1)!, dialectKinds.at(-1)!]
 
 describe('the sample with --once', function () {
   this.timeout(180_000)
@@ -92,7 +93,7 @@ describe('the sample with --once', function () {
   })
 
   it('runs more replicas, and reports that one order shows no difference', async () => {
-    const { code, stdout, stderr } = await run('--url', url, '--orders', '1', '--replicas', '3')
+    const { code, stdout, stderr } = await run('--server', oneKind, '--orders', '1', '--replicas', '3')
 
     expect(code).to.equal(1)
     expect(stderr).to.match(/^Nothing went wrong without locks/m)
@@ -103,9 +104,10 @@ describe('the sample with --once', function () {
   it('explains a wrong URL, without a stack trace and without the password', async () => {
     const wrong: [url: string, message: RegExp][] = [
       ['nonsense', /^This is not a database URL\./],
-      ['postgres://me:secret@127.0.0.1/db', /^The sample needs MySQL or MariaDB, not postgres:/],
+      ['oracle://me:secret@127.0.0.1/db', /^The sample needs MySQL, MariaDB or PostgreSQL, not oracle:/],
       ['mysql://me:secret@127.0.0.1:3306', /^The URL contains no database name\./],
       ['mysql://me:secret@127.0.0.1:1/db', /^Cannot connect to mysql:\/\/127\.0\.0\.1:1\/db: .*ECONNREFUSED/],
+      ['postgres://me:secret@127.0.0.1:1/db', /^Cannot connect to postgres:\/\/127\.0\.0\.1:1\/db: .*ECONNREFUSED/],
       [url.replace(database, 'no_such_database'), /^Cannot connect to .*no_such_database/],
     ]
     for (const [address, message] of wrong) {
@@ -157,10 +159,10 @@ describe('the sample with --once', function () {
   })
 
   it('starts a server of its own, and ends it', async () => {
-    const { code, stdout } = await run('--server', ownKind, '--orders', '80')
+    const { code, stdout } = await run('--server', otherKind, '--orders', '80')
 
     expect(code, stdout).to.equal(0)
-    const port = Number(/^\S+ \S+ on 127\.0\.0\.1:(\d+)$/m.exec(stdout)?.[1])
+    const port = Number(/^\S+ \S.* on 127\.0\.0\.1:(\d+)$/m.exec(stdout)?.[1])
     await until('the server is gone', () => refuses(port))
   })
 

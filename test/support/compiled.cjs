@@ -1,7 +1,8 @@
 'use strict'
 
-// Loads the TypeScript of this project in child processes of the tests: `node --require test/support/compiled.cjs file.ts`. A child
-// that starts with tsx spends most of its time on tsx itself: a loader thread, hooks, esbuild.
+// Loads the TypeScript of this project in the processes of the tests and in their child processes:
+// `node --require test/support/compiled.cjs file.ts`. A process that starts with tsx spends most of its time on tsx itself: a
+// loader thread, hooks, esbuild.
 //
 // There is no build that could be out of date: each file is read when it is loaded, and its compiled form is looked up by a hash of
 // its text, of the compiler's options and of this file. Like the published build, the compiled form comes from TypeScript.
