@@ -168,6 +168,8 @@ export class PermitSearch {
     if (at >= 0) {
       // The server has not looked at those behind it.
       this.#untested.unshift(...group.numbers.slice(at + 1))
+      // Permits pass from process to process now: the next one is worth a poll soon.
+      this.#pauses.restart()
       this.#permits.won(group.numbers[at] as number, this.#sessions.shared)
     }
     this.#go()

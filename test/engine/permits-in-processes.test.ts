@@ -12,7 +12,7 @@ interface Share {
   readonly wait99: number
 }
 
-const FOR_MS = Number(process.env.NAMED_LOCK_CONTEND_MS ?? 1_500)
+const FOR_MS = Number(process.env.NAMED_LOCK_CONTEND_MS ?? 1_200)
 const PERMITS = 5
 const WORK_MS = 10
 
@@ -47,9 +47,10 @@ describe('permits that processes share', () => {
       for (const child of children) await child.next('ready', 30_000)
       const ideal = (PERMITS * FOR_MS) / WORK_MS
       const mixes: [title: string, contenders: readonly Partial<Contender>[], floor: number][] = [
-        ['crowds', [{}, {}, {}, {}], 0.25],
-        ['polling and waiting', [{}, {}, { polls: true }, { polls: true }], 0.25],
+        ['crowds', [{}, {}, {}, {}], 0.15],
+        ['polling and waiting', [{}, {}, { polls: true }, { polls: true }], 0.15],
         ['transactions among them', [{}, { transactions: true, callers: 8 }, {}, {}], 0],
+        ['a rolling change', [{}, { permits: PERMITS + 1 }, {}, { permits: PERMITS + 1 }], 0.15],
         ['lone callers behind a crowd', [{}, { callers: 1 }, { callers: 1 }, { callers: 2 }], 0],
       ]
       for (const [title, contenders, floor] of mixes) {
@@ -61,7 +62,7 @@ describe('permits that processes share', () => {
         const line = `${title}: ${(all / ideal).toFixed(2)} of the ideal, ${text}`
         console.log(`        ${line}`)
         // Far below what is measured: loaded machines must pass too.
-        expect(all, line).to.be.greaterThan(ideal * 0.4)
+        expect(all, line).to.be.greaterThan(ideal * 0.2)
         for (const { turns } of shares) expect(turns, line).to.be.greaterThan(Math.max(2, (all / 4) * floor))
       }
       for (const child of children) child.send({ type: 'contend' })

@@ -153,6 +153,42 @@ describe('permits at their limits', function () {
       await release(await Promise.all(waits))
     })
 
+    it('end with their transactions behind a transaction pooler', async function () {
+      if (!ctx.isPostgres) this.skip()
+      const locks = await ctx.service({ pooling: 'transaction' })
+      const other = await ctx.service({ pooling: 'transaction' }, await ctx.dataSource())
+      const taken = new Set<number | undefined>()
+      let most = 0
+      const call = (service: typeof locks): Promise<unknown> =>
+        service.transaction('a', { permits: 2, timeout: '20s' }, async (manager, lock) => {
+          expect(taken.has(lock.permit), `permit ${lock.permit} twice`).to.equal(false)
+          taken.add(lock.permit)
+          most = Math.max(most, taken.size)
+          await manager.query('SELECT pg_sleep(0.003)')
+          taken.delete(lock.permit)
+        })
+      await Promise.all(times(16, (i) => call([locks, other][i % 2]!)))
+      expect(most).to.equal(2)
+      expect(await locks.isLocked('a', { permits: 1 })).to.equal(false)
+      const error = await rejection(locks.acquire('a', { permits: 2 }))
+      expect(error.message).to.match(/pooling/)
+    })
+
+    it('do not hold up a holder that releases in a silent network', async () => {
+      const proxy = await ctx.proxy()
+      const dataSource = await ctx.dataSource({ port: proxy.port })
+      const locks = await ctx.service({ lease: '4s' }, dataSource)
+      const held = await Promise.all(times(3, () => locks.acquire('a', { permits: 3 })))
+      proxy.blackHole()
+      const from = performance.now()
+      await release(held)
+      expect(performance.now() - from).to.be.lessThan(3_900)
+      const waiting = (await ctx.service()).acquire('a', { permits: 1, timeout: '20s' })
+      await release([await waiting])
+      proxy.heal()
+      await release([await locks.acquire('a', { permits: 3, timeout: '20s' })])
+    })
+
     it('are not asked for as an exact name while this process holds them', async function () {
       if (ctx.isPostgres) this.skip()
       const locks = await ctx.service()
