@@ -38,6 +38,28 @@ describe('named-lock run', function () {
       expect(await ctx.outsider.holderOf(key('job'))).to.equal(null)
     })
 
+    it('lets so many commands run at a time with --permits, which list and who show', async () => {
+      const hold = 'echo "permit $NAMED_LOCK_PERMIT $NAMED_LOCK_KEY"; read word'
+      const runs = [1, 2].map(() => start('pool', hold, '--permits', '2'))
+      await Promise.all(runs.map((run) => run.printed(/permit [01] /)))
+      const third = await start('pool', 'echo ran', '--permits', '2', '--timeout', '0').ended
+      expect(third.code).to.equal(75)
+      expect(third.stdout).to.equal('')
+      const wrong = await start('pool', 'echo ran', '--permits', '0').ended
+      expect(wrong.code).to.equal(64)
+      expect(wrong.stderr).to.match(/from 1 to 1000/)
+      const who = await cli('who', 'pool', '--permits', '2', '--url', url())
+      expect(who.code).to.equal(0)
+      expect((await cli('who', 'pool', '--url', url())).code, 'the name itself').to.equal(1)
+      const list = await cli('list', '--url', url())
+      expect(list.stdout).to.match(/pool \[0\].*\n.*pool \[1\]/)
+      for (const run of runs) run.type('go\n')
+      const ends = await Promise.all(runs.map(({ ended }) => ended))
+      expect(ends.map(({ stdout }) => stdout).sort()).to.deep.equal(
+        [0, 1].map((permit) => `permit ${permit} ${key('pool')}~p${permit}\n`),
+      )
+    })
+
     it('ends with 75 or skips when the lock is busy, and does not run the command', async () => {
       await ctx.outsider.getLock(key('busy'))
       const script = `touch ${file('ran')}`
