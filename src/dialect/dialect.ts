@@ -202,6 +202,8 @@ export interface Rollback {
 export interface Transactions {
   /** Locks end with the transaction that they were taken in, and cannot be released before. */
   readonly endsWithTransaction?: boolean | undefined
+  /** The driver answers a statement without a callback by a promise, and takes no further one before. */
+  readonly answersByPromise?: boolean | undefined
   /** What the protocol says of the transaction with that answer of the driver; undefined where the answer does not carry it. */
   statusAfter(result: unknown, connection: RawConnection): TransactionStatus | undefined
   /** An empty statement, sent after an error, with an answer that carries the status; left out where the server refuses the next statement anyway. */

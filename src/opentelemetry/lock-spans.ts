@@ -38,12 +38,14 @@ export class LockSpans {
     this.#attributes = attributes
     acquireChannel.subscribe(this.#subscribers)
     locks.on('released', this.#released)
+    locks.on('retried', this.#retried)
     locks.on('lost', this.#lost)
   }
 
   stop(): void {
     acquireChannel.unsubscribe(this.#subscribers)
     this.#locks.off('released', this.#released)
+    this.#locks.off('retried', this.#retried)
     this.#locks.off('lost', this.#lost)
   }
 
@@ -99,6 +101,11 @@ export class LockSpans {
   }
 
   readonly #released = ({ key }: NamedLockEvents['released'][0]): void => this.#endHold(key)
+
+  readonly #retried = ({ key, reason, tries }: NamedLockEvents['retried'][0]): void => {
+    const attributes = { 'named_lock.retry.reason': reason, 'named_lock.retry.tries': tries }
+    this.#holds.get(key)?.span.addEvent('named_lock.retry', attributes)
+  }
 
   readonly #lost = ({ key, error }: NamedLockEvents['lost'][0]): void => {
     const hold = this.#holds.get(key)

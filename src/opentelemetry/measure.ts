@@ -22,6 +22,7 @@ export function measure(
   })
   const timeouts = meter.createCounter('named_lock.timeouts', { description: 'Waits that timed out.' })
   const losses = meter.createCounter('named_lock.losses', { description: 'Locks lost while held.' })
+  const retries = meter.createCounter('named_lock.retries', { description: 'Repetitions of transactions.' })
   const handOvers = meter.createCounter('named_lock.hand_overs', {
     description: 'Locks passed on within the process, without the server.',
   })
@@ -49,6 +50,9 @@ export function measure(
       holds.record(heldMs / 1000, attributes)
       held.add(-1, attributes)
     },
+    retried: ({ name, reason }: NamedLockEvents['retried'][0]): void => {
+      retries.add(1, { ...of(name), 'named_lock.retry.reason': reason })
+    },
     lost: ({ name }: NamedLockEvents['lost'][0]): void => {
       const attributes = of(name)
       losses.add(1, attributes)
@@ -74,11 +78,13 @@ export function measure(
   locks.on('timedOut', listeners.timedOut)
   locks.on('released', listeners.released)
   locks.on('lost', listeners.lost)
+  locks.on('retried', listeners.retried)
   return () => {
     acquireChannel.unsubscribe(subscribers)
     locks.off('acquired', listeners.acquired)
     locks.off('timedOut', listeners.timedOut)
     locks.off('released', listeners.released)
     locks.off('lost', listeners.lost)
+    locks.off('retried', listeners.retried)
   }
 }

@@ -156,12 +156,30 @@ export class WorkConnection implements ProxyHandler<Driver> {
   }
 
   #send(method: AnyFunction, args: any[]): unknown {
-    // A call that returns a command or a promise has to be sent at once; one with a callback can wait for the answer to the one before.
-    if (typeof args.at(-1) !== 'function' || this.#state === 'detached') return this.#sendNow(method, args)
+    const { answersByPromise } = this.#session.dialect
+    const hasCallback = typeof args.at(-1) === 'function'
+    // A call that returns a command or a stream has to be sent at once; any other can wait for the answer to the one before.
+    const canWait = hasCallback || (answersByPromise && !isSubmittable(args[0]))
+    if (!canWait || this.#state === 'detached') return this.#sendNow(method, args)
     const scope = currentScope()
-    if (this.#inFlight === 0 && this.#waiting.length === 0) return this.#sendNow(method, args, scope)
+    if ((this.#inFlight === 0 && this.#waiting.length === 0) || this.#isEnding)
+      return this.#sendNow(method, args, scope)
+    if (!hasCallback) return this.#sendLater(method, args, scope)
     this.#waiting.push(() => this.#sendNow(method, args, scope))
     return undefined
+  }
+
+  /** A call that is answered by a promise. pg 9 refuses it while another statement is under way, and pg 8 warns. */
+  #sendLater(method: AnyFunction, args: any[], scope: LockScope | undefined): Promise<unknown> {
+    return new Promise((resolve, reject) => {
+      this.#waiting.push(() => {
+        try {
+          resolve(this.#sendNow(method, args, scope))
+        } catch (error) {
+          reject(error)
+        }
+      })
+    })
   }
 
   #sendNext(): void {
@@ -297,6 +315,11 @@ export class WorkConnection implements ProxyHandler<Driver> {
 function isPromise(value: unknown): value is Promise<unknown> {
   const { then, once } = (value ?? {}) as { then?: unknown; once?: unknown }
   return typeof then === 'function' && typeof once !== 'function'
+}
+
+/** A query of pg that the caller reads itself, such as a stream or a cursor. */
+function isSubmittable(statement: unknown): boolean {
+  return typeof (statement as { submit?: unknown } | null | undefined)?.submit === 'function'
 }
 
 /** The same outcome, passed on when the session allows it. */

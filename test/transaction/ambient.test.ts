@@ -20,6 +20,7 @@ import {
   type Item,
 } from './support/ambient-world.js'
 import { forEachDatabase } from './support/each-database.js'
+import { onStatement } from './support/on-statement.js'
 
 const mine = new Error('mine')
 
@@ -179,6 +180,20 @@ describe('ambient transactions', () => {
         service.transaction('a', () => Promise.all(Array.from({ length: 20 }, () => small.query('SELECT 1')))),
       )
       expect(borrowedConnections(small)).to.be.at.most(2)
+    })
+
+    it("leave nothing to the driver's own queue, where pg 9 takes nothing while a statement is under way", async () => {
+      const busy: string[] = []
+      onStatement(dataSource, /AS parallel/, (connection, sql) => {
+        if ((connection as { readyForQuery?: boolean }).readyForQuery === false) busy.push(sql)
+      })
+      await locks.transaction('a', async (manager) => {
+        const branches = Array.from({ length: 9 }, (_, n) => dataSource.query(`SELECT ${n} AS parallel`))
+        const direct = manager.queryRunner!.query('SELECT 9 AS parallel')
+        const values = (await Promise.all([...branches, direct])).map(([row]) => Number(row.parallel))
+        expect(values).to.deep.equal([0, 1, 2, 3, 4, 5, 6, 7, 8, 9])
+      })
+      expect(busy).to.deep.equal([])
     })
 
     it('are used by decorated methods', async () => {

@@ -1,6 +1,14 @@
+import {
+  AggregationTemporality,
+  InMemoryMetricExporter,
+  MeterProvider,
+  PeriodicExportingMetricReader,
+} from '@opentelemetry/sdk-metrics'
+import { BasicTracerProvider, InMemorySpanExporter, SimpleSpanProcessor } from '@opentelemetry/sdk-trace-base'
 import { expect } from 'chai'
 import type { EntityManager } from 'typeorm'
 import { NamedLock, WithNamedLock, type NamedLockEvents, type NamedLockService } from '../../src/index.js'
+import { instrumentNamedLocks } from '../../src/opentelemetry/index.js'
 import { forEachDialectAndTypeorm } from '../support/conformance.js'
 import { reasonOf } from '../support/rejection.js'
 import { typeorms, type DataSource } from '../support/typeorms.js'
@@ -67,6 +75,29 @@ describe('the repetition of a transaction', () => {
           ['a', ctx.keyOf('a'), 'deadlock', 1],
           ['a', ctx.keyOf('a'), 'deadlock', 2],
         ])
+      })
+
+      it('is an event of the span of the hold, and counted', async () => {
+        const spans = new InMemorySpanExporter()
+        const tracerProvider = new BasicTracerProvider({ spanProcessors: [new SimpleSpanProcessor(spans)] })
+        const exporter = new InMemoryMetricExporter(AggregationTemporality.CUMULATIVE)
+        const reader = new PeriodicExportingMetricReader({ exporter, exportIntervalMillis: 3_600_000 })
+        const meterProvider = new MeterProvider({ readers: [reader] })
+        const stop = instrumentNamedLocks(locks, { tracerProvider, meterProvider })
+        let tries = 0
+        await locks.transaction('a', { retry: { deadlock: 1 } }, (manager) =>
+          ++tries < 2 ? victim(manager) : both(manager),
+        )
+        stop()
+        await meterProvider.forceFlush()
+        const metrics = exporter.getMetrics().flatMap(({ scopeMetrics }) => scopeMetrics.flatMap((one) => one.metrics))
+        const [point] = metrics.find(({ descriptor }) => descriptor.name === 'named_lock.retries')!.dataPoints
+        expect([point!.value, point!.attributes['named_lock.retry.reason']]).to.deep.equal([1, 'deadlock'])
+        const hold = spans.getFinishedSpans().find(({ name }) => name === 'named_lock.hold')!
+        expect(hold.events.map(({ name, attributes }) => [name, attributes])).to.deep.equal([
+          ['named_lock.retry', { 'named_lock.retry.reason': 'deadlock', 'named_lock.retry.tries': 1 }],
+        ])
+        await meterProvider.shutdown()
       })
 
       it('keeps the lock between the tries', async () => {

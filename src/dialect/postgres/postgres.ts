@@ -66,6 +66,7 @@ export class PostgresDialect implements Dialect {
   readonly pool = PG_POOL
   readonly keepAlive = 'SELECT 1'
   readonly rollBack = 'ROLLBACK'
+  readonly answersByPromise = true
   readonly batchLimit = 400
   readonly mostLocks = 1_000
   readonly waitLimits = WAIT_LIMITS
