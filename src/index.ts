@@ -1,5 +1,7 @@
 export { NamedLockService, type NamedLockOf, type TransactionWork, type Work } from './service/named-lock-service.js'
 export { NamedLock } from './scope/named-lock.js'
+export type { LeaderTerm } from './scope/leader-term.js'
+export type { LeadOptions, LeaderWork, Leadership } from './lead/leadership.js'
 export { WithNamedLock } from './decorator/with-named-lock.js'
 export type {
   AsyncMethod,
@@ -27,5 +29,5 @@ export type {
 export type { Finding, LockHolder, LockInfo, LockList, LockWaiter } from './contract/lock-info.js'
 export type { DataSourceLike, EntityManagerLike, ManagerOf, MigrationsOf } from './typeorm/data-source-like.js'
 export type { ForgetDoneOptions, ForgetOptions, OnceOptions, OnceResult } from './once/once-options.js'
-export type { NamedLockEvent, NamedLockEvents } from './contract/events.js'
+export type { NamedLockEvent, NamedLockEvents } from './observe/events.js'
 export type { AcquireTrace } from './observe/tracing.js'

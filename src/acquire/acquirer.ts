@@ -1,5 +1,5 @@
 import { NamedLockLostError } from '../contract/errors.js'
-import type { LockNames } from '../contract/options.js'
+import type { LockName, LockNames } from '../contract/options.js'
 import type { CallSettings } from '../contract/settings.js'
 import type { HolderLookup } from '../inspect/holder-lookup.js'
 import { namesOf, type Target } from '../names/targets.js'
@@ -66,6 +66,11 @@ export class Acquirer {
    */
   obtain(names: LockNames, call: CallSettings, isScoped: boolean): Promise<HeldLock | Claim> {
     return this.#obtain(names, call, isScoped, this.#sourceFor(call))
+  }
+
+  /** The same for the work of a leader. Not traced: such a wait may last for days, and a span for it would never be of use. */
+  obtainForTerm(name: LockName, call: CallSettings): Promise<HeldLock | Claim> {
+    return this.#obtainNow(name, call, true, this.#sourceFor(call))
   }
 
   /** The same for scoped work on a connection that the caller opens: `newSource` is called for each attempt. */

@@ -1,5 +1,5 @@
 import type { TimeLimits } from '../util/time-limits.js'
-import { NamedLockInsideTransactionError, NamedLockLostError } from '../contract/errors.js'
+import { NamedLockLostError } from '../contract/errors.js'
 import { NamedLock } from '../scope/named-lock.js'
 import type { LockScope } from '../scope/lock-scope.js'
 import type { Claim, Handle } from '../queue/claim.js'
@@ -8,6 +8,7 @@ import type { Request } from '../session/place.js'
 import type { AcquireTrace } from '../observe/tracing.js'
 import { endClaim } from './claim-end.js'
 import type { OwningService } from './owning-service.js'
+import { cannotBeReleased } from './refusals.js'
 
 /** The handle: one claim for each name. Handles of a re-entrant scope share their claims. */
 export class HeldLock extends NamedLock<any> implements Handle {
@@ -17,8 +18,8 @@ export class HeldLock extends NamedLock<any> implements Handle {
   /** The scoped call it belongs to; undefined for a handle. */
   readonly scope: LockScope | undefined
   readonly owner: OwningService
-  /** True while its transaction runs: it cannot be released before that has ended. */
-  #lasts = false
+  /** Set while its transaction or its leader's term lasts: it cannot be released before that has ended. */
+  #lastsWith: 'transaction' | 'term' | undefined
   #trace: AcquireTrace | undefined
   #foundLost: Error | undefined
   #isReleased = false
@@ -63,12 +64,21 @@ export class HeldLock extends NamedLock<any> implements Handle {
 
   /** A transaction begins under the lock: `release()` is refused until `endTransaction`. */
   beginTransaction(): void {
-    this.#lasts = true
+    this.#lastsWith = 'transaction'
   }
 
   /** The transaction has ended, by a COMMIT or otherwise. */
   endTransaction(): void {
-    this.#lasts = false
+    this.#lastsWith = undefined
+  }
+
+  /** A leader's term begins under the lock: `release()` is refused until `endTerm`. */
+  beginTerm(): void {
+    this.#lastsWith = 'term'
+  }
+
+  endTerm(): void {
+    this.#lastsWith = undefined
   }
 
   /** The error when the server's answer to the release was that the lock had not been held any more, since an unknown time. */
@@ -150,13 +160,7 @@ export class HeldLock extends NamedLock<any> implements Handle {
   }
 
   override release(): Promise<void> {
-    if (this.#lasts) {
-      return Promise.reject(
-        new NamedLockInsideTransactionError(
-          `The lock '${this.name}' ends with its transaction: released before the COMMIT, it would let other callers read data that is not committed yet.`,
-        ),
-      )
-    }
+    if (this.#lastsWith) return Promise.reject(cannotBeReleased(this.name, this.#lastsWith))
     return (this.#releasing ??= this.#release())
   }
 

@@ -12,7 +12,7 @@ import type { DataSourceLike, EntityManagerLike } from '../typeorm/data-source-l
 
 /*
  * What a call may not ask for: a lock on another connection inside a transaction, a lock that its scope holds already, more of a lock
- * than its scope holds, a wait that would never end, and behind a pooler a lock that outlives its transaction.
+ * than its scope holds, a wait that would never end, a release before its time, and behind a pooler a lock that outlives its transaction.
  */
 
 /** Refuses a scoped call inside a transaction of the DataSource, as far as the library knows of the transaction. */
@@ -81,6 +81,19 @@ export function deadlockRefused(name: string, cycle: readonly string[]): NamedLo
 export function permitsOfSeveral(): NamedLockConfigurationError {
   return new NamedLockConfigurationError(
     'permits is an option for one name: pass the name itself, not a list of names. For permits of several names, acquire one inside the other.',
+  )
+}
+
+/** A lock that ends with its transaction, or with the term of its leader. */
+export function cannotBeReleased(name: string, lastsWith: 'transaction' | 'term'): Error {
+  if (lastsWith === 'transaction') {
+    return new NamedLockInsideTransactionError(
+      `The lock '${name}' ends with its transaction: released before the COMMIT, it would let other callers read data that is not committed yet.`,
+    )
+  }
+  return new NamedLockConfigurationError(
+    `The lock '${name}' ends with the term of its leader: released earlier, it would let another process lead while the work still runs. ` +
+      'Return from the work, or call resign() of the leadership.',
   )
 }
 

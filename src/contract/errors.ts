@@ -15,6 +15,7 @@ export type NamedLockErrorCode =
   | 'CLOSED'
   | 'NOT_HELD'
   | 'COMMITTED'
+  | 'RESIGNED'
   | 'DATABASE'
 
 /** The outcome of a transaction. `'unknown'`: the connection was lost during the COMMIT, and only the data can tell. */
@@ -22,7 +23,7 @@ export type TransactionOutcome = 'committed' | 'rolledBack' | 'unknown'
 
 /**
  * Base of every error of this library. Thrown itself when the database answers with an error (`DATABASE`: that error is `cause`),
- * by `NamedLock.assertHeld` (`NOT_HELD`), and by `transaction` when a subscriber fails after the COMMIT (`COMMITTED`: the
+ * by `NamedLock.assertHeld` (`NOT_HELD`), as the reason of a leader's signal after a resignation (`RESIGNED`), and by `transaction` when a subscriber fails after the COMMIT (`COMMITTED`: the
  * subscriber's error is `cause`).
  */
 export class NamedLockError extends Error {

@@ -46,6 +46,8 @@ export interface CallSettings {
   /** Undefined: an ordinary lock. */
   readonly permits: number | undefined
   readonly release: ReleaseKind
+  /** The wait may last for days: it costs no connection and few statements, and does without the first milliseconds of a free lock. */
+  readonly isPatient: boolean
   readonly isolation: TransactionOptions['isolation']
   /** Undefined: no repetition. */
   readonly retry: Retry | undefined
@@ -161,6 +163,7 @@ export function defaultCall(timeout: number, release: ReleaseKind): CallSettings
     mode: undefined,
     permits: undefined,
     release,
+    isPatient: false,
     isolation: undefined,
     retry: undefined,
   }
@@ -193,6 +196,7 @@ export function readCallOptions(given: unknown, fallback: CallSettings, call: Ca
       mode: readMode(options.mode),
       permits: readPermits(options),
       release: oneOf(options.release, 'release', RELEASES, fallback.release),
+      isPatient: false,
       isolation: readIsolation(options.isolation),
       retry: readRetry(options.retry),
     }
@@ -207,7 +211,7 @@ function optionsOf(call: CallName): readonly string[] {
 }
 
 /** The error of a wrong option, with the call that was made. */
-function inCall(call: string, error: unknown): unknown {
+export function inCall(call: string, error: unknown): unknown {
   return error instanceof NamedLockConfigurationError
     ? new NamedLockConfigurationError(`${call}: ${error.message}`)
     : error
@@ -309,7 +313,7 @@ function readPermits({ permits, mode, exactName }: AcquireOptions): number | und
   )
 }
 
-function readSignal(value: unknown): AbortSignal | undefined {
+export function readSignal(value: unknown): AbortSignal | undefined {
   if (value === undefined) return undefined
   const signal = value as AbortSignal | null
   if (

@@ -139,6 +139,8 @@ export interface Waiting {
   cancel(connectionId: string): string
   /** For the times that callers ask for (timeout, holdAtLeast); left out where the library's own clock measures them. */
   readonly timeLimits?: TimeLimits | undefined
+  /** A session that waits costs nothing, so every caller may have one. */
+  readonly waitsForFree?: boolean | undefined
 }
 
 /**

@@ -1,10 +1,20 @@
 import { channel, type Channel } from 'node:diagnostics_channel'
 import { EventEmitter } from 'node:events'
-import type { NamedLockEvents } from '../contract/events.js'
+import type { NamedLockEvents } from './events.js'
 
 type EventName = keyof NamedLockEvents
 
-const NAMES: readonly EventName[] = ['waiting', 'acquired', 'timedOut', 'lost', 'retried', 'released', 'releaseFailed']
+const NAMES: readonly EventName[] = [
+  'waiting',
+  'acquired',
+  'timedOut',
+  'lost',
+  'retried',
+  'elected',
+  'revoked',
+  'released',
+  'releaseFailed',
+]
 
 /** `typeorm-named-lock:acquired` and so on: the same events, of all services of the process. */
 const channels = Object.fromEntries(NAMES.map((name) => [name, channel(`typeorm-named-lock:${name}`)])) as Record<

@@ -1,8 +1,9 @@
 import type { Emitter } from './emitter.js'
 import { NamedLockLostError } from '../contract/errors.js'
-import type { NamedLockEvent } from '../contract/events.js'
+import type { NamedLockEvent } from './events.js'
 import type { Rollback } from '../dialect/dialect.js'
 import type { Claim, ClaimListener, Handle } from '../queue/claim.js'
+import type { LeaderTerm } from '../scope/leader-term.js'
 import { monotonicNow } from '../util/clock.js'
 
 /** Turns what happens to the claims of a service into its events, and notifies the handles of a loss. */
@@ -42,6 +43,15 @@ export class Reporter implements ClaimListener {
     if (this.#events.hears('retried')) this.#events.emit('retried', { ...describe(claim), reason, tries, error })
   }
 
+  elected(claim: Claim, term: LeaderTerm): void {
+    if (this.#events.hears('elected')) this.#events.emit('elected', { ...describe(claim), term })
+  }
+
+  revoked(claim: Claim, term: LeaderTerm, reason: Error): void {
+    if (!this.#events.hears('revoked')) return
+    this.#events.emit('revoked', { ...describe(claim), term, ledMs: monotonicNow() - claim.grantedAt, reason })
+  }
+
   releaseFailed(claim: Claim, error: Error): void {
     if (error instanceof NamedLockLostError && claim.handle) claim.handle.foundLostByRelease(error)
     // No call waits for the answer, so only the event can tell of a loss.
@@ -56,5 +66,6 @@ function isLoss(error: Error): boolean {
 
 function describe(claim: Claim): NamedLockEvent {
   const end = claim.grantedAt || monotonicNow()
-  return { name: claim.name, key: claim.target.key, waitedMs: end - claim.startedAt }
+  const event = { name: claim.name, key: claim.target.key, waitedMs: end - claim.startedAt }
+  return claim.isPatient ? { ...event, isLeaders: true } : event
 }

@@ -1,6 +1,6 @@
 import type { DataSourceLike } from '../typeorm/data-source-like.js'
 import type { Emitter } from './emitter.js'
-import type { NamedLockEvent } from '../contract/events.js'
+import type { NamedLockEvent } from './events.js'
 
 interface Logging {
   readonly logger?: { log(level: 'info' | 'warn', message: string): unknown } | undefined
@@ -21,6 +21,10 @@ export function logEvents(dataSource: DataSourceLike, events: Emitter): void {
     events.on('timedOut', (event) => log('info', `Gave up on the lock '${event.name}' after ${took(event)}`))
     events.on('retried', ({ name, tries, error }) => {
       log('info', `Repeating the transaction under the lock '${name}' after try ${tries}: ${error.message}`)
+    })
+    events.on('elected', ({ name }) => log('info', `Elected: this process leads '${name}'`))
+    events.on('revoked', ({ name, ledMs, reason }) => {
+      log('info', `No longer leading '${name}', after ${Math.round(ledMs)} ms: ${reason.message}`)
     })
     events.on('released', (event) => {
       log('info', `Released the lock '${event.name}' after holding it for ${Math.round(event.heldMs)} ms`)

@@ -8,7 +8,7 @@ import {
   type Span,
   type Tracer,
 } from '@opentelemetry/api'
-import type { NamedLockEvents } from '../contract/events.js'
+import type { NamedLockEvents } from '../observe/events.js'
 import type { NamedLockService } from '../service/named-lock-service.js'
 import { acquireChannel, type AcquireTrace } from '../observe/tracing.js'
 import { harmless } from './harmless.js'

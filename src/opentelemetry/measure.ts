@@ -1,5 +1,5 @@
 import type { Attributes, Meter } from '@opentelemetry/api'
-import type { NamedLockEvents } from '../contract/events.js'
+import type { NamedLockEvents } from '../observe/events.js'
 import type { NamedLockService } from '../service/named-lock-service.js'
 import { acquireChannel, type AcquireTrace } from '../observe/tracing.js'
 import { harmless } from './harmless.js'

@@ -129,6 +129,11 @@ export class Claim {
     return this.acquisition.call.release === 'background'
   }
 
+  /** See CallSettings. */
+  get isPatient(): boolean {
+    return this.acquisition.call.isPatient
+  }
+
   get signal(): AbortSignal | undefined {
     return this.acquisition.call.signal
   }

@@ -40,6 +40,7 @@ type Outcome = 'won' | 'slice over' | 'busy' | 'marked' | 'failed'
  *   do not queue in the server again until the mark is gone or they have polled as well: that keeps polling and
  *   waiting processes from starving each other. Readers in many processes would never all be gone at one poll, so a slot that
  *   polls to hold the lock alone takes the *writers' mark* as well, and readers leave such a key alone for a while.
+ * - **Patience**: for a campaign (`lead`), which may wait for days, the slot polls three to four times a second, and uses no waiting session.
  * - **A connection of the claim's own** (dedicated, transaction): the claim waits without a connection. The slot looks whether the lock
  *   is free, borrows the connection then, and tries there; it may block there while there are permits for that (own-connection.ts).
  * - **A connection that the claim brings** (lockTransaction): the slot asks and waits there, and needs no other: the pool may be full of
@@ -138,7 +139,8 @@ export class Contest {
       if (outcome === 'won') return
       if (outcome !== 'failed') this.#slot.trouble = undefined
       if (outcome !== 'slice over') {
-        if (this.#hasCallers) await this.#pauses.next(outcome === 'failed', outcome === 'busy')
+        const isPatient = this.#isPatient(this.#queue.head)
+        if (this.#hasCallers) await this.#pauses.next(outcome === 'failed', outcome === 'busy' && !isPatient, isPatient)
         polls++
       }
       // Between two looks at the mark there is a poll: a free lock must not go unnoticed.
@@ -150,6 +152,11 @@ export class Contest {
     this.#slot.conceded()
   }
 
+  /** A wait that may last for days leaves the waiting sessions to the others, where they are connections. */
+  #isPatient(claim: Claim | undefined): boolean {
+    return claim?.isPatient === true && !this.#sessions.dialect.waitsForFree
+  }
+
   get #hasCallers(): boolean {
     return this.#queue.head !== undefined
   }
@@ -158,7 +165,7 @@ export class Contest {
     const claim = (this.#served = this.#overtaking.next())
     this.#slot.literal = claim.literal
     if (claim.source) return this.#tryAlone(claim, claim.source, isMarked, polls)
-    const mayWait = !isMarked && !claim.isTry && canWait(claim)
+    const mayWait = !isMarked && !claim.isTry && canWait(claim) && !this.#isPatient(claim)
     const session = mayWait ? this.#sessions.waiting.take() : undefined
     if (session) return this.#waitOn(new DirectPlace(session), claim)
     // The answer to the first request is still fresh, and a waiting session may be on its way.

@@ -6,6 +6,8 @@ const LONGEST_POLL = 25
 /** The most in the first second: turns pass from process to process then (100 ms each), so it is worth asking more often. */
 const EARLY_POLL = 10
 const EARLY = 1_000
+/** The most for a caller that is patient: three to four statements a second. */
+const PATIENT_POLL = 350
 /** The most between tries while the database does not answer. */
 const LONGEST_RETRY = 500
 
@@ -37,10 +39,17 @@ export class Pauses {
     return this.#sleep(LONGEST_POLL, false)
   }
 
-  /** The pause after a try. @param isFailed The database could not be asked. @param wantsSession A waiting session would end the pause. */
-  async next(isFailed: boolean, wantsSession: boolean): Promise<void> {
+  /**
+   * The pause after a try.
+   *
+   * @param isFailed The database could not be asked.
+   * @param wantsSession A waiting session would end the pause.
+   * @param isPatient The caller that is served is patient.
+   */
+  async next(isFailed: boolean, wantsSession: boolean, isPatient = false): Promise<void> {
     await this.#sleep(this.#length, wantsSession)
-    const longest = monotonicNow() - this.#startedAt < EARLY ? EARLY_POLL : LONGEST_POLL
+    const isEarly = monotonicNow() - this.#startedAt < EARLY
+    const longest = isPatient ? PATIENT_POLL : isEarly ? EARLY_POLL : LONGEST_POLL
     this.#length = Math.min(this.#length * 1.5, isFailed ? LONGEST_RETRY : longest)
   }
 

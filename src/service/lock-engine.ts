@@ -15,6 +15,8 @@ import {
   type Settings,
 } from '../contract/settings.js'
 import { Inspector } from '../inspect/inspector.js'
+import { Leads } from '../lead/leads.js'
+import type { LeaderWork, Leadership } from '../lead/leadership.js'
 import { Targets } from '../names/targets.js'
 import { Once, type DoneByHand } from '../once/once.js'
 import type { OnceResult } from '../once/once-options.js'
@@ -50,6 +52,7 @@ export class LockEngine {
   readonly #transactions: Transactions
   readonly #locker: TransactionLocker
   readonly #once: Once
+  readonly #leads: Leads
   readonly #closing: Closing
   readonly #stopWatching: () => void
   readonly #defaultCall: CallSettings
@@ -97,6 +100,7 @@ export class LockEngine {
     this.#transactions = new Transactions(dataSource, core, owner, callTargets, acquirer, running)
     this.#once = new Once(dataSource, sessions, owner, callTargets, this.#transactions)
     this.#locker = new TransactionLocker(dataSource, core, owner, callTargets, acquirer, running)
+    this.#leads = new Leads(acquirer, owner, () => sessions.dialect.timeLimits)
     this.#closing = new Closing(core, owner)
     this.#defaultCall = defaultCall(timeout, release)
     this.#defaultTry = defaultCall(0, release)
@@ -199,9 +203,18 @@ export class LockEngine {
     return this.#transactions.run(name, call, () => this.outside(run))
   }
 
+  lead(name: LockName, options: unknown, work: LeaderWork): Leadership {
+    return this.#leads.begin(name, options, work)
+  }
+
   close(): Promise<void> {
     // Watched to the end: work that still runs must not send its last statements elsewhere.
-    return (this.#closed ??= this.#closing.begin().finally(this.#stopWatching))
+    return (this.#closed ??= this.#close().finally(this.#stopWatching))
+  }
+
+  async #close(): Promise<void> {
+    await this.#closing.begin()
+    await this.#leads.over()
   }
 
   #withLock(names: LockNames, call: CallSettings, work: AnyWork): Promise<unknown> {

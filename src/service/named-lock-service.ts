@@ -2,10 +2,11 @@ import type { DataSource } from 'typeorm'
 import type { DataSourceLike, EntityManagerLike, ManagerOf, MigrationsOf } from '../typeorm/data-source-like.js'
 import { Emitter } from '../observe/emitter.js'
 import { LockEngine } from './lock-engine.js'
-import type { NamedLockEvents } from '../contract/events.js'
+import type { NamedLockEvents } from '../observe/events.js'
 import { NamedLockConfigurationError } from '../contract/errors.js'
 import type { ServiceDefaults } from '../contract/settings.js'
 import type { DoneByHand } from '../once/once.js'
+import type { LeadOptions, LeaderWork, Leadership } from '../lead/leadership.js'
 import type { Inspector } from '../inspect/inspector.js'
 import type { NamedLock } from '../scope/named-lock.js'
 import type {
@@ -294,6 +295,27 @@ export class NamedLockService<DS extends DataSourceLike = DataSource> {
     return (await this.#engine.runMigrations(options)) as MigrationsOf<DS>
   }
 
+  /**
+   * Elects a leader: one process at a time runs `work`, and another follows when it ends. Returns at once, and campaigns in the background
+   * until `resign()`, `close()` or the abort of the option `signal`; meanwhile the process stays alive. The lock is the ordinary one of that name.
+   *
+   * The work ends when `term.signal` is aborted: let everything that it waits for end with it. It starts in an async context of its own. When it
+   * returns or fails, the lock is released, and the process campaigns again after `restart`. Errors of the work become process warnings.
+   *
+   * @throws InvalidLockNameError, NamedLockConfigurationError and NamedLockClosedError at once.
+   *
+   * @example
+   * const leadership = locks.lead('scheduler', async (term) => {
+   *   while (!term.signal.aborted) await tick(term.signal)
+   * })
+   */
+  lead(name: LockName, work: LeaderWork): Leadership
+  lead(name: LockName, options: LeadOptions | undefined, work: LeaderWork): Leadership
+  lead(name: LockName, optionsOrWork: unknown, maybeWork?: unknown): Leadership {
+    const [options, work] = optionsAndWork('lead', optionsOrWork, maybeWork)
+    return this.#engine.lead(name, options, work)
+  }
+
   /** Whether the lock is held, by any process. */
   async isLocked(name: LockName, options?: InspectOptions): Promise<boolean> {
     return this.#engine.inspector.isLocked(name, options)
@@ -340,7 +362,7 @@ export class NamedLockService<DS extends DataSourceLike = DataSource> {
 
   /**
    * Ends the service. Callers that wait get a NamedLockClosedError. Handles outside of scoped calls lose their locks at once, and their
-   * signals are aborted. Running work gets `closeTimeout` to finish before the same happens to it. Resolves when all locks are released and
+   * signals are aborted. Leaders resign. Running work gets `closeTimeout` to finish before the same happens to it. Resolves when all locks are released and
    * all connections returned. A second call waits for the same end.
    */
   close(): Promise<void> {

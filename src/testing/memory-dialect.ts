@@ -23,6 +23,7 @@ export class MemoryDialect implements Dialect {
   readonly permitKeyFor = permitKey
   readonly keepsLocksForever = true
   readonly timeLimits = new TestClock()
+  readonly waitsForFree = true
   readonly pool = MEMORY_POOL
   readonly noLease = 'Locks in memory always have a lease.'
   readonly keepAlive = 'ping'

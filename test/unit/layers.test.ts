@@ -12,6 +12,7 @@ const ROOMS: readonly (readonly string[])[] = [
   ['decorator', 'nestjs', 'opentelemetry', 'cli', 'testing'],
   ['service'],
   ['once'],
+  ['lead'],
   ['transaction'],
   ['acquire'],
   ['observe', 'inspect', 'work'],

@@ -1,4 +1,5 @@
-import type { RetryOptions } from './options.js'
+import type { RetryOptions } from '../contract/options.js'
+import type { LeaderTerm } from '../scope/leader-term.js'
 
 /** The properties of every event of a service. */
 export interface NamedLockEvent {
@@ -8,6 +9,8 @@ export interface NamedLockEvent {
   readonly key: string
   /** How long the caller waited for it, in milliseconds. */
   readonly waitedMs: number
+  /** The lock is a leader's (`lead`): `waitedMs` and `heldMs` may be hours. */
+  readonly isLeaders?: true | undefined
 }
 
 /** The events of a NamedLockService, each with the arguments of its listeners. */
@@ -30,6 +33,13 @@ export interface NamedLockEvents {
   retried: [
     event: NamedLockEvent & { readonly reason: keyof RetryOptions; readonly tries: number; readonly error: Error },
   ]
+  /** A campaign (`lead`) was won: a term of this process begins. */
+  elected: [event: NamedLockEvent & { readonly term: LeaderTerm }]
+  /**
+   * The term of this process is over, after `ledMs` milliseconds; its work may still be ending. `reason` is that of `term.signal`: a
+   * NamedLockLostError, the error of the work, or a resignation.
+   */
+  revoked: [event: NamedLockEvent & { readonly term: LeaderTerm; readonly ledMs: number; readonly reason: Error }]
   /** A lock was released, after `heldMs` milliseconds. */
   released: [event: NamedLockEvent & { readonly heldMs: number }]
   /** The release of a lock failed. Its connection was destroyed, so the server frees the lock, at the latest when the lease ends. */
