@@ -139,7 +139,7 @@ describe('lead', () => {
     })
 
     it('campaigns again when the work has returned, and after growing pauses when it fails', async () => {
-      const locks = await ctx.service()
+      const locks = await ctx.service({ closeTimeout: 100 })
       const warnings = watchWarnings()
       const starts: number[] = []
       const leadership = locks.lead('job', { restart: 40 }, async () => {
