@@ -153,7 +153,7 @@ describe('a lock of several parts', () => {
       }
     })
 
-    it('is told who holds it: the writer, else a reader, else the writer that waits', async () => {
+    it('names its holder: the writer, else a reader, else the writer that waits', async () => {
       const [locks, other] = [await ctx.service(), await ctx.service({}, await ctx.dataSource())]
       const writer = await locks.acquire('a', write)
       const writerId = (await other.holder('a'))?.connectionId
