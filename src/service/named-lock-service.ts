@@ -256,7 +256,7 @@ export class NamedLockService<DS extends DataSourceLike = DataSource> {
   async lockTransaction(
     manager: EntityManagerLike,
     name: LockNames,
-    options?: Omit<AcquireOptions, 'session'>,
+    options?: Omit<AcquireOptions, 'session' | 'permits'>,
   ): Promise<void> {
     return this.#engine.lockTransaction(manager, name, options)
   }

@@ -93,7 +93,7 @@ export class InMemoryNamedLockService<DS extends DataSourceLike = DataSource> ex
   override async lockTransaction(
     manager: EntityManagerLike,
     name: LockNames,
-    options?: Omit<AcquireOptions, 'session'>,
+    options?: Omit<AcquireOptions, 'session' | 'permits'>,
   ): Promise<void> {
     // TypeORM 1.x, and 0.3.
     const its = manager as unknown as

@@ -124,6 +124,19 @@ describe('instrumentNamedLocks', () => {
     expect(await locks.withLock('order:1', () => 'a value')).to.equal('a value')
   })
 
+  it('says which permit a lock is', async () => {
+    await using plain = new InMemoryNamedLockService()
+    const stopThem = instrumentNamedLocks(plain, { tracerProvider, meterProvider })
+    await plain.withLock('geocoder', { permits: 1 }, () => {})
+    await plain.withLock('geocoder', () => {})
+    await until('both spans', () => spansOf('named_lock.hold').length === 2)
+    expect(spansOf('named_lock.hold').map(({ attributes }) => attributes['named_lock.permit'])).to.deep.equal([
+      0,
+      undefined,
+    ])
+    stopThem()
+  })
+
   it('makes spans of locks that last as long as a transaction', async () => {
     const dataSource = await new DataSource({ type: 'sqljs' }).initialize()
     await using sqlLocks = new InMemoryNamedLockService(dataSource)

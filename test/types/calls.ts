@@ -54,6 +54,10 @@ export async function calls() {
   is<bigint>()(await locks.withLock(42n, (l) => l.fencingToken()), true)
   is<bigint>()(await locks.withLock(42n, { exactName: true }, (l) => l.fencingToken()), true)
 
+  // permits: lock.permit
+  is<number | undefined>()(await locks.withLock('a', { permits: 5 }, (lock) => lock.permit), true)
+  await locks.isLocked('a', { permits: 5 })
+
   // dedicated session: lock.manager
   await locks.withLock('a', { session: 'dedicated' }, async (lock) => {
     is<EntityManager>()(lock.manager, true)

@@ -19,6 +19,10 @@ export async function mistakes() {
   locks.withLock('a', { timeout: env }, () => {})
   // @ts-expect-error work is missing
   locks.withLock('a', { timeout: 1 })
+  // @ts-expect-error permits of a transaction of the application
+  locks.lockTransaction(dataSource.manager, 'a', { permits: 2 })
+  // @ts-expect-error a text is no number of permits
+  locks.withLock('a', { permits: '2' }, () => {})
   // @ts-expect-error an async name
   locks.withLock(Promise.resolve('a'), () => {})
   // @ts-expect-error no manager on the shared session
