@@ -38,7 +38,7 @@ describe('named-lock run', function () {
       expect(await ctx.outsider.holderOf(key('job'))).to.equal(null)
     })
 
-    it('lets so many commands run at a time with --permits, which list and who show', async () => {
+    it('lets so many commands run at a time with --permits, and shows their permits', async () => {
       const hold = 'echo "permit $NAMED_LOCK_PERMIT $NAMED_LOCK_KEY"; read word'
       const runs = [1, 2].map(() => start('pool', hold, '--permits', '2'))
       await Promise.all(runs.map((run) => run.printed(/permit [01] /)))
