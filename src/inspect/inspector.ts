@@ -4,6 +4,7 @@ import type { Finding, LockHolder, LockList } from '../contract/lock-info.js'
 import type { Slots } from '../queue/slots.js'
 import type { ClaimOwner } from '../queue/claim.js'
 import { readInspectOptions, readListOptions, type Settings } from '../contract/settings.js'
+import { duration } from '../contract/option-checks.js'
 import { databaseError } from '../contract/database-error.js'
 import type { PermitTargets } from '../names/permit-targets.js'
 import type { Target, Targets } from '../names/targets.js'
@@ -11,6 +12,7 @@ import { within } from '../util/within.js'
 import { check } from './check.js'
 import { HolderLookup } from './holder-lookup.js'
 import { LockLister } from './lock-list.js'
+import { ping } from './ping.js'
 
 /** How long a question about a lock waits for the database, if the timeout is not longer, in milliseconds. */
 const PATIENCE = 3_000
@@ -74,6 +76,15 @@ export class Inspector {
   /** The locks of all namespaces, for telling where a name is held that is looked for here. */
   async listEverywhere(): Promise<LockList> {
     return this.inTime(this.#lister.list({ prefix: '', waiting: false, isEverywhere: true }))
+  }
+
+  async ping(timeout: unknown): Promise<number> {
+    const patience = duration(timeout, 'ping: timeout', this.#settings.timeout)
+    const { sessions } = this.#slots
+    return within(ping(sessions).catch(refuse), patience, undefined, () => {
+      const why = sessions.obstacle ?? 'the database did not answer'
+      return new NamedLockTimeoutError(`No lock could be taken and released within ${patience} ms: ${why}.`)
+    })
   }
 
   async check(): Promise<Finding[]> {

@@ -3,6 +3,7 @@ import type { DataSourceLike, EntityManagerLike, ManagerOf, MigrationsOf } from 
 import { Emitter } from '../observe/emitter.js'
 import { LockEngine } from './lock-engine.js'
 import type { NamedLockEvents } from '../observe/events.js'
+import type { Duration } from '../contract/duration.js'
 import { NamedLockConfigurationError } from '../contract/errors.js'
 import type { ServiceDefaults } from '../contract/settings.js'
 import type { DoneByHand } from '../once/once.js'
@@ -342,6 +343,17 @@ export class NamedLockService<DS extends DataSourceLike = DataSource> {
    */
   async check(): Promise<Finding[]> {
     return this.#engine.inspector.check()
+  }
+
+  /**
+   * Whether locks can be acquired here, for health checks: takes and releases a lock of its own on the lock session.
+   *
+   * @param timeout How long to wait. Default: the service's `timeout`.
+   * @returns The milliseconds it took.
+   * @throws NamedLockTimeoutError when there is no answer in time.
+   */
+  async ping(timeout?: Duration): Promise<number> {
+    return this.#engine.inspector.ping(timeout)
   }
 
   /** Calls `listener` for every such event. An error that it throws becomes a process warning. */
