@@ -10,8 +10,8 @@ import type { TransactionLevel } from './transaction-level.js'
 export class JoinedRunner implements ProxyHandler<WorkRunner> {
   readonly #level: TransactionLevel
   readonly #runner: WorkRunner
-  /** Savepoints that were begun here and have not ended. */
-  #savepoints = 0
+  /** The depths of the savepoints that were begun here and have not ended. */
+  readonly #savepoints: (number | undefined)[] = []
 
   private constructor(level: TransactionLevel, runner: WorkRunner) {
     this.#level = level
@@ -45,22 +45,34 @@ export class JoinedRunner implements ProxyHandler<WorkRunner> {
   readonly #begin = async (isolation?: Parameters<WorkRunner['startTransaction']>[0]): Promise<void> => {
     nestedIsolation(isolation, this.#level.transaction.isolation)
     await this.#runner.startTransaction()
-    this.#savepoints++
+    this.#savepoints.push(this.#runner.transactionDepth)
   }
 
   async #end(how: 'commitTransaction' | 'rollbackTransaction'): Promise<void> {
-    if (this.#savepoints === 0) {
+    if (this.#savepoints.length === 0) {
       throw new NamedLockConfigurationError(
         `${how}() was called on a QueryRunner that takes part in a transaction under a named lock and has begun none itself. ` +
           'The transaction ends with the work: return to commit it, throw to roll it back.',
       )
     }
-    this.#savepoints--
+    this.#assertInnermost(how)
+    this.#savepoints.pop()
     await this.#runner[how]()
   }
 
+  /** Savepoints are a stack: TypeORM would end the innermost, whichever runner has begun it. */
+  #assertInnermost(method: string): void {
+    if (this.#runner.transactionDepth === this.#savepoints.at(-1)) return
+    throw new NamedLockConfigurationError(
+      `${method}() was called on a QueryRunner while a later savepoint of the same transaction under a named lock was still open. ` +
+        'QueryRunners inside locks.transaction share its connection: end the inner one first, and do not run both in one Promise.all.',
+    )
+  }
+
   readonly #release = async (): Promise<void> => {
-    for (; this.#savepoints > 0; this.#savepoints--) {
+    while (this.#savepoints.length > 0) {
+      if (this.#runner.isTransactionActive) this.#assertInnermost('release')
+      this.#savepoints.pop()
       if (this.#runner.isTransactionActive) await this.#runner.rollbackTransaction()
     }
   }

@@ -321,6 +321,23 @@ describe('ambient transactions', () => {
       expect(await rows()).to.equal(1)
     })
 
+    it('refuse the end of a savepoint that is not the innermost', async () => {
+      await locks.transaction('a', async () => {
+        const [one, two] = [dataSource.createQueryRunner(), dataSource.createQueryRunner()]
+        await one.startTransaction()
+        await one.manager.insert('item', { call: 'one', n: 1 })
+        await two.startTransaction()
+        await two.manager.insert('item', { call: 'two', n: 1 })
+        for (const end of ['commitTransaction', 'rollbackTransaction', 'release'] as const) {
+          expect((await rejection(one[end](), NamedLockConfigurationError)).message, end).to.match(/later savepoint/)
+        }
+        await two.rollbackTransaction()
+        await one.commitTransaction()
+        for (const runner of [one, two]) await runner.release()
+      })
+      expect((await its.items.find()).map(({ call }) => call)).to.deep.equal(['one'])
+    })
+
     it('roll back what a QueryRunner leaves open', async () => {
       await locks.transaction('a', async () => {
         await its.items.insert({ call: 'outer', n: 1 })
