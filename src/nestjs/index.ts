@@ -1,3 +1,5 @@
+export { NamedLockHealthIndicator, type NamedLockHealth } from './health-indicator.js'
 export type { NamedLockModuleAsyncOptions, NamedLockOptionsFactory } from './module-options.js'
 export { NamedLockModule } from './named-lock-module.js'
 export { getNamedLockServiceToken, InjectNamedLocks } from './tokens.js'
+export { WhileLeader, type WhileLeaderOptions } from './while-leader.js'
