@@ -13,7 +13,7 @@ export type NamedLockHealth<Key extends string> = Record<
  * DataSource; for another one, construct it with that DataSource's service.
  *
  * @example
- * this.health.check([() => this.locks.pingCheck('locks', { timeout: '1s' })])
+ * this.health.check([() => this.lockHealth.pingCheck('locks', { timeout: '1s' })])
  */
 export class NamedLockHealthIndicator {
   readonly #service: NamedLockService

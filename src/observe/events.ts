@@ -23,9 +23,9 @@ export interface NamedLockEvents {
   timedOut: [event: NamedLockEvent]
   /**
    * A held lock was lost: its connection died or its lease ran out. With `release: 'background'` also when the release finds the lock or
-   * its connection gone.
+   * its connection gone: `isReleased` then, and `released` came before.
    */
-  lost: [event: NamedLockEvent & { readonly error: Error }]
+  lost: [event: NamedLockEvent & { readonly error: Error; readonly isReleased?: true | undefined }]
   /**
    * The server has rolled a transaction back, and its work runs again (option `retry`). `tries`: how often it has run so far; `error`: the
    * database's own.

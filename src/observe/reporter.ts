@@ -31,11 +31,12 @@ export class Reporter implements ClaimListener {
     this.#events.emit('released', { ...describe(claim), heldMs: monotonicNow() - claim.grantedAt })
   }
 
-  lost(claim: Claim, cause: Error): void {
+  lost(claim: Claim, cause: Error, isReleased?: true): void {
     const error = new NamedLockLostError(`The lock '${claim.name}' was lost: ${cause.message}`, { cause })
     const handles: readonly (Handle | undefined)[] = [claim.handle, ...(claim.otherHandles ?? [])]
     for (const handle of handles) handle?.lose(error)
-    if (this.#events.hears('lost')) this.#events.emit('lost', { ...describe(claim), error })
+    if (this.#events.hears('lost'))
+      this.#events.emit('lost', { ...describe(claim), error, ...(isReleased && { isReleased }) })
   }
 
   /** The transaction under that lock was rolled back, and is repeated. */
@@ -55,7 +56,7 @@ export class Reporter implements ClaimListener {
   releaseFailed(claim: Claim, error: Error): void {
     if (error instanceof NamedLockLostError && claim.handle) claim.handle.foundLostByRelease(error)
     // No call waits for the answer, so only the event can tell of a loss.
-    if (claim.isReleasedLater && isLoss(error)) this.lost(claim, error)
+    if (claim.isReleasedLater && isLoss(error)) this.lost(claim, error, true)
     if (this.#events.hears('releaseFailed')) this.#events.emit('releaseFailed', { ...describe(claim), error })
   }
 }

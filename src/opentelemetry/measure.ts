@@ -27,6 +27,7 @@ export function measure(
     description: 'Locks passed on within the process, without the server.',
   })
   const held = meter.createUpDownCounter('named_lock.held', { description: 'Locks held now.' })
+  const leading = meter.createUpDownCounter('named_lock.leading', { description: 'Names that this process leads now.' })
   const pending = meter.createUpDownCounter('named_lock.pending', { description: 'Calls waiting for their lock now.' })
 
   const of = (name: string): Attributes => {
@@ -34,9 +35,10 @@ export function measure(
     return called === undefined ? common : { ...common, 'named_lock.name': called }
   }
   const listeners = {
-    acquired: ({ name, waitedMs, by }: NamedLockEvents['acquired'][0]): void => {
+    acquired: ({ name, waitedMs, by, isLeaders }: NamedLockEvents['acquired'][0]): void => {
       const attributes = of(name)
-      waits.record(waitedMs / 1000, { ...attributes, 'named_lock.outcome': 'acquired' })
+      // A campaign and a term may last for days, and would hide what calls wait.
+      if (!isLeaders) waits.record(waitedMs / 1000, { ...attributes, 'named_lock.outcome': 'acquired' })
       held.add(1, attributes)
       if (by === 'handover') handOvers.add(1, attributes)
     },
@@ -45,18 +47,20 @@ export function measure(
       waits.record(waitedMs / 1000, { ...attributes, 'named_lock.outcome': 'timed_out' })
       timeouts.add(1, attributes)
     },
-    released: ({ name, heldMs }: NamedLockEvents['released'][0]): void => {
+    released: ({ name, heldMs, isLeaders }: NamedLockEvents['released'][0]): void => {
       const attributes = of(name)
-      holds.record(heldMs / 1000, attributes)
+      if (!isLeaders) holds.record(heldMs / 1000, attributes)
       held.add(-1, attributes)
     },
+    elected: ({ name }: NamedLockEvents['elected'][0]): void => leading.add(1, of(name)),
+    revoked: ({ name }: NamedLockEvents['revoked'][0]): void => leading.add(-1, of(name)),
     retried: ({ name, reason }: NamedLockEvents['retried'][0]): void => {
       retries.add(1, { ...of(name), 'named_lock.retry.reason': reason })
     },
-    lost: ({ name }: NamedLockEvents['lost'][0]): void => {
+    lost: ({ name, isReleased }: NamedLockEvents['lost'][0]): void => {
       const attributes = of(name)
       losses.add(1, attributes)
-      held.add(-1, attributes)
+      if (!isReleased) held.add(-1, attributes)
     },
   }
   const change = (trace: AcquireTrace, by: 1 | -1): void => {
@@ -79,6 +83,8 @@ export function measure(
   locks.on('released', listeners.released)
   locks.on('lost', listeners.lost)
   locks.on('retried', listeners.retried)
+  locks.on('elected', listeners.elected)
+  locks.on('revoked', listeners.revoked)
   return () => {
     acquireChannel.unsubscribe(subscribers)
     locks.off('acquired', listeners.acquired)
@@ -86,5 +92,7 @@ export function measure(
     locks.off('released', listeners.released)
     locks.off('lost', listeners.lost)
     locks.off('retried', listeners.retried)
+    locks.off('elected', listeners.elected)
+    locks.off('revoked', listeners.revoked)
   }
 }

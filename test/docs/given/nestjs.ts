@@ -1,5 +1,7 @@
 import {
   Catch,
+  Controller,
+  Get,
   Injectable,
   Module,
   ServiceUnavailableException,
@@ -8,6 +10,7 @@ import {
 } from '@nestjs/common'
 import { APP_FILTER, BaseExceptionFilter, NestFactory } from '@nestjs/core'
 import { Cron } from '@nestjs/schedule'
+import { HealthCheck, HealthCheckService, type HealthCheckResult } from '@nestjs/terminus'
 import { Test } from '@nestjs/testing'
 import { InjectDataSource, InjectRepository, TypeOrmModule } from '@nestjs/typeorm'
 import { rejects } from 'node:assert/strict'
@@ -21,7 +24,12 @@ import {
   type NamedLockError,
   type NamedLockServiceOptions,
 } from 'typeorm-named-lock'
-import { InjectNamedLocks, NamedLockModule, type NamedLockOptionsFactory } from 'typeorm-named-lock/nestjs'
+import {
+  InjectNamedLocks,
+  NamedLockHealthIndicator,
+  NamedLockModule,
+  type NamedLockOptionsFactory,
+} from 'typeorm-named-lock/nestjs'
 import { InMemoryNamedLockService } from 'typeorm-named-lock/testing'
 import { AppModule, OrderService } from './docs-nestjs-1.js'
 declare class ConfigModule {}
