@@ -263,6 +263,28 @@ function wrongOptions(locks: any, ctx: Conformance): Wrong[] {
       wrongSetting(/^lockTransaction: there is no option 'permits'/),
     ],
     [
+      'a leader without work',
+      () => locks.lead('a', {} as any, 5 as any),
+      wrongSetting(/^lead: the work must be a function/),
+    ],
+    ['a leader without a name', () => locks.lead('', () => {}), is('InvalidLockNameError', /empty/)],
+    [
+      'an odd option of lead',
+      () => locks.lead('a', { restrat: 1 } as any, () => {}),
+      wrongSetting(/^lead: there is no option 'restrat'/),
+    ],
+    [
+      'a restart in words',
+      () => locks.lead('a', { restart: 'soon' as any }, () => {}),
+      wrongSetting(/^lead: restart: 'soon' is not a duration/),
+    ],
+    [
+      'an endless restart',
+      () => locks.lead('a', { restart: Infinity }, () => {}),
+      wrongSetting(/^lead: restart: after Infinity/),
+    ],
+    ['a ping in words', () => locks.ping('soon' as any), wrongSetting(/^ping: timeout: 'soon' is not a duration/)],
+    [
       'work without a function',
       () => locks.runOnce('a', {}, 5 as any),
       wrongSetting(/^runOnce: the work must be a function/),

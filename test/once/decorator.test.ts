@@ -23,6 +23,21 @@ describe('@WithNamedLock with once', () => {
       }
     }
 
+    it('lets what is sent through the DataSource take part, with ambientTransactions', async () => {
+      await ctx.outsider.query(`DROP TABLE IF EXISTS ${ctx.database}.settled`)
+      await ctx.outsider.query(`CREATE TABLE ${ctx.database}.settled (name VARCHAR(40))`)
+      const locks = await ctx.service({ ambientTransactions: true })
+      const insert = () => locks.dataSource.query(`INSERT INTO settled (name) VALUES ('x')`)
+      const failing = async () => {
+        await insert()
+        throw new Error('no')
+      }
+      await rejection(locks.runOnce('ambient', failing))
+      expect((await locks.runOnce('ambient', insert)).ran).to.equal(true)
+      expect((await locks.runOnce('ambient', insert)).ran).to.equal(false)
+      expect(await ctx.outsider.query(`SELECT name FROM ${ctx.database}.settled`)).to.have.length(1)
+    })
+
     it('runs a method once for each name, in a transaction', async () => {
       await ctx.outsider.query(`DROP TABLE IF EXISTS ${ctx.database}.settled`)
       await ctx.outsider.query(`CREATE TABLE ${ctx.database}.settled (name VARCHAR(40))`)
