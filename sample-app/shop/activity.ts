@@ -38,19 +38,24 @@ export function watchLocks(send: (activities: readonly Activity[]) => void): voi
 
   for (const kind of ['waiting', 'acquired', 'timedOut', 'lost'] as const) {
     subscribe(`typeorm-named-lock:${kind}`, (message) => {
-      const { name, waitedMs } = message as NamedLockEvent
-      note(kind, name, waitedMs)
+      const event = message as NamedLockEvent
+      note(kind, laneOf(event), event.waitedMs)
     })
   }
   subscribe('typeorm-named-lock:released', (message) => {
-    const { name, heldMs } = message as NamedLockEvents['released'][0]
-    note('released', name, heldMs)
+    const event = message as NamedLockEvents['released'][0]
+    note('released', laneOf(event), event.heldMs)
   })
   subscribe('ticket-shop:section:start', (message) => note('entered', (message as Section).name, 0))
   subscribe('ticket-shop:section:end', (message) => {
     const { name, startedAt } = message as Section
     note('left', name, performance.now() - startedAt)
   })
+}
+
+/** Each permit of a name has a lane of its own: `terminal 1`, `terminal 2`. */
+function laneOf({ name, permit }: NamedLockEvent): string {
+  return permit === undefined ? name : `${name} ${permit + 1}`
 }
 
 function round(ms: number): number {

@@ -16,6 +16,8 @@ export class PaymentService {
     @Inject(NamedLockService) private readonly locks: NamedLockService,
   ) {}
 
+  /** The provider accepts three payments at a time, from all replicas together. */
+  @WithNamedLock('terminal', '2m', { permits: 3 })
   async pay(orderId: number): Promise<Order> {
     const order = await this.orders.findOneBy({ id: orderId })
     if (!order) throw new NotFoundException(`There is no order ${orderId}`)

@@ -270,5 +270,7 @@ function recordLock(lock: HeldLock | Claim, trace: AcquireTrace): void {
   if (!(lock instanceof HeldLock)) return
   trace.lock = lock
   trace.keys = lock.keys
+  const mode = lock.claims[0]?.acquisition.call.mode
+  if (mode) trace.mode = mode
   lock.tracedBy(trace)
 }

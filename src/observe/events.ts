@@ -1,4 +1,4 @@
-import type { RetryOptions } from '../contract/options.js'
+import type { LockMode, RetryOptions } from '../contract/options.js'
 import type { LeaderTerm } from '../scope/leader-term.js'
 
 /** The properties of every event of a service. */
@@ -11,6 +11,10 @@ export interface NamedLockEvent {
   readonly waitedMs: number
   /** The lock is a leader's (`lead`): `waitedMs` and `heldMs` may be hours. */
   readonly isLeaders?: true | undefined
+  /** With the option `mode`. */
+  readonly mode?: LockMode | undefined
+  /** With the option `permits`, once the caller has one. */
+  readonly permit?: number | undefined
 }
 
 /** The events of a NamedLockService, each with the arguments of its listeners. */

@@ -68,5 +68,9 @@ function isLoss(error: Error): boolean {
 function describe(claim: Claim): NamedLockEvent {
   const end = claim.grantedAt || monotonicNow()
   const event = { name: claim.name, key: claim.target.key, waitedMs: end - claim.startedAt }
-  return claim.isPatient ? { ...event, isLeaders: true } : event
+  const { mode } = claim.acquisition.call
+  const { permit } = claim.target
+  if (claim.isPatient) return { ...event, isLeaders: true }
+  if (mode === undefined && permit === undefined) return event
+  return { ...event, ...(mode && { mode }), ...(permit !== undefined && { permit }) }
 }

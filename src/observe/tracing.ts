@@ -1,6 +1,6 @@
 import { tracingChannel } from 'node:diagnostics_channel'
 import type { NamedLock } from '../scope/named-lock.js'
-import type { LockNames } from '../contract/options.js'
+import type { LockMode, LockNames } from '../contract/options.js'
 import { namesOf } from '../names/targets.js'
 
 /** The message for subscribers of `tracing:typeorm-named-lock:acquire:*`: one object for the whole call. */
@@ -12,6 +12,8 @@ export interface AcquireTrace {
   readonly timeout: number
   /** The keys of the locks on the server, once they are granted; undefined at the end of a call without its locks. */
   keys?: readonly string[]
+  /** The option `mode`, once the locks are granted. */
+  mode?: LockMode
   /** The handle, once the locks are granted; `lockTransaction` has none. */
   lock?: NamedLock<any>
   /** The error of a call that failed other than by a timeout. */

@@ -90,6 +90,7 @@ export class LockSpans {
       ...this.#attributes,
       'named_lock.name': acquire.names.filter((_, at) => keys.includes(all[at] ?? '')).join(', '),
       'named_lock.key': keys.join(', '),
+      ...(acquire.mode && { 'named_lock.mode': acquire.mode }),
       ...(acquire.lock?.permit !== undefined && { 'named_lock.permit': acquire.lock.permit }),
     }
     const span = this.#tracer.startSpan('named_lock.hold', { attributes }, parent)
