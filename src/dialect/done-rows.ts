@@ -24,11 +24,17 @@ export interface DoneRows {
   claim(ask: Ask, key: string, name: string, every: number, isAlone?: boolean): Promise<boolean>
   /** Removes a row; false if there was none. */
   forget(ask: Ask, key: string): Promise<boolean>
-  /** Keys that begin with `prefix` and were done more than `age` milliseconds ago: as many as one batch of `purge` takes. */
-  old(ask: Ask, prefix: string, age: number): Promise<readonly string[]>
+  /**
+   * The rows whose keys begin with `prefix` and that were done more than `age` milliseconds ago, the oldest first: as many as one batch of
+   * `purge` takes, from the one after `last` on.
+   */
+  old(ask: Ask, prefix: string, age: number, last?: OldRow): Promise<readonly OldRow[]>
   /** Removes those of the keys that are still as old as that. Resolves to how many. */
   purge(ask: Ask, keys: readonly string[], age: number): Promise<number>
 }
+
+/** A row on its way out: its key, its name, and its time as the server writes it. */
+export type OldRow = readonly [key: string, name: string, doneAt: string]
 
 /** How many rows a batch of a purge removes: its locks last for milliseconds. */
 export const PURGE_BATCH = 1_000

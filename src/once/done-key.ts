@@ -12,7 +12,25 @@ const EXACT = '~='
 const HASHED = '~#'
 
 export function doneKey(namespace: string | false, { name, key }: Target, isExact: boolean): string {
-  const text = isExact ? `${EXACT}${key}` : keyFor(namespace, name)
+  return plainKey(isExact ? `${EXACT}${key}` : keyFor(namespace, name))
+}
+
+function plainKey(text: string): string {
   if (PLAIN.test(text)) return text
   return `${HASHED}${createHash('sha256').update(text).digest('hex').slice(0, 62)}`
+}
+
+/**
+ * Whether a row is that of a name in this namespace. The beginning of a key does not say so: without a namespace every key begins with
+ * nothing, and `Shop`, `shop` and `shop.eu` share theirs.
+ */
+export function isOfNamespace(namespace: string | false, key: string, name: string): boolean {
+  // PostgreSQL keeps the symbol of NUL in its place.
+  return [name, name.replaceAll('\u2400', '\0')].some((one) => {
+    try {
+      return plainKey(keyFor(namespace, one)) === key
+    } catch {
+      return false // not written by this library
+    }
+  })
 }

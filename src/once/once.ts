@@ -6,7 +6,7 @@ import { databaseError } from '../contract/database-error.js'
 import { NamedLockConfigurationError, NamedLockReentrancyError, NamedLockTimeoutError } from '../contract/errors.js'
 import type { LockName } from '../contract/options.js'
 import type { CallSettings } from '../contract/settings.js'
-import type { DoneRows } from '../dialect/done-rows.js'
+import type { DoneRows, OldRow } from '../dialect/done-rows.js'
 import { checkName } from '../names/lock-name.js'
 import { isSeveral, type Target } from '../names/targets.js'
 import { scopeHolding } from '../scope/lock-scope.js'
@@ -19,7 +19,7 @@ import type { Ask } from '../typeorm/raw-connection.js'
 import { monotonicNow } from '../util/clock.js'
 import { show } from '../util/show.js'
 import { within } from '../util/within.js'
-import { doneKey } from './done-key.js'
+import { doneKey, isOfNamespace } from './done-key.js'
 import { readForgetOptions, readOnceOptions, readPurgeOptions, type OnceResult } from './once-options.js'
 
 /** How long a question about the table waits for the database at least, in milliseconds. */
@@ -101,17 +101,18 @@ export class Once {
     this.#owner.checkOpen()
     await this.#targets.ofCall('settled', call)
     const rows = this.#rows()
-    const prefix = this.#targets.keyPrefix
+    const { keyPrefix, namespace } = this.#targets
     let removed = 0
-    for (;;) {
-      const keys = await this.#ask(call, (ask) => rows.old(ask, prefix, age))
-      if (keys.length === 0) return removed
-      const gone = await this.#ask(call, (ask) => rows.purge(ask, keys, age))
-      // None: another process removes the same rows, or they were renewed.
-      if (gone === 0) return removed
-      removed += gone
+    let last: OldRow | undefined
+    do {
+      const from = last
+      const batch = await this.#ask(call, (ask) => rows.old(ask, keyPrefix, age, from))
+      const keys = batch.filter(([key, name]) => isOfNamespace(namespace, key, name)).map(([key]) => key)
+      if (keys.length > 0) removed += await this.#ask(call, (ask) => rows.purge(ask, keys, age))
+      last = batch.at(-1)
       this.#owner.checkOpen()
-    }
+    } while (last)
+    return removed
   }
 
   /** For work that is in no transaction of this database, under a lock that its caller holds. */

@@ -13,6 +13,7 @@ import { hookStatements } from '../engine/statement-hook.js'
 import { forEachDialect, forEachDialectAndTypeorm } from '../support/conformance.js'
 import { failStatements } from '../support/failing-statements.js'
 import { reasonOf, rejection } from '../support/rejection.js'
+import { connectionsIn, onNewConnection, type RawConnection } from '../support/typeorms.js'
 
 const ISOLATIONS = ['READ UNCOMMITTED', 'READ COMMITTED', 'REPEATABLE READ', 'SERIALIZABLE'] as const
 
@@ -272,11 +273,48 @@ describe('runOnce', () => {
       expect(await locks.forget('new')).to.equal(false)
       expect((await locks.runOnce('new', () => 1)).ran).to.equal(true)
       const many = ctx.sql(
-        `INSERT INTO ${table()} (lock_key, name, done_at) WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 900) SELECT CONCAT(?, a.i, '-', b.i), 'many', '2020-01-01' FROM n a JOIN n b ON b.i <= 3`,
-        `INSERT INTO ${table()} (lock_key, name, done_at) SELECT ? || a || '-' || b, 'many', '2020-01-01' FROM generate_series(1, 900) a, generate_series(1, 3) b`,
+        `INSERT INTO ${table()} (lock_key, name, done_at) WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 900) SELECT CONCAT(?, a.i, '-', b.i), CONCAT('many', a.i, '-', b.i), '2020-01-01' FROM n a JOIN n b ON b.i <= 3`,
+        `INSERT INTO ${table()} (lock_key, name, done_at) SELECT ? || a || '-' || b, 'many' || a || '-' || b, '2020-01-01' FROM generate_series(1, 900) a, generate_series(1, 3) b`,
       )
       await ctx.outsider.query(many, [`${ctx.database}.many`])
       expect(await locks.forgetDone({ olderThan: '30d' })).to.equal(2_700)
+    })
+
+    it('is forgotten by age in its own namespace only, though keys of several begin alike', async () => {
+      // Those of `false` begin with nothing, and the others with `shop.`.
+      const services = await Promise.all(
+        ([false, 'shop', 'Shop', 'shop.eu'] as const).map((namespace) => ctx.service({ namespace })),
+      )
+      for (const name of ['old', 'Öl']) {
+        for (const locks of services) await locks.runOnce(name, () => 1)
+        await age(name, 31 * 86_400)
+      }
+      for (const locks of services) expect(await locks.forgetDone({ olderThan: '30d' })).to.equal(2)
+    })
+
+    it('does not take a running transaction for done, where connections read what is not committed', async () => {
+      ctx.notOnPostgres('READ UNCOMMITTED is READ COMMITTED there')
+      const dataSource = await ctx.dataSource()
+      const readUncommitted = (connection: RawConnection): void =>
+        void connection.query('SET SESSION TRANSACTION ISOLATION LEVEL READ UNCOMMITTED', () => {})
+      for (const connection of connectionsIn(dataSource)) readUncommitted(connection)
+      onNewConnection(dataSource, readUncommitted)
+      const locks = await ctx.service({}, dataSource)
+      await locks.runOnce('first', () => 1)
+      let fail = (_error: Error): void => {}
+      const begun = new Promise<void>((began) => {
+        const work = (): Promise<never> => {
+          began()
+          return new Promise((_resolve, reject) => (fail = reject))
+        }
+        void rejection(locks.runOnce('dirty', work)).catch(() => {})
+      })
+      await begun
+      const second = locks.runOnce('dirty', () => 2)
+      await sleep(100) // it reads, and waits for the lock
+      fail(new Error('no'))
+      expect(await second).to.deep.equal({ ran: true, value: 2 })
+      expect((await locks.runOnce('dirty', () => 3)).ran).to.equal(false)
     })
 
     it('creates its table where it is needed, by many processes at once', async () => {

@@ -1,6 +1,11 @@
 import { singleRow, type Ask } from '../../typeorm/raw-connection.js'
-import { dateOf, FOREVER, microseconds, PURGE_BATCH, type DoneRows } from '../done-rows.js'
+import { dateOf, FOREVER, microseconds, PURGE_BATCH, type DoneRows, type OldRow } from '../done-rows.js'
 import { isMissingTable, quotedTable } from './mysql-counter.js'
+
+const TIME = "DATE_FORMAT(done_at,'%Y-%m-%dT%H:%i:%s.%f')"
+
+/** One more column with the isolation level, by the name that the variable has on the server: MariaDB passes the first over, MySQL the second. */
+const ISOLATION = '/*!50720 ,@@SESSION.transaction_isolation*//*M! ,@@SESSION.tx_isolation*/'
 
 /**
  * The rows of `runOnce` on MySQL and MariaDB. Times are UTC, whatever the session's time zone is. Keys and names are literals that mean the
@@ -19,15 +24,20 @@ export function mysqlDone(table: string): DoneRows {
 
     async read(ask, key, every, isAlone = false) {
       const recent = every < FOREVER ? ` AND done_at > ${ago(every)}` : ''
-      const [done, autocommit] = singleRow(
-        await ask(
-          `SELECT (SELECT DATE_FORMAT(done_at,'%Y-%m-%dT%H:%i:%s.%f') FROM ${name} WHERE lock_key=${ascii(key)}${recent}) AS d,` +
-            '@@SESSION.autocommit AS a',
-        ),
-      )
+      const sql =
+        `SELECT (SELECT ${TIME} FROM ${name} WHERE lock_key=${ascii(key)}${recent}) AS d,` +
+        `@@SESSION.autocommit AS a${ISOLATION}`
+      const [done, autocommit, isolation] = singleRow(await ask(sql))
       // With autocommit off the read has begun a transaction, and its snapshot would be the next borrower's.
-      if (isAlone && autocommit === '0') await ask('COMMIT')
-      return done === undefined ? undefined : dateOf(done)
+      const end = isAlone && autocommit === '0' ? () => ask('COMMIT') : () => undefined
+      await end()
+      if (done === undefined) return undefined
+      if (!isAlone || isolation !== 'READ-UNCOMMITTED') return dateOf(done)
+      // The transaction that wrote the row may still be rolled back. Not for the session: only for the next statement.
+      await ask('SET TRANSACTION ISOLATION LEVEL READ COMMITTED')
+      const [committedAt] = singleRow(await ask(sql))
+      await end()
+      return committedAt === undefined ? undefined : dateOf(committedAt)
     },
 
     async claim(ask, key, lockName, every, isAlone = false) {
@@ -48,12 +58,17 @@ export function mysqlDone(table: string): DoneRows {
       return affectedBy(await committed(ask, `DELETE FROM ${name} WHERE lock_key=${ascii(key)}`)) === 1
     },
 
-    async old(ask, prefix, age) {
+    async old(ask, prefix, age, last) {
       const own = prefix === '' ? '' : ` AND LEFT(lock_key,${prefix.length})=${ascii(prefix)}`
-      const rows = await ask(
-        `SELECT lock_key FROM ${name} WHERE done_at < ${ago(age)}${own} ORDER BY done_at LIMIT ${PURGE_BATCH}`,
+      const at = last && ascii(last[2])
+      const rest = last ? ` AND done_at >= ${at} AND (done_at > ${at} OR lock_key > ${ascii(last[0])})` : ''
+      const rows = await committed(
+        ask,
+        `SELECT lock_key,HEX(name),${TIME} FROM ${name} WHERE done_at < ${ago(age)}${rest}${own} ` +
+          `ORDER BY done_at,lock_key LIMIT ${PURGE_BATCH}`,
       )
-      return (rows as string[][]).map(([key]) => key as string)
+      // In hexadecimal: the connection's character set may lack characters of the name.
+      return (rows as OldRow[]).map(([key, hex, doneAt]) => [key, Buffer.from(hex, 'hex').toString('utf8'), doneAt] as const)
     },
 
     async purge(ask, keys, age) {

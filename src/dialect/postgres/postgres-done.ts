@@ -1,6 +1,8 @@
 import { singleValue } from '../../typeorm/raw-connection.js'
-import { dateOf, FOREVER, microseconds, PURGE_BATCH, type DoneRows } from '../done-rows.js'
+import { dateOf, FOREVER, microseconds, PURGE_BATCH, type DoneRows, type OldRow } from '../done-rows.js'
 import { isMissingTable, quotedTable } from './postgres-counter.js'
+
+const TIME = `pg_catalog.to_char(done_at AT TIME ZONE 'UTC','YYYY-MM-DD"T"HH24:MI:SS.US')`
 
 /** The rows of `runOnce` on PostgreSQL. */
 export function postgresDone(table: string): DoneRows {
@@ -12,18 +14,13 @@ export function postgresDone(table: string): DoneRows {
     create: [
       `CREATE TABLE IF NOT EXISTS ${name} (lock_key VARCHAR(64) COLLATE "C" NOT NULL PRIMARY KEY, name TEXT NOT NULL, ` +
         'done_at TIMESTAMPTZ NOT NULL)',
-      `CREATE INDEX IF NOT EXISTS ${index} ON ${name} (done_at)`,
+      `CREATE INDEX IF NOT EXISTS ${index} ON ${name} (done_at, lock_key)`,
     ],
     isMissing: isMissingTable,
 
     async read(ask, key, every) {
       const recent = every < FOREVER ? ` AND done_at > ${ago(every)}` : ''
-      const done = singleValue(
-        await ask(
-          `SELECT pg_catalog.to_char(done_at AT TIME ZONE 'UTC','YYYY-MM-DD"T"HH24:MI:SS.US') AS d FROM ${name} ` +
-            `WHERE lock_key=${text(key)}${recent}`,
-        ),
-      )
+      const done = singleValue(await ask(`SELECT ${TIME} AS d FROM ${name} WHERE lock_key=${text(key)}${recent}`))
       return done === undefined ? undefined : dateOf(done)
     },
 
@@ -41,12 +38,15 @@ export function postgresDone(table: string): DoneRows {
       return countOf(await ask(`DELETE FROM ${name} WHERE lock_key=${text(key)} RETURNING '1'`)) === 1
     },
 
-    async old(ask, prefix, age) {
+    async old(ask, prefix, age, last) {
       const own = prefix === '' ? '' : ` AND pg_catalog.left(lock_key,${prefix.length})=${text(prefix)}`
+      const at = last && `TIMESTAMPTZ '${last[2]}Z'`
+      const rest = last ? ` AND done_at >= ${at} AND (done_at > ${at} OR lock_key > ${text(last[0])})` : ''
       const rows = await ask(
-        `SELECT lock_key FROM ${name} WHERE done_at < ${ago(age)}${own} ORDER BY done_at LIMIT ${PURGE_BATCH}`,
+        `SELECT lock_key,name,${TIME} FROM ${name} WHERE done_at < ${ago(age)}${rest}${own} ` +
+          `ORDER BY done_at,lock_key LIMIT ${PURGE_BATCH}`,
       )
-      return (rows as string[][]).map(([key]) => key as string)
+      return rows as OldRow[]
     },
 
     async purge(ask, keys, age) {
