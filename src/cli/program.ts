@@ -174,7 +174,7 @@ function duration(text: string): number {
   try {
     return parseDuration(text)
   } catch {
-    throw new InvalidArgumentError('Use a number with a unit: 500ms, 10s, 2m or 1h (or 0).')
+    throw new InvalidArgumentError('Use a number with a unit: 500ms, 10s, 2m, 1h or 30d (or 0).')
   }
 }
 

@@ -60,9 +60,10 @@ export async function run(
   try {
     // It may have been done during the wait.
     if (await isDone(locks, name, flags)) return ExitCode.ok
-    const code = await runUnder(lock, command, flags)
-    if (flags.once && code === ExitCode.ok) await doneOf(locks).write(name, flags.exactName)
-    return code
+    const ended = async (code: number): Promise<void> => {
+      if (flags.once && code === ExitCode.ok) await doneOf(locks).write(name, flags.exactName)
+    }
+    return await runUnder(lock, command, flags, ended)
   } finally {
     await lock.release()
   }
@@ -125,7 +126,13 @@ async function tell(
   }
 }
 
-async function runUnder(lock: NamedLock, words: readonly string[], flags: RunFlags): Promise<number> {
+/** @param ended Called with the exit code of the command while the lock is held: before the hold, in which the machine may die. */
+async function runUnder(
+  lock: NamedLock,
+  words: readonly string[],
+  flags: RunFlags,
+  ended: (code: number) => Promise<void>,
+): Promise<number> {
   const endOfHold = monotonicNow() + flags.holdAtLeast
   const token = await lock.fencingToken()
   // Signals that arrive before the command's constructor returns; its process may already be running.
@@ -161,6 +168,7 @@ async function runUnder(lock: NamedLock, words: readonly string[], flags: RunFla
   }
   // A changed date makes `isHeld` false without a loss, so the server decides.
   if (!lock.isHeld && !(await lock.verify())) return ExitCode.lost
+  await ended(code)
   if (!isToldToEnd) await holdUntil(endOfHold, lock.signal)
   return code
 }

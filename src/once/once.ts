@@ -71,7 +71,7 @@ export class Once {
     const { call, every } = readOnceOptions(options, fallback)
     this.#owner.checkOpen()
     const target = await this.#target('runOnce', name, call)
-    if (scopeHolding(this.#dataSource, target.exclusionKey)) throw nested(target.name)
+    if (scopeHolding(this.#dataSource, target.exclusionKey)) throw nested('runOnce', target.name)
     guardTransaction(this.#dataSource, name, this.#owner.settings.insideTransaction)
     const rows = this.#rows()
     const key = doneKey(this.#targets.namespace, target, call.exactName)
@@ -86,13 +86,21 @@ export class Once {
     )
   }
 
-  /** The lock of a name is not needed for it. True if the name was done. */
+  /** Under the lock of the name: a run that is under way ends first, and what it writes is not removed unseen. True if the name was done. */
   async forget(name: LockName, options: unknown, fallback: CallSettings): Promise<boolean> {
     const call = readForgetOptions(options, fallback)
     this.#owner.checkOpen()
     const target = await this.#target('forget', name, call)
+    if (scopeHolding(this.#dataSource, target.exclusionKey)) throw nested('forget', target.name)
     const rows = this.#rows()
-    return this.#ask(call, (ask) => rows.forget(ask, doneKey(this.#targets.namespace, target, call.exactName)))
+    const key = doneKey(this.#targets.namespace, target, call.exactName)
+    const forgotten = (_manager: unknown, lock: HeldLock): Promise<boolean> => rows.forget(askIn(lock), key)
+    try {
+      return (await this.#transactions.run(target.name, { ...call, session: 'dedicated' }, forgotten)) as boolean
+    } catch (error) {
+      if (rows.isMissing(error)) return false
+      throw databaseError(`It could not be forgotten that '${target.name}' is done`, error)
+    }
   }
 
   /** Removes the rows of this namespace that are older than that, in batches. Resolves to how many. */
@@ -130,7 +138,7 @@ export class Once {
         const call = { ...fallback, exactName }
         const key = await keyOf(name, call)
         await this.#ask(call, async (ask) => {
-          await rows.forget(ask, key) // it was done before, longer ago than `every`
+          await rows.forget(ask, key, true) // it was done before, longer ago than `every`
           await rows.claim(ask, key, String(name), Infinity, true)
         })
       },
@@ -208,9 +216,9 @@ function rest(timeout: number, startedAt: number): number {
   return timeout === 0 ? 0 : Math.max(1, timeout - (monotonicNow() - startedAt))
 }
 
-function nested(name: string): NamedLockReentrancyError {
+function nested(call: string, name: string): NamedLockReentrancyError {
   return new NamedLockReentrancyError(
-    `runOnce: the lock '${name}' is already held by the running scope. The row that says that '${name}' is done belongs to one transaction: ` +
-      'call runOnce outside of the work under that lock.',
+    `${call}: the lock '${name}' is already held by the running scope. The row that says that '${name}' is done belongs to one transaction: ` +
+      `call ${call} outside of the work under that lock.`,
   )
 }

@@ -227,7 +227,11 @@ export class NamedLockService<DS extends DataSourceLike = DataSource> {
     return this.#engine.runOnce(name, options, work)
   }
 
-  /** Lets `runOnce` run the work of that name again. Resolves to true if it was done. */
+  /**
+   * Lets `runOnce` run the work of that name again. Waits for a run that is under way. Resolves to true if it was done.
+   *
+   * @throws as `runOnce`.
+   */
   async forget(name: LockName, options?: ForgetOptions): Promise<boolean> {
     return this.#engine.forget(name, options)
   }

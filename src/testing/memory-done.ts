@@ -59,7 +59,9 @@ export const MEMORY_DONE: DoneRows = {
   forget: async (ask, key) => answersOf(await ask(`done forget ${encodeURIComponent(key)}`))[0] === '1',
   // All at once: nothing is left for a second batch.
   old: async (ask, prefix, age, last) => {
-    const texts = last ? [] : answersOf(await ask(`done old ${encodeURIComponent(prefix)} ${age}`)).map(decodeURIComponent)
+    const texts = last
+      ? []
+      : answersOf(await ask(`done old ${encodeURIComponent(prefix)} ${age}`)).map(decodeURIComponent)
     const rows: OldRow[] = []
     for (let i = 0; i < texts.length; i += 3) rows.push(texts.slice(i, i + 3) as unknown as OldRow)
     return rows

@@ -54,8 +54,9 @@ export function mysqlDone(table: string): DoneRows {
       return affectedBy(renewed) === 1
     },
 
-    async forget(ask, key) {
-      return affectedBy(await committed(ask, `DELETE FROM ${name} WHERE lock_key=${ascii(key)}`)) === 1
+    async forget(ask, key, isAlone = false) {
+      const sql = `DELETE FROM ${name} WHERE lock_key=${ascii(key)}`
+      return affectedBy(await (isAlone ? committed(ask, sql) : ask(sql))) === 1
     },
 
     async old(ask, prefix, age, last) {
@@ -68,7 +69,9 @@ export function mysqlDone(table: string): DoneRows {
           `ORDER BY done_at,lock_key LIMIT ${PURGE_BATCH}`,
       )
       // In hexadecimal: the connection's character set may lack characters of the name.
-      return (rows as OldRow[]).map(([key, hex, doneAt]) => [key, Buffer.from(hex, 'hex').toString('utf8'), doneAt] as const)
+      return (rows as OldRow[]).map(
+        ([key, hex, doneAt]) => [key, Buffer.from(hex, 'hex').toString('utf8'), doneAt] as const,
+      )
     },
 
     async purge(ask, keys, age) {
