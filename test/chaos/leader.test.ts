@@ -1,7 +1,7 @@
 import { expect } from 'chai'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Child } from '../support/child.js'
-import { forEachDialect, type Conformance } from '../support/conformance.js'
+import { forEachFamily, type Conformance } from '../support/conformance.js'
 import { Figure } from '../support/figure.js'
 import type { Leading } from '../support/fixtures/lead.js'
 import type { TcpProxy } from '../support/tcp-proxy.js'
@@ -33,7 +33,7 @@ describe('the leader of five processes', function () {
     for (const figure of [afterKill, afterSilence, afterResignation]) figure.expectKept()
   })
 
-  forEachDialect((ctx) => {
+  forEachFamily((ctx) => {
     it('is followed by another, whatever happens to it, and is alone', async () => {
       const ended: Child[] = []
       const all: Candidate[] = await Promise.all([0, 1, 2, 3, 4].map(() => candidate(ctx)))

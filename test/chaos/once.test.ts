@@ -1,7 +1,7 @@
 import { expect } from 'chai'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Child } from '../support/child.js'
-import { forEachDialect, type Conformance } from '../support/conformance.js'
+import { forEachFamily, type Conformance } from '../support/conformance.js'
 import type { OnceCall } from '../support/fixtures/do-once.js'
 import { killLockConnection, restartServer } from './faults.js'
 
@@ -14,7 +14,7 @@ const NAMES = isFull ? 4 : 30
 describe('runOnce under faults', function () {
   this.timeout(240_000)
 
-  forEachDialect((ctx) => {
+  forEachFamily((ctx) => {
     it('leaves one effect for each name that is done, and none for others', async () => {
       const table = (name: string) => `${ctx.database}.${name}`
       for (const name of ['effects', 'named_lock_done']) await ctx.outsider.query(`DROP TABLE IF EXISTS ${table(name)}`)

@@ -3,7 +3,7 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import path from 'node:path'
 import type { LockInfo } from '../../src/index.js'
 import { Cli, cli, endClis } from '../support/cli.js'
-import { forEachDialect } from '../support/conformance.js'
+import { forEachFamily } from '../support/conformance.js'
 import { until } from '../support/until.js'
 
 interface Listed {
@@ -16,7 +16,7 @@ describe('named-lock', function () {
 
   afterEach(() => endClis())
 
-  forEachDialect((ctx) => {
+  forEachFamily((ctx) => {
     const url = () => ctx.server.url.replace(/[^/]*$/, ctx.database)
     const key = (name: string) => ctx.keyOf(name)
 

@@ -3,12 +3,12 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import path from 'node:path'
 import type { NamedLock } from '../../src/index.js'
 import { Cli, cli, endClis } from '../support/cli.js'
-import { forEachDialect } from '../support/conformance.js'
+import { forEachFamily } from '../support/conformance.js'
 
 describe('named-lock and namespaces', function () {
   this.timeout(180_000)
 
-  forEachDialect((ctx) => {
+  forEachFamily((ctx) => {
     describe('while others hold locks', () => {
       const url = () => ctx.server.url.replace(/[^/]*$/, ctx.database)
       let folder: string

@@ -13,7 +13,15 @@ import {
 } from './leaks.js'
 import { randomName } from './random-name.js'
 import { memoryConformance } from './memory-conformance.js'
-import { isMemoryWanted, ownServer, dialectKinds, serverKinds, sharedServer, type ServerKind } from './servers.js'
+import {
+  isMemoryWanted,
+  ownServer,
+  dialectKinds,
+  familyKinds,
+  serverKinds,
+  sharedServer,
+  type ServerKind,
+} from './servers.js'
 import { SqlClient, type SqlAddress } from './sql-client.js'
 import { TcpProxy } from './tcp-proxy.js'
 import { borrowedConnections, makeDataSource, typeorms } from './typeorms.js'
@@ -111,6 +119,11 @@ export function forEachDialect(define: (ctx: Conformance) => void): void {
 /** Like `forEachServerAndTypeorm` with TypeORM 1.x alone, for tests of the layers below TypeORM. */
 export function forEachServer(define: (ctx: Conformance) => void): void {
   forEachServerAndTypeorm(define, typeorms.slice(0, 1))
+}
+
+/** For what lies above the dialects: one server of each family, with TypeORM 1.x alone. */
+export function forEachFamily(define: (ctx: Conformance) => void, kinds = familyKinds): void {
+  forEachServerAndTypeorm(define, typeorms.slice(0, 1), undefined, kinds)
 }
 
 /** Statements of work under a lock, by their MySQL form. */

@@ -17,6 +17,14 @@ export const dialectKinds: readonly ServerKind[] = process.env.NAMED_LOCK_TEST_S
   ? serverKinds
   : [...serverKinds, 'postgres']
 
+/**
+ * One kind of each family, for what lies above the dialects, such as the command line and chaos runs of features that other tests run on
+ * every server: MariaDB is included on request.
+ */
+export const familyKinds: readonly ServerKind[] = process.env.NAMED_LOCK_TEST_SERVERS
+  ? serverKinds
+  : dialectKinds.filter((kind) => kind !== 'mariadb')
+
 /** The requested kinds of MySQL's family; MySQL if none is requested. */
 export const mysqlKinds: readonly ServerKind[] = serverKinds.some((kind) => kind !== 'postgres')
   ? serverKinds.filter((kind) => kind !== 'postgres')
