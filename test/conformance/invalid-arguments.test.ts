@@ -13,7 +13,7 @@ const badTimeouts: unknown[] = [
   'soon',
   '5 parsecs',
   '-5s',
-  '5d',
+  '5w',
   '1e3',
   null,
   true,
