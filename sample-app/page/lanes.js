@@ -141,7 +141,9 @@ function compare(a, b) {
   const [kindA, numberA] = split(a)
   const [kindB, numberB] = split(b)
   if (numberA !== numberB) return numberA - numberB
-  return numberA === Infinity ? kindB.localeCompare(kindA) : kindA.localeCompare(kindB)
+  if (numberA !== Infinity) return kindA.localeCompare(kindB)
+  // The permits of one name in their order.
+  return a.split(' ')[0] === b.split(' ')[0] ? a.localeCompare(b) : kindB.localeCompare(kindA)
 }
 
 function split(name) {

@@ -17,6 +17,9 @@ export type ActivityKind = 'waiting' | 'acquired' | 'timedOut' | 'lost' | 'relea
 /** When (epoch milliseconds), what, which lock, and how long it took. */
 export type Activity = readonly [at: number, kind: ActivityKind, lock: string, ms: number]
 
+/** The name of the terminals for payments, which has permits. */
+export const TERMINAL = 'terminal'
+
 /** Sends one message every 50 ms instead of one for every lock. */
 const interval = 50
 
@@ -39,7 +42,8 @@ export function watchLocks(send: (activities: readonly Activity[]) => void): voi
   for (const kind of ['waiting', 'acquired', 'timedOut', 'lost'] as const) {
     subscribe(`typeorm-named-lock:${kind}`, (message) => {
       const event = message as NamedLockEvent
-      note(kind, laneOf(event), event.waitedMs)
+      // Which permit a caller waits for is not known before it has one: its wait is drawn then.
+      if (event.name !== TERMINAL || event.permit !== undefined) note(kind, laneOf(event), event.waitedMs)
     })
   }
   subscribe('typeorm-named-lock:released', (message) => {

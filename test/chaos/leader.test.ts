@@ -1,5 +1,6 @@
 import { expect } from 'chai'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { hookStatements } from '../engine/statement-hook.js'
 import type { Child } from '../support/child.js'
 import { forEachFamily, type Conformance } from '../support/conformance.js'
 import { Figure } from '../support/figure.js'
@@ -34,6 +35,25 @@ describe('the leader of five processes', function () {
   })
 
   forEachFamily((ctx) => {
+    it('costs the server less than five statements a second for each process that waits', async () => {
+      const dataSource = await ctx.dataSource()
+      const locks = await ctx.service({}, dataSource)
+      const key = ctx.keyOf('asked')
+      expect(await ctx.outsider.getLock(key)).to.equal(true)
+      const leadership = locks.lead('asked', () => undefined)
+      await sleep(1_000)
+      const hook = hookStatements(dataSource)
+      let statements = 0
+      hook.afterSend = () => statements++
+      const began = performance.now()
+      await sleep(3_000)
+      const perSecond = (statements * 1_000) / (performance.now() - began)
+      if (isFull) console.log(`      ${ctx.kind}: ${perSecond.toFixed(1)} statements a second for a campaign`)
+      expect(perSecond).to.be.within(1, 5)
+      await leadership.resign()
+      await ctx.outsider.releaseLock(key)
+    })
+
     it('is followed by another, whatever happens to it, and is alone', async () => {
       const ended: Child[] = []
       const all: Candidate[] = await Promise.all([0, 1, 2, 3, 4].map(() => candidate(ctx)))
