@@ -163,7 +163,7 @@ describe('named-lock', function () {
       ...['-5s', '5x', '0x10', '1e3', ''].map((time): [string[], number, RegExp] => [
         ['run', 'x', '--timeout', time, '--url', 'mysql://a:b@127.0.0.1:1/c', '--', 'true'],
         64,
-        /Use a number with a unit: 500ms, 10s, 2m or 1h \(or 0\)\.\n/,
+        /Use a number with a unit: 500ms, 10s, 2m, 1h or 30d \(or 0\)\.\n/,
       ]),
       [['list', '--watch', '--interval', '0', '--url', 'mysql://a:b@127.0.0.1:1/c'], 64, /at least 100ms/],
       [['list', '--interval', '99ms', '--url', 'mysql://a:b@127.0.0.1:1/c'], 64, /at least 100ms/],
