@@ -66,7 +66,7 @@ function run(env: NodeJS.ProcessEnv, all: readonly string[], given: readonly str
   const files = given.some((argument) => argument.endsWith('.ts')) ? [] : all
   const mocha = spawn(
     process.execPath,
-    ['node_modules/mocha/bin/mocha.js', '--parallel', '--jobs', '3', ...files, ...given],
+    ['node_modules/mocha/bin/mocha.js', '--parallel', '--jobs', '2', ...files, ...given],
     { stdio: 'inherit', env: { ...process.env, ...env } },
   )
   mocha.on('exit', (code, signal) => process.exit(signal === null ? (code ?? 1) : 1))
