@@ -1,18 +1,10 @@
 import { openDecorated, openLibrary } from '../subjects/library.js'
 import { openRaw } from '../subjects/raw.js'
 import { openRedlock } from '../subjects/redlock.js'
-import type { Subject } from '../subjects/subject.js'
 import type { BenchCase } from '../support/bench-case.js'
-import { inSequence } from '../support/load.js'
 import { paired } from '../support/paired.js'
 import { pairwise } from '../support/statistics.js'
-
-const nothing = () => undefined
-
-/** A thousand names in turn, as in an application. */
-function pairs(subject: Subject) {
-  return (ms: number) => inSequence(ms, (count) => subject.withLock(`order:${count % 1000}`, nothing))
-}
+import { pairs } from './one-caller.js'
 
 export const oneCallerBackground: BenchCase = {
   name: 'one-caller-background',

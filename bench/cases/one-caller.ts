@@ -12,7 +12,7 @@ import { pairwise } from '../support/statistics.js'
 const nothing = () => undefined
 
 /** A thousand names in turn, as in an application. */
-function pairs(subject: Subject) {
+export function pairs(subject: Subject) {
   return (ms: number) => inSequence(ms, (count) => subject.withLock(`order:${count % 1000}`, nothing))
 }
 

@@ -73,6 +73,11 @@ export class CallTargets {
     return this.#ofAll(names, call)
   }
 
+  /** Resolves when the namespace is known, for what is asked about no name; `what` is named in the error instead. */
+  async settled(what: string, call: CallSettings): Promise<void> {
+    if (!this.#targets.isSettled) await this.#settle(what, call)
+  }
+
   #ofAll(names: LockNames, { exactName, mode, permits }: CallSettings): readonly Target[] {
     if (permits === undefined) return this.#targets.ofAll(names, exactName, mode)
     if (isSeveral(names)) throw permitsOfSeveral()

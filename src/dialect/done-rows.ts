@@ -22,12 +22,8 @@ export interface DoneRows {
    * @param isAlone Beside all transactions, instead.
    */
   claim(ask: Ask, key: string, name: string, every: number, isAlone?: boolean): Promise<boolean>
-  /**
-   * Removes a row; false if there was none.
-   *
-   * @param isAlone Beside all transactions.
-   */
-  forget(ask: Ask, key: string, isAlone?: boolean): Promise<boolean>
+  /** Removes a row, inside a transaction; false if there was none. */
+  forget(ask: Ask, key: string): Promise<boolean>
   /**
    * The rows whose keys begin with `prefix` and that were done more than `age` milliseconds ago, the oldest first: as many as one batch of
    * `purge` takes, from the one after `last` on.

@@ -107,7 +107,7 @@ export class Once {
   async purge(options: unknown, call: CallSettings): Promise<number> {
     const age = readPurgeOptions(options)
     this.#owner.checkOpen()
-    await this.#targets.ofCall('settled', call)
+    await this.#targets.settled('forgetDone', call)
     const rows = this.#rows()
     const { keyPrefix, namespace } = this.#targets
     let removed = 0
@@ -137,10 +137,8 @@ export class Once {
       write: async (name, exactName) => {
         const call = { ...fallback, exactName }
         const key = await keyOf(name, call)
-        await this.#ask(call, async (ask) => {
-          await rows.forget(ask, key, true) // it was done before, longer ago than `every`
-          await rows.claim(ask, key, String(name), Infinity, true)
-        })
+        // With 0 a row of before, longer ago than `every`, is renewed: it is never missing in between.
+        await this.#ask(call, (ask) => rows.claim(ask, key, String(name), 0, true))
       },
     }
   }

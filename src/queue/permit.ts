@@ -1,10 +1,10 @@
-import { NamedLockError, NamedLockLostError } from '../contract/errors.js'
 import type { Target } from '../names/targets.js'
 import { readPassedTurn } from '../session/answers.js'
 import type { Asker, Place, Request } from '../session/place.js'
 import type { Session } from '../session/session.js'
 import { monotonicNow } from '../util/clock.js'
 import type { Claim, ClaimOwner } from './claim.js'
+import { releaseError } from './release-error.js'
 import { Turn } from './turn.js'
 
 /** What became of a permit that was given up: free on the server, free for another process that polls, or still in this process. */
@@ -130,10 +130,4 @@ export class Permit implements Asker {
     this.#released = undefined
     return false
   }
-}
-
-function releaseError({ name }: Claim, cause: Error | undefined): Error {
-  return cause
-    ? new NamedLockError(`Lock '${name}' could not be released: ${cause.message}`, { cause })
-    : new NamedLockLostError(`Lock '${name}' could not be released: the server says that it was not held any more.`)
 }

@@ -1,5 +1,5 @@
 import { databaseError } from '../contract/database-error.js'
-import { NamedLockError, NamedLockLostError } from '../contract/errors.js'
+import { NamedLockLostError } from '../contract/errors.js'
 import { readPassedTurn } from '../session/answers.js'
 import { DirectPlace } from '../session/direct-place.js'
 import type { Asker, Place, Request } from '../session/place.js'
@@ -12,6 +12,7 @@ import { Contest } from './contest.js'
 import type { Contested } from './contested.js'
 import { startWaiting } from './deadlock.js'
 import { Readers, type SharedSlot } from './readers.js'
+import { releaseError } from './release-error.js'
 import type { Turn } from './turn.js'
 
 /** What a slot needs of what the services of a DataSource share. */
@@ -503,10 +504,4 @@ export class Slot implements Asker, ClaimSlot, Contested, SharedSlot {
     else if (answer === '0' || this.#host.hasReadersBeside(this.exclusionKey)) this.#contend(true)
     else this.#askFor(head)
   }
-}
-
-function releaseError({ name }: Claim, cause: Error | undefined): Error {
-  return cause
-    ? new NamedLockError(`Lock '${name}' could not be released: ${cause.message}`, { cause })
-    : new NamedLockLostError(`Lock '${name}' could not be released: the server says that it was not held any more.`)
 }

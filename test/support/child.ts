@@ -27,7 +27,7 @@ export class Child {
   #read = 0
   #exit: ChildExit | undefined
   #expectedExit: { code: number | null; signal: NodeJS.Signals | null } = { code: 0, signal: null }
-  /** It was told to die: that it ended by itself a moment before is no failure. */
+  /** It was told to die: that it ended a moment before the kill is no failure. */
   #isKilled = false
   #stderr = ''
   #noise = ''

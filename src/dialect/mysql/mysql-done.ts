@@ -41,22 +41,21 @@ export function mysqlDone(table: string): DoneRows {
     },
 
     async claim(ask, key, lockName, every, isAlone = false) {
+      const send = (sql: string): Promise<unknown> => (isAlone ? committed(ask, sql) : ask(sql))
       // IGNORE answers 0 for a row that is there, where an error would count as a failure of the work.
-      const inserted = await ask(
+      const inserted = await send(
         `INSERT IGNORE INTO ${name} (lock_key,name,done_at) VALUES (${ascii(key)},${utf8(lockName)},UTC_TIMESTAMP(6))`,
       )
-      if (isAlone) await ask('COMMIT')
       if (affectedBy(inserted) === 1) return true
       if (every >= FOREVER) return false
-      const renewed = await ask(
+      const renewed = await send(
         `UPDATE ${name} SET done_at=UTC_TIMESTAMP(6) WHERE lock_key=${ascii(key)} AND done_at <= ${ago(every)}`,
       )
       return affectedBy(renewed) === 1
     },
 
-    async forget(ask, key, isAlone = false) {
-      const sql = `DELETE FROM ${name} WHERE lock_key=${ascii(key)}`
-      return affectedBy(await (isAlone ? committed(ask, sql) : ask(sql))) === 1
+    async forget(ask, key) {
+      return affectedBy(await ask(`DELETE FROM ${name} WHERE lock_key=${ascii(key)}`)) === 1
     },
 
     async old(ask, prefix, age, last) {
