@@ -8,6 +8,7 @@ export interface ProxyState {
   delay: number
   /** A statement with this text makes the proxy silent, on all of its connections. */
   trap: Trap | undefined
+  cut: Cut | undefined
 }
 
 export interface Trap {
@@ -16,6 +17,16 @@ export interface Trap {
   readonly lets: boolean
   readonly sprung: () => void
 }
+
+/** Statements at which the connection is cut. */
+export interface Cut {
+  /** Compared with what the client sends at once. */
+  readonly statement: RegExp
+  readonly when: () => CutWhen | undefined
+}
+
+/** Before the server has got the statement, a moment after it was sent, or with the answer on its way. */
+export type CutWhen = 'before' | 'sent' | 'answered'
 
 type Item = { readonly due: number; readonly what: Buffer | 'end' | 'reset' }
 
@@ -30,6 +41,8 @@ export class ProxiedConnection {
   #upstream: Socket | undefined
   /** Directions that are blocked permanently. */
   readonly #dead = new Set<Direction>()
+  /** The next answer is cut off. */
+  #isCut = false
 
   constructor(client: Socket, target: { host: string; port: number }, state: ProxyState, onClosed: () => void) {
     this.#client = client
@@ -77,12 +90,24 @@ export class ProxiedConnection {
   }
 
   #arrived(direction: Direction, what: Item['what']): void {
-    this.#held[direction].push({ due: performance.now() + this.#state.delay, what })
     const { trap } = this.#state
+    const cut = direction === 'to server' && Buffer.isBuffer(what) ? this.#cutAt(what) : undefined
+    if (this.#isCut || cut === 'before') return this.reset()
+    this.#held[direction].push({ due: performance.now() + this.#state.delay, what })
+    this.#isCut = cut !== undefined
+    if (cut === 'sent') {
+      this.#pass(direction)
+      return this.reset()
+    }
     const springs = trap && direction === 'to server' && Buffer.isBuffer(what) && what.includes(trap.text)
     if (!springs) return this.#pass(direction)
     if (trap.lets) this.#pass(direction)
     trap.sprung()
+  }
+
+  #cutAt(data: Buffer): CutWhen | undefined {
+    const { cut } = this.#state
+    return cut?.statement.test(data.toString('latin1')) ? cut.when() : undefined
   }
 
   #pass(direction: Direction): void {

@@ -1,5 +1,5 @@
 import { createServer, type AddressInfo, type Server, type Socket } from 'node:net'
-import { ProxiedConnection, type Direction, type ProxyState } from './proxied-connection.js'
+import { ProxiedConnection, type Cut, type Direction, type ProxyState } from './proxied-connection.js'
 
 export type { Direction } from './proxied-connection.js'
 
@@ -8,7 +8,7 @@ export class TcpProxy {
   #target: { host: string; port: number }
   #accepted = 0
   readonly #connections = new Set<ProxiedConnection>()
-  readonly #state: ProxyState = { blackHole: undefined, delay: 0, trap: undefined }
+  readonly #state: ProxyState = { blackHole: undefined, delay: 0, trap: undefined, cut: undefined }
   #server: Server | undefined
   #port = 0
 
@@ -88,8 +88,14 @@ export class TcpProxy {
     })
   }
 
+  /** Cuts connections at their COMMIT, until `heal()`. */
+  cutCommits(when: Cut['when']): void {
+    this.#state.cut = { statement: /(^|[^A-Z ])COMMIT\0?$/, when }
+  }
+
   heal(): void {
     this.#state.trap = undefined
+    this.#state.cut = undefined
     this.#state.blackHole = undefined
     for (const connection of this.#connections) connection.flow()
   }
