@@ -2,7 +2,18 @@ import eslint from '@eslint/js'
 import tseslint from 'typescript-eslint'
 
 export default tseslint.config(
-  { ignores: ['dist/', '**/node_modules/', '.cache/', 'test/types/', 'test/package/consumers/', 'test/docs/given/'] },
+  {
+    ignores: [
+      'dist/',
+      'docs/api/',
+      'docs/.vitepress/{dist,cache,.temp}/',
+      '**/node_modules/',
+      '.cache/',
+      'test/types/',
+      'test/package/consumers/',
+      'test/docs/given/',
+    ],
+  },
   eslint.configs.recommended,
   ...tseslint.configs.recommendedTypeChecked,
   {
