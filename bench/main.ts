@@ -81,7 +81,11 @@ async function main(options: Options): Promise<void> {
       await benchCase.run(bench, findings)
       printCase(benchCase, findings)
       const ratios = findings.ratios.map((ratio) => ({ ...ratio, median: median(ratio.samples), pass: meets(ratio) }))
-      const figures = findings.figures.map((figure) => ({ ...figure, median: median(figure.samples) }))
+      const figures = findings.figures.map((figure) => ({
+        ...figure,
+        median: median(figure.samples),
+        ...(figure.cpu && { cpuMedian: median(figure.cpu) }),
+      }))
       reports[benchCase.name] = { title: benchCase.title, ...findings, figures, ratios }
     }
 

@@ -4,6 +4,7 @@ import type { Subject } from '../subjects/subject.js'
 import { monotonicMicroseconds } from '../support/clock.js'
 import { concurrently } from '../support/load.js'
 import { serveJobs } from '../support/serve-jobs.js'
+import { sum } from '../support/statistics.js'
 
 export interface ContendArgument {
   readonly subject: SubjectKind
@@ -19,6 +20,8 @@ export interface ContendResult {
   readonly holds: Float64Array
   /** Milliseconds from the call to the acquisition. */
   readonly waits: Float64Array
+  /** Microseconds of CPU of this process, for all turns together. */
+  readonly cpu: number
 }
 
 const subjects = new Map<SubjectKind, Subject>()
@@ -27,7 +30,7 @@ async function contend({ subject: kind, callers, ms, workMs }: ContendArgument):
   const subject = subjects.get(kind)!
   const holds: number[] = []
   const waits: number[] = []
-  const { served } = await concurrently(callers, ms, () => {
+  const { served, cpu } = await concurrently(callers, ms, () => {
     const asked = performance.now()
     return subject.withLock('stock:7', async () => {
       holds.push(monotonicMicroseconds())
@@ -36,7 +39,7 @@ async function contend({ subject: kind, callers, ms, workMs }: ContendArgument):
       holds.push(monotonicMicroseconds())
     })
   })
-  return { served, holds: Float64Array.from(holds), waits: Float64Array.from(waits) }
+  return { served, holds: Float64Array.from(holds), waits: Float64Array.from(waits), cpu: cpu * sum(served) }
 }
 
 serveJobs({

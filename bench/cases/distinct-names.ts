@@ -4,17 +4,16 @@ import { openRaw } from '../subjects/raw.js'
 import { openRedlock } from '../subjects/redlock.js'
 import type { Subject } from '../subjects/subject.js'
 import type { BenchCase } from '../support/bench-case.js'
-import { concurrently, inSequence } from '../support/load.js'
+import { concurrently, inSequence, type Throughput } from '../support/load.js'
 import { paired } from '../support/paired.js'
-import { pairwise } from '../support/statistics.js'
 
 const callers = 100
 const nothing = () => undefined
 
 function together(subject: Subject) {
   const names = Array.from({ length: callers }, (_, caller) => `order:${caller}`)
-  return async (ms: number) =>
-    (await concurrently(callers, ms, (caller) => subject.withLock(names[caller]!, nothing))).perSecond
+  return (ms: number): Promise<Throughput> =>
+    concurrently(callers, ms, (caller) => subject.withLock(names[caller]!, nothing))
 }
 
 export const distinctNames: BenchCase = {
@@ -35,12 +34,12 @@ export const distinctNames: BenchCase = {
       },
       bench,
     )
-    findings.figure('raw, one at a time', 'locks/s', rates.raw)
-    findings.figure('library', 'locks/s', rates.library)
-    findings.figure('naive', 'locks/s', rates.naive)
-    if (redlock) findings.figure('redlock', 'locks/s', rates.redlock)
-    findings.ratio('library / raw', pairwise(rates.library, rates.raw), { atLeast: 20 })
-    if (redlock) findings.ratio('library / redlock', pairwise(rates.library, rates.redlock), { atLeast: 3 })
-    findings.ratio('library / naive', pairwise(rates.library, rates.naive))
+    findings.rate('raw, one at a time', 'locks/s', rates.raw)
+    findings.rate('library', 'locks/s', rates.library)
+    findings.rate('naive', 'locks/s', rates.naive)
+    if (redlock) findings.rate('redlock', 'locks/s', rates.redlock)
+    findings.rateRatio('library / raw', rates.library, rates.raw, { atLeast: 20 })
+    if (redlock) findings.rateRatio('library / redlock', rates.library, rates.redlock, { atLeast: 3 })
+    findings.rateRatio('library / naive', rates.library, rates.naive)
   },
 }

@@ -3,7 +3,6 @@ import { openRaw } from '../subjects/raw.js'
 import { openRedlock } from '../subjects/redlock.js'
 import type { BenchCase } from '../support/bench-case.js'
 import { paired } from '../support/paired.js'
-import { pairwise } from '../support/statistics.js'
 import { pairs } from './one-caller.js'
 
 export const oneCallerBackground: BenchCase = {
@@ -27,11 +26,11 @@ export const oneCallerBackground: BenchCase = {
       bench,
     )
     for (const [subject, samples] of Object.entries(rates))
-      if (samples.length > 0) findings.figure(subject, 'locks/s', samples)
-    findings.ratio('library / raw', pairwise(rates.library, rates.raw), { atLeast: 1.5 })
-    findings.ratio('decorator / raw', pairwise(rates.decorator, rates.raw), { atLeast: 1.5 })
-    findings.ratio('library / awaited', pairwise(rates.library, rates['library, awaited']))
-    if (redlock) findings.ratio('library / redlock', pairwise(rates.library, rates.redlock), { atLeast: 1 })
-    if (redlock) findings.ratio('decorator / redlock', pairwise(rates.decorator, rates.redlock), { atLeast: 1 })
+      if (samples.length > 0) findings.rate(subject, 'locks/s', samples)
+    findings.rateRatio('library / raw', rates.library, rates.raw, { atLeast: 1.5 })
+    findings.rateRatio('decorator / raw', rates.decorator, rates.raw, { atLeast: 1.5 })
+    findings.rateRatio('library / awaited', rates.library, rates['library, awaited'])
+    if (redlock) findings.rateRatio('library / redlock', rates.library, rates.redlock, { atLeast: 1 })
+    if (redlock) findings.rateRatio('decorator / redlock', rates.decorator, rates.redlock, { atLeast: 1 })
   },
 }

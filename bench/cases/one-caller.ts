@@ -7,7 +7,6 @@ import type { Subject } from '../subjects/subject.js'
 import type { BenchCase } from '../support/bench-case.js'
 import { inSequence } from '../support/load.js'
 import { paired } from '../support/paired.js'
-import { pairwise } from '../support/statistics.js'
 
 const nothing = () => undefined
 
@@ -37,10 +36,10 @@ export const oneCaller: BenchCase = {
       bench,
     )
     for (const [subject, samples] of Object.entries(rates))
-      if (samples.length > 0) findings.figure(subject, 'locks/s', samples)
-    findings.ratio('library / raw', pairwise(rates.library, rates.raw), { atLeast: 0.9 })
-    if (prepared) findings.ratio('library / raw, prepared', pairwise(rates.library, rates['raw, prepared']))
-    if (redlock) findings.ratio('library / redlock', pairwise(rates.library, rates.redlock), { atLeast: 1 })
-    findings.ratio('library / naive', pairwise(rates.library, rates.naive))
+      if (samples.length > 0) findings.rate(subject, 'locks/s', samples)
+    findings.rateRatio('library / raw', rates.library, rates.raw, { atLeast: 0.9 })
+    if (prepared) findings.rateRatio('library / raw, prepared', rates.library, rates['raw, prepared'])
+    if (redlock) findings.rateRatio('library / redlock', rates.library, rates.redlock, { atLeast: 1 })
+    findings.rateRatio('library / naive', rates.library, rates.naive)
   },
 }

@@ -5,7 +5,7 @@ import type { BenchCase } from '../support/bench-case.js'
 import { Exclusivity } from '../support/exclusivity.js'
 import { concurrently } from '../support/load.js'
 import { paired } from '../support/paired.js'
-import { pairwise, sum } from '../support/statistics.js'
+import { sum } from '../support/statistics.js'
 
 const callers = 100
 
@@ -18,11 +18,12 @@ function contend(subject: Subject) {
     })
   return async (ms: number) => {
     const fast = new Exclusivity()
-    const { perSecond, served } = await run(ms, fast, 'work')
+    const { perSecond, cpu, served } = await run(ms, fast, 'work')
     const slow = new Exclusivity()
     await run(ms / 5, slow, 'longWork')
     return {
       perSecond,
+      cpu,
       unserved: served.filter((count) => count === 0).length,
       overlaps: slow.overlaps,
       outOfOrder: fast.outOfOrder + slow.outOfOrder,
@@ -37,13 +38,9 @@ export const oneName: BenchCase = {
     await using library = await openLibrary(bench.address)
     await using naive = await openNaive(bench.address)
     const results = await paired({ library: contend(library), naive: contend(naive) }, bench)
-    const rates = {
-      library: results.library.map((result) => result.perSecond),
-      naive: results.naive.map((result) => result.perSecond),
-    }
-    findings.figure('library', 'locks/s', rates.library)
-    findings.figure('naive', 'locks/s', rates.naive)
-    findings.ratio('library / naive', pairwise(rates.library, rates.naive), { atLeast: 50 })
+    findings.rate('library', 'locks/s', results.library)
+    findings.rate('naive', 'locks/s', results.naive)
+    findings.rateRatio('library / naive', results.library, results.naive, { atLeast: 50 })
 
     const total = (what: 'overlaps' | 'outOfOrder' | 'unserved') => sum(results.library.map((result) => result[what]))
     findings.must('one holder at a time', total('overlaps') === 0, `${total('overlaps')} overlaps`)

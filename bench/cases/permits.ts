@@ -5,7 +5,6 @@ import type { BenchCase } from '../support/bench-case.js'
 import { openDataSource } from '../support/data-source.js'
 import { concurrently } from '../support/load.js'
 import { paired } from '../support/paired.js'
-import { pairwise } from '../support/statistics.js'
 
 const callers = 100
 const permits = 10
@@ -63,14 +62,14 @@ function contend(semaphore: Semaphore) {
   return async (ms: number) => {
     let inside = 0
     let most = 0
-    const { perSecond, served } = await concurrently(callers, ms, () =>
+    const { perSecond, cpu, served } = await concurrently(callers, ms, () =>
       semaphore.hold(async () => {
         most = Math.max(most, ++inside)
         await Promise.resolve()
         inside--
       }),
     )
-    return { perSecond, most, unserved: served.filter((count) => count === 0).length }
+    return { perSecond, cpu, most, unserved: served.filter((count) => count === 0).length }
   }
 }
 
@@ -81,13 +80,9 @@ export const permitsOfOneName: BenchCase = {
     await using library = await openLibrary(bench.address)
     await using byHand = await openByHand(bench.address)
     const results = await paired({ library: contend(library), byHand: contend(byHand) }, bench)
-    const rates = {
-      library: results.library.map(({ perSecond }) => perSecond),
-      byHand: results.byHand.map(({ perSecond }) => perSecond),
-    }
-    findings.figure('library', 'permits/s', rates.library)
-    findings.figure('by hand, a loop over the names', 'permits/s', rates.byHand)
-    findings.ratio('library / by hand', pairwise(rates.library, rates.byHand), { atLeast: 30 })
+    findings.rate('library', 'permits/s', results.library)
+    findings.rate('by hand, a loop over the names', 'permits/s', results.byHand)
+    findings.rateRatio('library / by hand', results.library, results.byHand, { atLeast: 30 })
     const most = Math.max(...results.library.map((result) => result.most))
     findings.must('never more holders than permits', most <= permits, `${most} holders of ${permits} permits`)
     const unserved = results.library.reduce((sum, result) => sum + result.unserved, 0)

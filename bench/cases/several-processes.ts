@@ -2,9 +2,10 @@ import path from 'node:path'
 import type { SubjectKind } from '../subjects/open-subject.js'
 import type { Bench, BenchCase } from '../support/bench-case.js'
 import { countOverlaps } from '../support/exclusivity.js'
+import type { Throughput } from '../support/load.js'
 import { paired } from '../support/paired.js'
 import type { Findings } from '../support/report.js'
-import { pairwise, percentile, sum } from '../support/statistics.js'
+import { percentile, sum } from '../support/statistics.js'
 import { Worker } from '../support/worker.js'
 import type { ContendArgument, ContendResult } from './contending-worker.js'
 
@@ -12,8 +13,7 @@ const processes = 4
 const callers = 25
 const kinds = ['library', 'polling library', 'naive'] as const satisfies SubjectKind[]
 
-interface Sample {
-  readonly perSecond: number
+interface Sample extends Throughput {
   readonly servedByProcess: readonly number[]
   readonly unserved: number
   readonly overlaps: number
@@ -26,8 +26,10 @@ async function contend(workers: readonly Worker[], argument: ContendArgument): P
   const entries = results.map((result) => result.holds[0]!)
   const exits = results.map((result) => result.holds.at(-1)!)
   const seconds = (Math.max(...exits) - Math.min(...entries)) / 1_000_000
+  const turns = sum(results.map((result) => result.holds.length / 2))
   return {
-    perSecond: sum(results.map((result) => result.holds.length / 2)) / seconds,
+    perSecond: turns / seconds,
+    cpu: sum(results.map((result) => result.cpu)) / turns,
     servedByProcess: results.map((result) => sum([...result.served])),
     unserved: sum(results.map((result) => result.served.filter((count) => count === 0).length)),
     overlaps: countOverlaps(results.map((result) => result.holds)),
@@ -45,11 +47,7 @@ function overRounds(samples: readonly Sample[]): number[] {
 }
 
 function report(findings: Findings, subject: string, samples: readonly Sample[], bounded: boolean): void {
-  findings.figure(
-    subject,
-    'locks/s',
-    samples.map((sample) => sample.perSecond),
-  )
+  findings.rate(subject, 'locks/s', samples)
   const allWaits = (sample: Sample) => Float64Array.from(sample.waits.flatMap((waits) => [...waits]))
   for (const [label, share] of [
     ['median', 0.5],
@@ -100,9 +98,8 @@ function severalProcesses(
           longer(bench),
         )
         for (const kind of kinds) report(findings, kind, results[kind], kind !== 'naive')
-        const rates = (kind: (typeof kinds)[number]) => results[kind].map((sample) => sample.perSecond)
         for (const kind of ['library', 'polling library'] as const) {
-          findings.ratio(`${kind} / naive`, pairwise(rates(kind), rates('naive')), { atLeast: atLeast[kind] })
+          findings.rateRatio(`${kind} / naive`, results[kind], results.naive, { atLeast: atLeast[kind] })
         }
         await Promise.all(workers.map((worker) => worker.call('close')))
       } finally {

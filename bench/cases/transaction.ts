@@ -3,9 +3,9 @@ import type { Bench, BenchCase } from '../support/bench-case.js'
 import { lockOn, unlockOn } from '../subjects/by-hand.js'
 import { builtLibrary } from '../support/built-library.js'
 import { openDataSource } from '../support/data-source.js'
-import { concurrently } from '../support/load.js'
+import { concurrently, type Throughput } from '../support/load.js'
 import { paired } from '../support/paired.js'
-import { pairwise, sum } from '../support/statistics.js'
+import { sum } from '../support/statistics.js'
 
 const callers = 8
 
@@ -59,9 +59,9 @@ export const transaction: BenchCase = {
     const hand = byHand(dataSource)
     let calls = 0
     const run = (increment: Increment, count: number, rowOf: (caller: number) => number) => async (ms: number) => {
-      const { perSecond, served } = await concurrently(count, ms, (caller) => increment(rowOf(caller)))
-      calls += sum(served)
-      return perSecond
+      const result = await concurrently(count, ms, (caller) => increment(rowOf(caller)))
+      calls += sum(result.served)
+      return result
     }
     try {
       const rates = await paired(
@@ -75,11 +75,12 @@ export const transaction: BenchCase = {
         },
         bench,
       )
-      const samples = (label: string): number[] => (rates as Record<string, number[]>)[label] ?? []
-      for (const label of Object.keys(rates)) findings.figure(label, 'transactions/s', samples(label))
+      const samples = (label: string): Throughput[] => (rates as Record<string, Throughput[]>)[label] ?? []
+      for (const label of Object.keys(rates)) findings.rate(label, 'transactions/s', samples(label))
       for (const load of ['1 caller', `${callers} callers, ${callers} names`, `${callers} callers, one name`]) {
-        const ratio = pairwise(samples(`library, ${load}`), samples(`by hand, ${load}`))
-        findings.ratio(`library / by hand, ${load}`, ratio, { atLeast: 1 })
+        findings.rateRatio(`library / by hand, ${load}`, samples(`library, ${load}`), samples(`by hand, ${load}`), {
+          atLeast: 1,
+        })
       }
       const written = await total(bench)
       findings.must('no update lost', written === calls, `${calls} calls, ${written} in the table`)

@@ -1,6 +1,6 @@
 import type { ServerAddress } from '../../dev/servers/index.js'
 import type { NamedLockServiceOptions } from '../../src/index.js'
-import { builtLibrary } from '../support/built-library.js'
+import { builtLibrary, type Library } from '../support/built-library.js'
 import { openDataSource } from '../support/data-source.js'
 import type { HandleSubject, Subject } from './subject.js'
 
@@ -8,12 +8,14 @@ import type { HandleSubject, Subject } from './subject.js'
 export async function openLibrary(
   address: ServerAddress,
   options: NamedLockServiceOptions = {},
-): Promise<HandleSubject> {
-  const { NamedLockService } = builtLibrary()
+  library: Library = builtLibrary(),
+): Promise<HandleSubject & { transaction(name: string): Promise<unknown> }> {
+  const { NamedLockService } = library
   const dataSource = await openDataSource(address)
   const locks = new NamedLockService(dataSource, { timeout: '60s', ...options })
   return {
     withLock: (name, work) => locks.withLock(name, work),
+    transaction: (name) => locks.transaction(name, () => undefined),
     async acquire(name) {
       const lock = await locks.acquire(name)
       return () => lock.release()

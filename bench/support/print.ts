@@ -15,7 +15,7 @@ export function meets(ratio: Ratio): boolean | undefined {
 }
 
 export function printCase({ name, title }: BenchCase, report: CaseReport): void {
-  const head = [`${title} [${name}]`, 'median', 'least … most', 'to reach', '']
+  const head = [`${title} [${name}]`, 'median', 'least … most', 'CPU µs', 'wanted', '']
   const table = new Table({ head: head.map(pc.bold), chars: withoutLines, style: { head: [], border: [] } })
   for (const figure of report.figures) table.push(figureRow(figure))
   for (const ratio of report.ratios) table.push(ratioRow(ratio))
@@ -24,18 +24,18 @@ export function printCase({ name, title }: BenchCase, report: CaseReport): void 
   for (const note of report.notes) process.stdout.write(`  ${note}\n`)
 }
 
-function figureRow({ label, unit, samples }: Figure): string[] {
-  return [label, `${readable(median(samples))} ${unit}`, range(samples), '', '']
+function figureRow({ label, unit, samples, cpu }: Figure): string[] {
+  return [label, `${readable(median(samples))} ${unit}`, range(samples), cpu ? readable(median(cpu)) : '', '', '']
 }
 
 function ratioRow(ratio: Ratio): string[] {
   const { label, samples, atLeast, atMost } = ratio
   const bound = atLeast !== undefined ? `≥ ${atLeast} ×` : atMost !== undefined ? `≤ ${atMost} ×` : ''
-  return [pc.bold(label), `${median(samples).toFixed(2)} ×`, range(samples), bound, mark(meets(ratio))]
+  return [pc.bold(label), `${median(samples).toFixed(2)} ×`, range(samples), '', bound, mark(meets(ratio))]
 }
 
 function checkRow({ label, ok, detail }: Check): string[] {
-  return [label, detail, '', '', mark(ok)]
+  return [label, detail, '', '', '', mark(ok)]
 }
 
 function range(samples: readonly number[]): string {

@@ -1,8 +1,13 @@
+import type { Throughput } from './load.js'
+import { pairwise } from './statistics.js'
+
 /** A measurement, once per round. */
 export interface Figure {
   readonly label: string
   readonly unit: string
   readonly samples: readonly number[]
+  /** Beside a rate: microseconds of CPU per turn, in the processes of the subject. */
+  readonly cpu?: readonly number[]
 }
 
 /** The ratio of two subjects, once per round; the median is checked against the bound, if there is one. */
@@ -22,6 +27,12 @@ export interface Check {
   readonly kind: 'correctness' | 'bound'
 }
 
+/** The ratio that is wanted. */
+export interface Bound {
+  readonly atLeast?: number
+  readonly atMost?: number
+}
+
 export interface CaseReport {
   readonly figures: readonly Figure[]
   readonly ratios: readonly Ratio[]
@@ -36,11 +47,26 @@ export class Findings implements CaseReport {
   readonly checks: Check[] = []
   readonly notes: string[] = []
 
-  figure(label: string, unit: string, samples: readonly number[]): void {
-    this.figures.push({ label, unit, samples })
+  figure(label: string, unit: string, samples: readonly number[], cpu?: readonly number[]): void {
+    this.figures.push({ label, unit, samples, ...(cpu && { cpu }) })
   }
 
-  ratio(label: string, samples: readonly number[], bound: { atLeast?: number; atMost?: number } = {}): void {
+  /** A rate, with the CPU that each turn cost. */
+  rate(label: string, unit: string, samples: readonly Throughput[]): void {
+    this.figure(
+      label,
+      unit,
+      perSecond(samples),
+      samples.map(({ cpu }) => cpu),
+    )
+  }
+
+  /** The ratio of two rates, round by round. */
+  rateRatio(label: string, above: readonly Throughput[], below: readonly Throughput[], bound: Bound = {}): void {
+    this.ratio(label, pairwise(perSecond(above), perSecond(below)), bound)
+  }
+
+  ratio(label: string, samples: readonly number[], bound: Bound = {}): void {
     this.ratios.push({ label, samples, ...bound })
   }
 
@@ -58,3 +84,5 @@ export class Findings implements CaseReport {
     this.notes.push(line)
   }
 }
+
+const perSecond = (samples: readonly Throughput[]): number[] => samples.map((sample) => sample.perSecond)
