@@ -1,13 +1,22 @@
 import type { ServerAddress } from '../../dev/servers/index.js'
 import { openSubject, type SubjectKind } from '../subjects/open-subject.js'
+import type { NamedLockServiceOptions } from '../../src/index.js'
 import type { Subject } from '../subjects/subject.js'
 import { monotonicMicroseconds } from '../support/clock.js'
 import { concurrently } from '../support/load.js'
 import { serveJobs } from '../support/serve-jobs.js'
 import { sum } from '../support/statistics.js'
 
+/** A subject of this process; the label distinguishes several of one kind. */
+export interface Contender {
+  readonly label: string
+  readonly kind: SubjectKind
+  readonly options?: NamedLockServiceOptions
+}
+
 export interface ContendArgument {
-  readonly subject: SubjectKind
+  /** The label of a contender. */
+  readonly subject: string
   readonly callers: number
   readonly ms: number
   readonly workMs: number
@@ -24,10 +33,10 @@ export interface ContendResult {
   readonly cpu: number
 }
 
-const subjects = new Map<SubjectKind, Subject>()
+const subjects = new Map<string, Subject>()
 
-async function contend({ subject: kind, callers, ms, workMs }: ContendArgument): Promise<ContendResult> {
-  const subject = subjects.get(kind)!
+async function contend({ subject: label, callers, ms, workMs }: ContendArgument): Promise<ContendResult> {
+  const subject = subjects.get(label)!
   const holds: number[] = []
   const waits: number[] = []
   const { served, cpu } = await concurrently(callers, ms, () => {
@@ -43,8 +52,8 @@ async function contend({ subject: kind, callers, ms, workMs }: ContendArgument):
 }
 
 serveJobs({
-  open: async ({ kinds, address }: { kinds: SubjectKind[]; address: ServerAddress }) => {
-    for (const kind of kinds) subjects.set(kind, await openSubject(kind, address))
+  open: async ({ contenders, address }: { contenders: readonly Contender[]; address: ServerAddress }) => {
+    for (const { label, kind, options } of contenders) subjects.set(label, await openSubject(kind, address, options))
   },
   contend,
   close: async () => {

@@ -1,6 +1,7 @@
 import type { BenchCase } from '../support/bench-case.js'
 import { decoratedMethod } from './decorated-method.js'
 import { distinctNames } from './distinct-names.js'
+import { handOver } from './hand-over.js'
 import { memory } from './memory.js'
 import { oneCaller } from './one-caller.js'
 import { oneCallerBackground } from './one-caller-background.js'
@@ -19,6 +20,7 @@ export const cases: readonly BenchCase[] = [
   permitsOfOneName,
   severalProcessesEmptyWork,
   severalProcessesShortWork,
+  handOver,
   wakingLatency,
   thousandLocks,
   decoratedMethod,
