@@ -10,10 +10,10 @@ import { until } from '../support/until.js'
 import { killConnections, restartServer, shuffled } from './faults.js'
 
 /*
- * Four processes with twenty callers each fight for a handful of locks, and for the permits of a name, while one fault follows another. The locks are on a
- * server that is killed, frozen and cut off; the book in which every holder signs (a unique key on the lock's name) is on one that
- * no fault reaches. What decides is the log: two holders overlap when one still believed in its lock after the next had
- * entered. Overlaps after a KILL, a reset or a crash, where the server lets go before the holder can know, are counted apart.
+ * Four processes with twenty callers each fight for a handful of locks, and for the permits of a name, while one fault follows another.
+ * Six more callers of each process read and write under one name. The locks are on a server that is killed, frozen and cut off; the
+ * book in which every holder signs (a unique key on the lock's name) is on one that no fault reaches. What decides is the log: two
+ * holders overlap when one still believed in its lock after the next had entered, and not both of them are readers. Overlaps after a KILL, a reset or a crash, where the server lets go before the holder can know, are counted apart.
  */
 
 const PROCESSES = 4
@@ -33,6 +33,10 @@ export interface Overlap {
 export interface Summary {
   readonly faults: Readonly<Record<string, number>>
   readonly visits: number
+  /** Of them: those of readers, of writers, and of holders of permits. */
+  readonly reads: number
+  readonly writes: number
+  readonly permits: number
   readonly overlaps: readonly Overlap[]
   /** Signatures found in the book that the log explains: of processes that were stopped, cut off or killed. */
   readonly staleSignatures: number
@@ -62,6 +66,7 @@ export class ExclusionRun {
   readonly #counters = ['t1', 't2', 't3', 't4']
   /** A semaphore: each of its permits is a lock like the others. */
   readonly #permits = { name: 'pool', count: 3 }
+  readonly #room = { name: 'room', callers: 6 }
   readonly #workers: Worker[] = []
   readonly #children: { child: Child; worker: Worker; killedAt: number }[] = []
   readonly #faults: Fault[] = []
@@ -118,6 +123,7 @@ export class ExclusionRun {
       names: this.#names,
       counters: this.#counters,
       permits: this.#permits,
+      room: this.#room,
       book: this.#book,
       service: { lease: LEASE },
       dataSource: { port: worker.proxy.port, poolSize: 10 },
@@ -235,6 +241,9 @@ export class ExclusionRun {
         Object.keys(this.#kinds).map((what) => [what, this.#faults.filter((fault) => fault.what === what).length]),
       ),
       visits: visits.length,
+      reads: visits.filter(({ mode }) => mode === 'read').length,
+      writes: visits.filter(({ mode }) => mode === 'write').length,
+      permits: visits.filter(({ name }) => name.startsWith(`${this.#permits.name}#`)).length,
       overlaps,
       staleSignatures: visits.filter(({ found }) => found !== undefined).length,
       committed: history.length,
@@ -261,10 +270,10 @@ export class ExclusionRun {
 
   #overlaps(visits: readonly Visit[]): Overlap[] {
     const permits = Array.from({ length: this.#permits.count }, (_, number) => `${this.#permits.name}#${number}`)
-    return [...this.#names, ...permits, ...this.#counters].flatMap((name) => {
+    return [...this.#names, ...permits, ...this.#counters, this.#room.name].flatMap((name) => {
       const here = visits.filter((visit) => visit.name === name)
       return here.flatMap((visit, i) => {
-        const before = here.slice(Math.max(0, i - 8), i).filter((other) => other.lastHeldAt > visit.enteredAt)
+        const before = here.slice(0, i).filter((other) => other.lastHeldAt > visit.enteredAt && excludes(other, visit))
         return before.map((other): Overlap => {
           const around = here.slice(Math.max(0, i - 3), i + 3)
           const faults = this.#faults.filter(({ at }) => Math.abs(at - visit.enteredAt) < 6_000)
@@ -283,6 +292,10 @@ export class ExclusionRun {
   }
 }
 
+function excludes(one: Visit, other: Visit): boolean {
+  return one.mode !== 'read' || other.mode !== 'read'
+}
+
 function describe(name: string, at: Visit, visits: readonly Visit[], faults: readonly Fault[]): string {
   const time = (value: number): string => (value - at.enteredAt).toFixed(1)
   const lines = [
@@ -290,7 +303,7 @@ function describe(name: string, at: Visit, visits: readonly Visit[], faults: rea
       (visit) =>
         [
           visit.enteredAt,
-          `${visit.signer} inside until ${time(visit.lastHeldAt)}, stalled for ${visit.stalledFor.toFixed(0)}`,
+          `${visit.signer} ${visit.mode ?? ''} inside until ${time(visit.lastHeldAt)}, stalled for ${visit.stalledFor.toFixed(0)}`,
         ] as const,
     ),
     ...faults.map((fault) => [fault.at, fault.what] as const),
@@ -300,13 +313,15 @@ function describe(name: string, at: Visit, visits: readonly Visit[], faults: rea
 }
 
 export function print(kind: string, seconds: number, summary: Summary): string {
-  const { faults, visits, overlaps, staleSignatures, committed, acknowledged, lostWrites } = summary
+  const { faults, visits, reads, writes, permits, overlaps, staleSignatures, committed, acknowledged, lostWrites } =
+    summary
   const ofServer = overlaps.filter(({ isServersDoing }) => isServersDoing)
   const longest = Math.max(0, ...ofServer.map(({ milliseconds }) => milliseconds)).toFixed(1)
   const awake = Math.max(0, ...ofServer.map(({ milliseconds, stalled }) => milliseconds - stalled)).toFixed(1)
   const count = Object.values(faults).reduce((sum, one) => sum + one, 0)
   return [
     `      ${kind}, ${seconds} s, ${PROCESSES} processes × ${CALLERS} callers, lease ${LEASE} ms: ${visits} visits, ${count} faults`,
+    `      of the visits: ${permits} with a permit, ${reads} of readers, ${writes} of writers`,
     `      (${Object.entries(faults)
       .map(([what, times]) => `${what}: ${times}`)
       .join(', ')})`,
