@@ -44,6 +44,12 @@ export function describeHolder({ connectionId, process, user, host }: LockHolder
   return printable(process === undefined ? details : `${process} (${details})`)
 }
 
+/** `reads: worker-3:4711 (connection 881, app@10.0.0.7)`, `permit 3: …` */
+export function describeHolding(holder: LockHolder): string {
+  const how = holder.permit !== undefined ? `permit ${holder.permit}` : holder.mode && `${holder.mode}s`
+  return `${how === undefined ? '' : `${how}: `}${describeHolder(holder)}`
+}
+
 /** `reads: worker-3:4711 (connection 881, app@10.0.0.7) and 2 more` */
 function describeHolders({ mode, holder, holders }: LockInfo): string {
   const what = mode === undefined ? '' : `${mode}s: `

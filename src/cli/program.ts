@@ -5,7 +5,7 @@ import { parseDuration } from '../contract/duration.js'
 import type { InspectOptions, ListOptions } from '../contract/options.js'
 import type { Finding } from '../contract/lock-info.js'
 import { ExitCode, UserError } from './exit-codes.js'
-import { age, describeHolder, findingsText } from './format.js'
+import { age, describeHolding, findingsText } from './format.js'
 import { listJson, listText } from './list.js'
 import { migrate, type MigrateFlags } from './migrate.js'
 import { freeText, labelOf, Namespaces, othersText } from './namespaces.js'
@@ -95,7 +95,7 @@ export function createProgram(): Command {
           console.log(JSON.stringify({ namespace, name: lock, holder, elsewhere, others: namespaces.others() }))
         } else if (holder) {
           const since = holder.since ? `, for ${age(holder.since)}` : ''
-          console.log(`${describeHolder(holder)}${since}${exactName ? '' : ` (${labelOf(namespace)})`}`)
+          console.log(`${describeHolding(holder)}${since}${exactName ? '' : ` (${labelOf(namespace)})`}`)
         } else console.log(freeText(lock, namespaces, exactName))
       })
     })

@@ -121,7 +121,9 @@ async function tell(
     const holder = await locks.holder(name, options).catch(() => null)
     if (until.aborted) return
     const since = holder?.since ? `for ${age(holder.since)} ` : ''
-    const who = holder ? `held ${since}by ${describeHolder(holder)}` : 'no holder right now'
+    const who = holder
+      ? `held ${since}by ${describeHolder(holder)}${holder.mode === 'read' ? ', which reads' : ''}`
+      : 'no holder right now'
     status.show(`Waiting for '${printable(String(name))}' since ${age(startedAt)}: ${who}`)
   }
 }

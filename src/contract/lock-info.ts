@@ -13,10 +13,14 @@ export interface LockHolder {
   readonly since?: Date | undefined
   /** Host name and process id, where the holder is an instance of this library: `worker-3:4711`. */
   readonly process?: string | undefined
+  /** With which mode it holds the lock, as far as the server shows it. On PostgreSQL a writer's lock is an ordinary one. */
+  readonly mode?: LockMode | undefined
+  /** Which permit of the name it has; undefined for an ordinary lock. */
+  readonly permit?: number | undefined
 }
 
-/** A waiter for a lock. */
-export interface LockWaiter extends Omit<LockHolder, 'connectionId'> {
+/** A waiter for a lock. Its `mode` is the one that it waits for. */
+export interface LockWaiter extends Omit<LockHolder, 'connectionId' | 'permit'> {
   /** The connection that is blocked; undefined for callers of this process that queue or poll. */
   readonly connectionId?: string | undefined
 }

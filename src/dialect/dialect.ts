@@ -4,6 +4,7 @@ import type { KeyRules } from '../names/targets.js'
 import type { Ask, RawConnection } from '../typeorm/raw-connection.js'
 import type { TimeLimits } from '../util/time-limits.js'
 import type { DoneRows } from './done-rows.js'
+import type { Holders } from './holders.js'
 import type { LockTable } from './lock-table.js'
 import type { PoolDriver } from './pool-driver.js'
 
@@ -82,8 +83,7 @@ export interface LockRequests {
   ownsFirst(literals: string): string
   /** The connection id of the holder, or nothing; with a space between them where there are several. */
   holderId(literal: string): string
-  /** The connections in that answer, in the order in which they are holders; left out where the answer lists them so. */
-  holdersIn?(literal: string, answer: string): readonly string[]
+  readHolders(literal: string, answer: string): Holders
 
   /*
    * Where readers and writers are made of ordinary locks (see `partedLiteral`): a writer that has the gate takes the slots of readers one by

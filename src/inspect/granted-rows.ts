@@ -16,7 +16,7 @@ export interface GrantedRow extends LockRow {
 /** What the rows of one lock say together. */
 export interface Holding {
   readonly mode: LockMode | undefined
-  /** The connections that hold the lock, each once. */
+  /** The connections that hold the lock, each once; those of readers are shared. */
   readonly holders: readonly LockRow[]
   /** The writer that has the gate, and waits for the readers that are in. */
   readonly draining: LockRow | undefined
@@ -42,7 +42,10 @@ export function readHolding(rows: readonly GrantedRow[]): Holding {
     const isShared = rows.some((row) => row.isShared)
     return { mode: isShared ? 'read' : undefined, holders: once(rows), draining: undefined }
   }
-  const readers = once(slots.filter(({ connectionId }) => connectionId !== gate?.connectionId))
+  const readers = once(slots.filter(({ connectionId }) => connectionId !== gate?.connectionId)).map((row) => ({
+    ...row,
+    isShared: true,
+  }))
   if (gate === undefined) return { mode: 'read', holders: readers, draining: undefined }
   const isWriter = slots.length > readers.length && slots.some(({ connectionId }) => connectionId === gate.connectionId)
   if (readers.length === 0) return { mode: 'write', holders: [gate], draining: undefined }

@@ -1,8 +1,10 @@
 import type { LockHolder } from '../contract/lock-info.js'
+import type { LockMode } from '../contract/lock-mode.js'
 import type { Claim } from '../queue/claim.js'
 import type { Slots } from '../queue/slots.js'
 import { ask, type Request } from '../session/place.js'
 import type { Target } from '../names/targets.js'
+import { modeOf } from './granted-rows.js'
 import { readNotes, THIS_PROCESS } from './lock-notes.js'
 import { clearTimeout, setTimeout, timeOrigin } from '../util/clock.js'
 
@@ -26,15 +28,15 @@ export class HolderLookup {
   }
 
   /** The holder as the server sees it; null when the lock is free. */
-  find({ exclusionKey, literal, key }: Target): Promise<LockHolder | null> {
-    return this.#question(exclusionKey, literal, key).answer
+  find(target: Target): Promise<LockHolder | null> {
+    return this.#question(target, target.literal).answer
   }
 
   /** The same, but never late and never failing: what is known by then. */
   findQuickly(claim: Claim): Promise<LockHolder | undefined> {
     const local = localHolder(claim.slot.holder)
     if (local) return Promise.resolve(local)
-    const question = this.#question(claim.target.exclusionKey, claim.literal, claim.target.key)
+    const question = this.#question(claim.target, claim.literal)
     return new Promise((resolve) => {
       const timer = setTimeout(() => resolve(question.known), PATIENCE)
       question.answer
@@ -46,37 +48,41 @@ export class HolderLookup {
     })
   }
 
-  #question(exclusionKey: string, literal: string, key: string): Question {
+  #question(target: Target, literal: string): Question {
     let question = this.#underWay.get(literal)
     if (!question) {
       question = { known: undefined, answer: Promise.resolve(null) }
-      question.answer = this.#find(exclusionKey, literal, key, question).finally(() => this.#underWay.delete(literal))
+      question.answer = this.#find(target, literal, question).finally(() => this.#underWay.delete(literal))
       this.#underWay.set(literal, question)
     }
     return question
   }
 
-  async #find(exclusionKey: string, literal: string, key: string, question: Question): Promise<LockHolder | null> {
+  async #find(target: Target, literal: string, question: Question): Promise<LockHolder | null> {
     const answer = await this.ask('holderId', literal)
     if (answer === undefined) return null
     const { dialect } = this.#slots.sessions
-    const connectionIds = dialect.holdersIn?.(literal, answer) ?? answer.split(' ')
+    const { connectionIds, mode } = dialect.readHolders(literal, answer)
     const [connectionId] = connectionIds
     if (!connectionId) return null
-    const local = this.#slots.holdersOf(exclusionKey).map(localHolder)
-    const own = local.find((holder) => holder && connectionIds.includes(holder.connectionId))
+    // All permits of a name have one exclusion key, and may be held on one connection.
+    const claims = this.#slots
+      .holdersOf(target.exclusionKey)
+      .filter(({ target: { permit, key } }) => permit === undefined || key === target.key)
+    const own = claims.map(localHolder).find((holder) => holder && connectionIds.includes(holder.connectionId))
     if (own) return own
-    question.known = { connectionId }
+    const first = { connectionId, ...asHeld(mode, target.permit) }
+    question.known = first
     const { sessions } = this.#slots
     // Without the PROCESS privilege the server does not show other users' connections: then the id is all there is.
     const details = await sessions
       .inspect(async (ask) => {
         const who = dialect.readConnection(await ask(dialect.describeConnection(connectionId)))
-        question.known = { connectionId, ...who }
-        return { ...who, ...readNotes(await dialect.readNotes(ask)).holder(key, connectionId) }
+        question.known = { ...first, ...who }
+        return { ...who, ...readNotes(await dialect.readNotes(ask)).holder(target.key, connectionId) }
       })
       .catch(() => question.known)
-    return { connectionId, ...details }
+    return { ...first, ...details }
   }
 
   /** One request on the shared session; it never blocks there. */
@@ -96,5 +102,11 @@ export function localHolder(claim: Claim | undefined): LockHolder | undefined {
     ...(facts.database !== undefined && { database: facts.database }),
     since: new Date(timeOrigin + claim.grantedAt),
     process: THIS_PROCESS,
+    ...asHeld(modeOf(claim.target), claim.target.permit),
   }
+}
+
+/** How a holder has its lock. */
+export function asHeld(mode: LockMode | undefined, permit: number | undefined): Pick<LockHolder, 'mode' | 'permit'> {
+  return { ...(mode !== undefined && { mode }), ...(permit !== undefined && { permit }) }
 }

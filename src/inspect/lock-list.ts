@@ -8,7 +8,7 @@ import { MARKS } from '../dialect/marks.js'
 import type { Slots, SlotView } from '../queue/slots.js'
 import type { Target, Targets } from '../names/targets.js'
 import { addOnce, joinSlots, modeOf, readHolding, type GrantedRow } from './granted-rows.js'
-import { localHolder } from './holder-lookup.js'
+import { asHeld, localHolder } from './holder-lookup.js'
 import { readNotes, type NotedLocks } from './lock-notes.js'
 import { nameOfPermit, permitOf, withoutPermit } from './permit-names.js'
 import { timeOrigin, wallNow } from '../util/clock.js'
@@ -16,6 +16,7 @@ import { timeOrigin, wallNow } from '../util/clock.js'
 /** A lock, as far as it is known before its holder is. */
 interface Entry {
   readonly key: string
+  readonly permit: number | undefined
   readonly holders: LockHolder[]
   mode: LockMode | undefined
   readonly waiters: LockWaiter[]
@@ -97,7 +98,8 @@ export class LockLister {
       if (!entry) {
         // The server may have folded an exact name; here it is known as it was given.
         const own = [slot?.holder, slot?.head].find((claim) => claim?.target.exclusionKey === id)?.target.key
-        entries.set(id, (entry = { key: own ?? key, holders: [], mode: undefined, waiters: [] }))
+        const permit = permitOf(own ?? key, this.#targets)
+        entries.set(id, (entry = { key: own ?? key, permit, holders: [], mode: undefined, waiters: [] }))
       }
       return [entry, slot]
     }
@@ -142,8 +144,8 @@ export class LockLister {
     const own = this.#slots.holdersOf(this.#slots.sessions.dialect.exclusionKey(entry.key))
     const isAlone = mode === undefined && holders.length === 1
     entry.mode = mode ?? (isAlone && own[0] ? modeOf(own[0].target) : undefined)
-    for (const row of holders) addOnce(entry.holders, holderOf(row, own, notes))
-    if (draining) entry.waiters.unshift(waiterOf(draining))
+    for (const row of holders) addOnce(entry.holders, holderOf(row, entry, own, notes))
+    if (draining) entry.waiters.unshift({ ...waiterOf(draining), mode: 'write' })
   }
 
   /** Where this process waits in the server's queue, all of its callers do. */
@@ -153,17 +155,19 @@ export class LockLister {
     else entry.waiters.push(...localWaiters(slot.waiters, waiter))
   }
 
-  #describe({ key, holders, mode, waiters }: Entry, notes: NotedLocks, isEverywhere: boolean): LockInfo | undefined {
+  #describe(
+    { key, permit, holders, mode, waiters }: Entry,
+    notes: NotedLocks,
+    isEverywhere: boolean,
+  ): LockInfo | undefined {
     const [holder] = holders
     if (!holder) return undefined // it has just been given back
     // In another namespace nothing confirms a note; a caller that lists everything has to compare the key, too.
     const name = this.#nameOf(key, notes) ?? (isEverywhere ? notes.names.get(key) : undefined)
-    const permit = permitOf(key, this.#targets)
     return {
       key,
       ...(name !== undefined && { name }),
-      ...(permit !== undefined && { permit }),
-      ...(mode !== undefined && { mode }),
+      ...asHeld(mode, permit),
       holder,
       holders,
       waiters,
@@ -212,20 +216,30 @@ const local = new WeakSet<LockWaiter>()
 
 function localWaiters(claims: readonly Claim[], first?: LockWaiter): LockWaiter[] {
   return claims.map((claim, at) => {
-    const waiter = { ...(at === 0 && first), since: new Date(timeOrigin + claim.startedAt) }
+    const mode = modeOf(claim.target)
+    const since = new Date(timeOrigin + claim.startedAt)
+    const waiter = { ...(at === 0 && first), since, ...(mode !== undefined && { mode }) }
     local.add(waiter)
     return waiter
   })
 }
 
 function waiterOf({ forMs, ...row }: LockRow): LockWaiter {
-  return { ...who(row), ...(forMs !== undefined && { since: new Date(wallNow() - forMs) }) }
+  return {
+    ...who(row),
+    ...(forMs !== undefined && { since: new Date(wallNow() - forMs) }),
+    ...(row.isShared && { mode: 'read' }),
+  }
 }
 
-function holderOf(row: LockRow, claims: readonly Claim[], notes: NotedLocks): LockHolder {
+function holderOf(row: LockRow, { mode, permit }: Entry, claims: readonly Claim[], notes: NotedLocks): LockHolder {
   const own = localHolder(claims.find(({ session }) => session?.connectionId === row.connectionId))
   if (own) return own
-  return { ...who(row), ...notes.holder(row.key, row.connectionId) }
+  return {
+    ...who(row),
+    ...notes.holder(row.key, row.connectionId),
+    ...asHeld(row.isShared ? 'read' : mode === 'write' ? mode : undefined, permit),
+  }
 }
 
 function who({ connectionId, user, host, database }: Omit<LockRow, 'forMs'>): LockHolder {

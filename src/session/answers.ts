@@ -78,7 +78,7 @@ const PLACE = /^\d{1,4}$/
 /** One for each slot. */
 const DIGITS = /^[01]+$/
 
-/** With a space between them where several sessions hold the lock; nothing where none does. */
-const CONNECTION_IDS = /^(\d+( \d+)*)?$/
+/** With a space between them where several sessions hold the lock; nothing where none does. See dialect/holders.ts. */
+const CONNECTION_IDS = /^((r )?\d+( \d+)*)?$/
 
 const NUMBER_OR_NOTHING = /^\d*$/

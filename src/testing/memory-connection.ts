@@ -1,4 +1,5 @@
 import { EventEmitter } from 'node:events'
+import { READERS } from '../dialect/holders.js'
 import type { RawCallback, RawConnection } from '../typeorm/raw-connection.js'
 import { queueMicrotask } from '../util/clock.js'
 import type { MemoryDone } from './memory-done.js'
@@ -176,7 +177,7 @@ export class MemoryConnection implements RawConnection {
       case 'owns':
         return bit(server.owns(this, key, isShared))
       case 'holderId':
-        return [...new Set(server.holdersOf(key).map(({ connection }) => connection.id))].join(' ')
+        return holdersOf(server.holdersOf(key))
       case 'fencingToken':
         return server.owns(this, key, isShared) ? String(server.token()) : ''
       default:
@@ -189,6 +190,11 @@ export class MemoryConnection implements RawConnection {
     const { key, isShared } = lockOf(literal)
     return [(await this.#server.wait(this, key, isShared, Number(milliseconds))) ? '1' : '0']
   }
+}
+
+function holdersOf(holders: readonly Holder[]): string {
+  const ids = [...new Set(holders.map(({ connection }) => connection.id))]
+  return (ids.length > 0 && holders.every(({ isShared }) => isShared) ? [READERS, ...ids] : ids).join(' ')
 }
 
 function lockOf(literal: string): { key: string; isShared: boolean } {

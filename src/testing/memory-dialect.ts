@@ -1,4 +1,5 @@
 import type { Dialect, ServerFacts, WaitFailure } from '../dialect/dialect.js'
+import { readHolders, type Holders } from '../dialect/holders.js'
 import type { PoolDriver } from '../dialect/pool-driver.js'
 import type { Ask } from '../typeorm/raw-connection.js'
 import type { LockTable } from '../dialect/lock-table.js'
@@ -67,6 +68,7 @@ export class MemoryDialect implements Dialect {
   owns = (literal: string): string => `owns ${literal}`
   ownsFirst = (literals: string): string => `ownsFirst ${literals}`
   holderId = (literal: string): string => `holderId ${literal}`
+  readHolders = (_literal: string, answer: string): Holders => readHolders(answer)
   fencingToken = (literal: string): string => `fencingToken ${literal}`
   writersMark = (exclusionKey: string): string => this.literal(keyFor(MARKS, `writers ${exclusionKey}`))
   single = (expression: string): string => `batch ${expression}`

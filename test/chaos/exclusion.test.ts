@@ -17,7 +17,7 @@ describe('four processes under one fault after the other', () => {
         if (isFull || summary.overlaps.length > 0) console.log(text)
         expect(summary.visits, text).to.be.greaterThan(seconds * 10)
         for (const kind of ['permits', 'reads', 'writes'] as const)
-          expect(summary[kind], `${kind}: ${text}`).to.be.greaterThan(seconds)
+          expect(summary[kind], `${kind}: ${text}`).to.be.greaterThan(seconds / 4)
         for (const { isServersDoing } of summary.overlaps) expect(isServersDoing, text).to.equal(true)
         // On a quiet machine it is a few milliseconds; on a busy one no process can hear of a loss while it does not run.
         const lengths = summary.overlaps

@@ -52,6 +52,7 @@ describe('named-lock run', function () {
         expect(wrong.stderr).to.match(/from 1 to 1000/)
         const who = await cli('who', 'pool', '--permits', '2', '--url', url())
         expect(who.code).to.equal(0)
+        expect(who.stdout).to.match(/^permit [01]: /)
         expect((await cli('who', 'pool', '--url', url())).code, 'the name itself').to.equal(1)
         const list = await cli('list', '--url', url())
         expect(list.stdout).to.match(/pool \[0\].*\n.*pool \[1\]/)
@@ -60,6 +61,26 @@ describe('named-lock run', function () {
         expect(ends.map(({ stdout }) => stdout).sort()).to.deep.equal(
           [0, 1].map((permit) => `permit ${permit} ${key('pool')}~p${permit}\n`),
         )
+      })
+
+      it('lets commands read together with --mode read, and one write alone, and shows the mode', async () => {
+        const hold = 'echo inside; read word'
+        const readers = [1, 2].map(() => start('prices', hold, '--mode', 'read'))
+        await Promise.all(readers.map((run) => run.printed(/inside/)))
+        const writer = start('prices', hold, '--mode', 'write', '--timeout', '60s')
+        const list = await cli('list', '--url', url())
+        expect(list.stdout).to.match(/reads: .*connection .* and 1 more/)
+        expect((await cli('who', 'prices', '--url', url())).stdout).to.match(/^reads: .*connection /)
+        expect(writer.stdout).to.equal('')
+        for (const run of readers) run.type('go\n')
+        await writer.printed(/inside/)
+        const held = await cli('who', 'prices', '--json', '--url', url())
+        // A writer's lock is an ordinary one on PostgreSQL.
+        expect(JSON.parse(held.stdout).holder.mode).to.equal(ctx.isPostgres ? undefined : 'write')
+        writer.type('go\n')
+        for (const { ended } of [...readers, writer]) expect((await ended).code).to.equal(0)
+        const wrong = await start('prices', 'echo ran', '--mode', 'append').ended
+        expect([wrong.code, wrong.stdout]).to.deep.equal([64, ''])
       })
 
       it('ends with 75 or skips when the lock is busy, and does not run the command', async () => {

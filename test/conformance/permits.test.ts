@@ -8,6 +8,7 @@ import {
   WithNamedLock,
   type NamedLockService,
 } from '../../src/index.js'
+import { THIS_PROCESS } from '../../src/inspect/lock-notes.js'
 import { partBase, postgresPermitKey } from '../../src/names/part-keys.js'
 import { forEachDialectAndTypeorm } from '../support/conformance.js'
 import { rejection } from '../support/rejection.js'
@@ -155,7 +156,7 @@ describe('permits', () => {
       expect(await locks.holder('a', { permits: 2 })).to.equal(null)
       const held: NamedLock<unknown>[] = [await locks.acquire('a', { permits: 2 })]
       expect(await locks.isLocked('a', { permits: 2 })).to.equal(false)
-      expect(await locks.holder('a', { permits: 2 })).to.have.property('connectionId')
+      expect(await locks.holder('a', { permits: 2 })).to.include({ permit: held[0]?.permit, process: THIS_PROCESS })
       held.push(await locks.acquire('a', { permits: 2, session: 'dedicated' }))
       expect(await locks.isLocked('a', { permits: 2 })).to.equal(true)
       expect(await locks.isLocked('a', { permits: 3 })).to.equal(false)
@@ -163,6 +164,11 @@ describe('permits', () => {
       const waiting = locks.acquire('a', { permits: 2 })
       const list = (await locks.list()).filter(({ name }) => name === 'a')
       expect(list.map(({ permit }) => permit)).to.have.members([0, 1])
+      expect(list.map(({ holder }) => holder.permit)).to.deep.equal(list.map(({ permit }) => permit))
+      const elsewhere = await (await ctx.service({}, await ctx.dataSource())).holder('a', { permits: 2 })
+      expect(list.find(({ permit }) => permit === elsewhere?.permit)?.holder.connectionId).to.equal(
+        elsewhere?.connectionId,
+      )
       expect(list.map(({ key }) => key)).to.have.members(held.map(({ key }) => key))
       expect(list.flatMap(({ waiters }) => waiters)).to.have.length(1)
       expect((await locks.list({ waiting: true })).map(({ permit }) => permit)).to.deep.equal([0])

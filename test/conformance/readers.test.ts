@@ -383,8 +383,12 @@ describe('readers and writers', () => {
       expect(await locks.isLocked('a')).to.equal(true)
       const own = await locks.holder('a')
       expect(own?.process, 'the process').to.be.a('string')
+      expect(own?.mode).to.equal('read')
       expect((await other.holder('a'))?.connectionId).to.be.a('string')
+      expect((await other.holder('a'))?.mode).to.equal('read')
       const list = await locks.list()
+      for (const holder of [...(list[0]?.holders ?? []), ...((await other.list())[0]?.holders ?? [])])
+        expect(holder.mode).to.equal('read')
       expect(list.map(({ name, mode, holders }) => [name, mode, holders.length])).to.deep.equal([['a', 'read', 2]])
       expect(list[0]?.holder).to.equal(list[0]?.holders[0])
       // The lookup has little time: on a busy machine its answer may come too late.
@@ -394,6 +398,12 @@ describe('readers and writers', () => {
       })
       for (const lock of readers) await lock.release()
       expect(await locks.isLocked('a')).to.equal(false)
+      // A writer's lock is an ordinary one where the server has reader locks of its own.
+      const writer = await locks.acquire('a', write)
+      const shown = [await locks.holder('a'), await other.holder('a'), (await other.list())[0], (await locks.list())[0]]
+      for (const one of shown) expect([undefined, 'write']).to.include(one?.mode)
+      expect(new Set(shown.map((one) => one?.mode)).size).to.equal(1)
+      await writer.release()
     })
 
     it('works with the decorator', async () => {

@@ -14,6 +14,7 @@ import type {
   WaitFailure,
 } from '../dialect.js'
 import type { Ask } from '../../typeorm/raw-connection.js'
+import { readHolders, type Holders } from '../holders.js'
 import type { LockTable } from '../lock-table.js'
 import { readUserVariable } from './metadata-locks.js'
 import { MARKS } from '../marks.js'
@@ -158,8 +159,8 @@ export abstract class MySqlFamily implements Dialect {
     return isPlain(literal) ? `IFNULL(IS_USED_LOCK(${literal}),${NOTHING})` : parted.holderIds(literal)
   }
 
-  holdersIn(literal: string, answer: string): readonly string[] {
-    return isPlain(literal) ? [answer] : parted.holdersIn(answer)
+  readHolders(literal: string, answer: string): Holders {
+    return isPlain(literal) ? readHolders(answer) : parted.readHolders(answer)
   }
 
   fencingToken(literal: string): string {

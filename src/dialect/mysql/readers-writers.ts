@@ -1,3 +1,4 @@
+import type { Holders } from '../holders.js'
 import { SLOTS_OF_READERS, partKey } from '../../names/part-keys.js'
 import { hexLiteral } from './sql-literal.js'
 
@@ -108,12 +109,14 @@ export function holderIds(literal: string): string {
 }
 
 /** The connections of that answer: the writer that has the lock, else the readers, else the writer that waits at the gate. */
-export function holdersIn(answer: string): string[] {
+export function readHolders(answer: string): Holders {
   const [gate = '0', ...slots] = answer.split(' ')
-  const readers = new Set(slots.filter((id) => id !== gate))
-  const isDraining = readers.size > 0 && slots.includes(gate)
-  if (gate === '0') return [...readers]
-  return isDraining ? [...readers, gate] : [gate, ...readers]
+  const readers = [...new Set(slots.filter((id) => id !== gate))]
+  const isWriter = slots.includes(gate)
+  if (gate === '0') return { connectionIds: readers, mode: readers.length > 0 ? 'read' : undefined }
+  if (readers.length > 0 && isWriter) return { connectionIds: [...readers, gate], mode: 'read' }
+  // Without a slot it is an ordinary lock.
+  return { connectionIds: [gate, ...readers], mode: isWriter ? 'write' : undefined }
 }
 
 export function fencingToken(literal: string, nothing: string): string {

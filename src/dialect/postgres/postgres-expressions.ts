@@ -1,3 +1,5 @@
+import { READERS } from '../holders.js'
+
 /*
  * Every function and table stands with its schema: an application may have a function of that name in a schema that its search_path
  * has before pg_catalog, or a temporary table, which is always before it.
@@ -110,7 +112,7 @@ export function sqlOf(code: string, isRaw = false, from = LOCKS): string {
         isRaw,
       )
     case 'h':
-      return `coalesce((SELECT pg_catalog.string_agg(pid::text,' ') FROM ${from} WHERE ${lock.where}),'')`
+      return `coalesce((SELECT CASE WHEN pg_catalog.bool_and(mode='ShareLock') THEN '${READERS} ' ELSE '' END||pg_catalog.string_agg(pid::text,' ') FROM ${from} WHERE ${lock.where}),'')`
     case 'x':
       return `CASE WHEN ${sqlOf(`o${literal}`, true, from)} THEN ${COMMITTED_TOKEN} ELSE '' END`
     case 'y':

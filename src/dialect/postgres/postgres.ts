@@ -15,6 +15,7 @@ import type {
 } from '../dialect.js'
 import type { Ask } from '../../typeorm/raw-connection.js'
 import { postgresExactKey } from '../../names/exact-names.js'
+import { readHolders, type Holders } from '../holders.js'
 import type { LockTable } from '../lock-table.js'
 import { MARKS } from '../marks.js'
 import { PG_POOL } from './pg-pool.js'
@@ -132,6 +133,7 @@ export class PostgresDialect implements Dialect {
   owns = (literal: string): string => `o${literal}`
   ownsFirst = (literals: string): string => `j${literals}`
   holderId = (literal: string): string => `h${literal}`
+  readHolders = (_literal: string, answer: string): Holders => readHolders(answer)
   fencingToken = (literal: string): string => `x${literal}`
   fencingTokenInWork = (literal: string): string => `y${literal}`
   readonly freshToken = `SELECT ${COMMITTED_TOKEN}`
