@@ -10,6 +10,7 @@ export type {
   WithNamedLockOptions,
 } from './decorator/decorator-options.js'
 export * from './contract/errors.js'
+export type { NamedLockErrorCode } from './contract/error-code.js'
 export { parseDuration, type Duration } from './contract/duration.js'
 export type {
   AcquireOptions,

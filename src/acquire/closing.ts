@@ -38,7 +38,7 @@ export class Closing {
       if (claim.owner !== owner) continue
       claim.slot.leave(
         claim,
-        new NamedLockClosedError(`The lock service was closed while the call waited for the lock '${claim.name}'.`),
+        new NamedLockClosedError(`The lock service was closed while the call was waiting for lock '${claim.name}'.`),
       )
     }
     if (!core.goesOnWithout(owner)) {

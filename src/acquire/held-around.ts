@@ -44,7 +44,7 @@ export function claimsAround(
 /** A lock that the scope around the call has lost while the others were acquired cannot be acquired again by the call. */
 export function refuseLost(claims: readonly Claim[], around: ReadonlyMap<string, Claim> | undefined): void {
   const lost = claims.find((claim) => around?.get(claim.target.exclusionKey) === claim && !claim.checkLease())
-  if (lost) throw new NamedLockLostError(`The lock '${lost.name}' was lost while the call waited for its other locks.`)
+  if (lost) throw new NamedLockLostError(`Lock '${lost.name}' was lost while the call was waiting for its other locks.`)
 }
 
 function claimIn(scope: LockScope, key: string): Claim | undefined {
@@ -54,5 +54,5 @@ function claimIn(scope: LockScope, key: string): Claim | undefined {
 }
 
 function lostIn({ lock }: LockScope, name: string): Error {
-  return (lock as HeldLock | undefined)?.lostError ?? new NamedLockLostError(`The lock '${name}' is not held any more.`)
+  return (lock as HeldLock | undefined)?.lostError ?? new NamedLockLostError(`Lock '${name}' is no longer held.`)
 }

@@ -140,7 +140,7 @@ export class HeldLock extends NamedLock<any> implements Handle {
       const gone = answers.findIndex((answer) => !answer || (raised !== undefined && answer !== '1'))
       if (gone >= 0) {
         throw new NamedLockLostError(
-          `The lock '${this.claims[gone]?.name}' was lost: the server reports that it is not held any more.`,
+          `Lock '${this.claims[gone]?.name}' was lost: the server reports that this session no longer holds it.`,
         )
       }
       this.#assertHeld()
@@ -187,7 +187,7 @@ export class HeldLock extends NamedLock<any> implements Handle {
 
   #assertHeld(): void {
     if (this.isHeld) return
-    throw this.#lost ?? new NamedLockLostError(`The lock '${this.name}' is not held any more: it was released.`)
+    throw this.#lost ?? new NamedLockLostError(`Lock '${this.name}' is no longer held: it was released.`)
   }
 }
 

@@ -41,7 +41,7 @@ export class OwningService implements ClaimOwner {
 
   /** @throws NamedLockClosedError as soon as `close()` has begun. */
   checkOpen(): void {
-    if (this.#isClosing) throw new NamedLockClosedError('The lock service is closed: it acquires no more locks.')
+    if (this.#isClosing) throw new NamedLockClosedError('The lock service is closed and acquires no more locks.')
   }
 
   /** Calls `listener` when the service begins to close, at once if it has begun to; the result removes the listener. */

@@ -6,6 +6,7 @@ import {
 } from '../contract/errors.js'
 import type { LockNames, NamedLockServiceOptions } from '../contract/options.js'
 import type { Settings } from '../contract/settings.js'
+import { because, withAddress } from '../contract/troubleshooting.js'
 import { namesOf, type Target } from '../names/targets.js'
 import { transactionScope } from '../scope/lock-scope.js'
 import type { DataSourceLike, EntityManagerLike } from '../typeorm/data-source-like.js'
@@ -46,18 +47,18 @@ function refuseInsideTransaction(names: LockNames, setting: Settings['insideTran
   if (setting === 'allow') return
   const name = namesOf(names).join("', '")
   const message =
-    `The lock '${name}' was requested inside a running transaction of the same DataSource: it would be released before the COMMIT, ` +
-    'and the transaction may read from before the lock. ' +
-    `Either take the lock around the transaction: locks.transaction('${name}', (manager) => …), or withLock outside of it. ` +
-    `Or keep the lock until the transaction has ended: locks.lockTransaction(manager, '${name}').`
+    `Lock '${name}' was requested inside an open transaction of the same DataSource. It would be released before the COMMIT, ` +
+    'and the transaction may already have read stale data. ' +
+    `Either wrap the transaction: locks.transaction('${name}', (manager) => …), or withLock around it; ` +
+    `or hold the lock until it ends: locks.lockTransaction(manager, '${name}').`
   if (setting === 'error') throw new NamedLockInsideTransactionError(message)
-  process.emitWarning(message, 'NamedLockWarning')
+  process.emitWarning(withAddress(message, 'INSIDE_TRANSACTION'), 'NamedLockWarning')
 }
 
 export function reentrancyRefused(name: string): NamedLockReentrancyError {
   return new NamedLockReentrancyError(
-    `The lock '${name}' is already held by the running scope. Use the held lock, or pass reentrant: true to share it. ` +
-      'Work that a scope starts and does not await belongs to that scope, too: start it outside if it is to wait for the lock.',
+    `Lock '${name}' is already held by the running scope. Use the held lock, or pass reentrant: true to share it. ` +
+      'Work that a scope starts without awaiting it belongs to that scope: start it outside if it has to wait for the lock.',
   )
 }
 
@@ -65,22 +66,22 @@ export function reentrancyRefused(name: string): NamedLockReentrancyError {
 export function refuseUpgrade({ name, isShared }: Target): void {
   if (!isShared) return
   throw new NamedLockReentrancyError(
-    `The running scope holds the lock '${name}' together with other readers (mode: 'read'), and cannot hold it alone before it has released ` +
-      "that. Take it with mode: 'write' from the beginning.",
+    `Lock '${name}' is held by the running scope together with other readers (mode: 'read'), so the scope cannot become its writer. ` +
+      "Acquire it with mode: 'write' in the first place.",
   )
 }
 
 export function deadlockRefused(name: string, cycle: readonly string[]): NamedLockDeadlockError {
   return new NamedLockDeadlockError(
-    `Waiting for the lock '${name}' would never end: ${cycle.map((one) => `'${one}'`).join(' → ')} wait for each other in this process. ` +
-      'Take the locks in one order everywhere, or all of them in one call: withLock([...names], …).',
+    `Deadlock: ${[...cycle, name].map((one) => `'${one}'`).join(' → ')} in this process. The wait for lock '${name}' would never end. ` +
+      'Acquire the locks in the same order everywhere, or all of them in one call: withLock([...names], …).',
   )
 }
 
 /** Not even for a list of one name: which permit of which name a caller has would be `permits` as well. */
 export function permitsOfSeveral(): NamedLockConfigurationError {
   return new NamedLockConfigurationError(
-    'permits is an option for one name: pass the name itself, not a list of names. For permits of several names, acquire one inside the other.',
+    'permits is an option for one name: pass the name itself, not a list. For permits of several names, acquire one inside the other.',
   )
 }
 
@@ -88,19 +89,22 @@ export function permitsOfSeveral(): NamedLockConfigurationError {
 export function cannotBeReleased(name: string, lastsWith: 'transaction' | 'term'): Error {
   if (lastsWith === 'transaction') {
     return new NamedLockInsideTransactionError(
-      `The lock '${name}' ends with its transaction: released before the COMMIT, it would let other callers read data that is not committed yet.`,
+      `Lock '${name}' ends with its transaction. Released before the COMMIT, it would let other callers read data that is not committed yet.`,
     )
   }
   return new NamedLockConfigurationError(
-    `The lock '${name}' ends with the term of its leader: released earlier, it would let another process lead while the work still runs. ` +
+    `Lock '${name}' ends with the term of its leader. Released earlier, it would let another process lead while the work still runs. ` +
       'Return from the work, or call resign() of the leadership.',
   )
 }
 
 export function outlivesTransaction(): NamedLockConfigurationError {
   return new NamedLockConfigurationError(
-    "With pooling: 'transaction' only transaction(), lockTransaction(), runMigrations() and @WithNamedLock with transaction: true can take locks: " +
-      'behind a pooler that pools transactions, a lock that outlives its transaction would be left on a connection that others use next. Use one of these; or a service ' +
-      'on a DataSource that connects past the pooler.',
+    because(
+      'pooling-transaction',
+      "With pooling: 'transaction' only transaction(), lockTransaction(), runMigrations() and @WithNamedLock with transaction: true can acquire " +
+        'locks: behind a transaction pooler, a lock that outlives its transaction would stay on a connection that other clients use next. ' +
+        'Use one of these, or a service on a DataSource that connects past the pooler.',
+    ),
   )
 }

@@ -1,22 +1,7 @@
+import type { NamedLockErrorCode } from './error-code.js'
 import type { LockHolder } from './lock-info.js'
 import { recognisedAcrossCopies } from '../util/across-copies.js'
-
-/** Stable codes, one per error class: for a switch where `instanceof` is not possible. */
-export type NamedLockErrorCode =
-  | 'TIMEOUT'
-  | 'LOST'
-  | 'DEADLOCK'
-  | 'REENTRANCY'
-  | 'INSIDE_TRANSACTION'
-  | 'OUTSIDE_TRANSACTION'
-  | 'INVALID_NAME'
-  | 'UNSUPPORTED_DRIVER'
-  | 'CONFIGURATION'
-  | 'CLOSED'
-  | 'NOT_HELD'
-  | 'COMMITTED'
-  | 'RESIGNED'
-  | 'DATABASE'
+import { withAddress } from './troubleshooting.js'
 
 /** The outcome of a transaction. `'unknown'`: the connection was lost during the COMMIT, and only the data can tell. */
 export type TransactionOutcome = 'committed' | 'rolledBack' | 'unknown'
@@ -35,7 +20,7 @@ export class NamedLockError extends Error {
     message: string,
     options?: ErrorOptions & { code?: NamedLockErrorCode | undefined; outcome?: TransactionOutcome | undefined },
   ) {
-    super(message, options)
+    super(withAddress(message, options?.code ?? 'DATABASE'), options)
     this.code = options?.code ?? 'DATABASE'
     if (options?.outcome) this.outcome = options.outcome
   }

@@ -20,7 +20,7 @@ export function known<T extends object>(
   const prefix = where === undefined ? '' : `${where}: `
   if (typeof given !== 'object' || given === null || Array.isArray(given)) {
     throw new NamedLockConfigurationError(
-      `${prefix}the options must be an object such as ${example}, not ${show(given)}.`,
+      `${prefix}the options must be an object such as ${example}; got ${show(given)}.`,
     )
   }
   for (const key of Object.keys(given)) {
@@ -40,20 +40,20 @@ export function duration(value: unknown, what: string, fallback: number): number
 export function flag(value: unknown, what: string): boolean {
   if (value === undefined) return false
   if (typeof value === 'boolean') return value
-  throw new NamedLockConfigurationError(`${what}: ${show(value)} is neither true nor false.`)
+  throw new NamedLockConfigurationError(`${what} must be a boolean; got ${show(value)}.`)
 }
 
 export function count(value: unknown, what: string, fallback: number, least: number, most = Infinity): number {
   if (value === undefined) return fallback
   if (Number.isSafeInteger(value) && (value as number) >= least && (value as number) <= most) return value as number
   const range = most === Infinity ? `of at least ${least}` : `from ${least} to ${most}`
-  throw new NamedLockConfigurationError(`${what}: ${show(value)} is not a whole number ${range}.`)
+  throw new NamedLockConfigurationError(`${what} must be a whole number ${range}; got ${show(value)}.`)
 }
 
 export function oneOf<T extends string>(value: unknown, what: string, allowed: readonly T[], fallback: T): T {
   if (value === undefined) return fallback
   if (allowed.includes(value as T)) return value as T
   throw new NamedLockConfigurationError(
-    `${what}: ${show(value)} is not one of ${allowed.map((a) => `'${a}'`).join(', ')}.`,
+    `${what} must be one of ${allowed.map((a) => `'${a}'`).join(', ')}; got ${show(value)}.`,
   )
 }

@@ -273,7 +273,7 @@ function readNamespace(value: unknown): string | false | undefined {
   )
     return value
   throw new NamedLockConfigurationError(
-    `namespace: ${show(value)} is not a namespace: use a non-empty text of at most 1024 characters without NUL, or false for none.`,
+    `namespace must be a non-empty string of at most 1024 characters without NUL, or false for none; got ${show(value)}.`,
   )
 }
 
@@ -283,7 +283,7 @@ function readTable(value: unknown, option: string): { readonly table: string } |
   if (typeof table === 'string' && /^[\p{L}_][\p{L}\p{N}_$]*(\.[\p{L}_][\p{L}\p{N}_$]*)?$/u.test(table))
     return { table }
   throw new NamedLockConfigurationError(
-    `${option}.table: ${show(table)} is not a table's name (letters, digits, _ and $; schema.table is fine).`,
+    `${option}.table must be the name of a table (letters, digits, _ and $; schema.table is fine); got ${show(table)}.`,
   )
 }
 
@@ -324,6 +324,6 @@ export function readSignal(value: unknown): AbortSignal | undefined {
     return signal
   }
   throw new NamedLockConfigurationError(
-    `signal: ${show(value)} is not an AbortSignal. An AbortController's is its \`signal\` property.`,
+    `signal must be an AbortSignal; got ${show(value)}. Of an AbortController, pass its \`signal\` property.`,
   )
 }

@@ -106,7 +106,8 @@ function readName(name: unknown): DecoratorSettings['name'] {
     checkName(name)
     return name as LockNames
   }
-  if (name.length === 0) throw new InvalidLockNameError('@WithNamedLock: a list of names must have at least one.')
+  if (name.length === 0)
+    throw new InvalidLockNameError('@WithNamedLock: the list of lock names is empty. Pass at least one name.')
   for (const one of name) checkName(one)
   return [...(name as LockName[])]
 }

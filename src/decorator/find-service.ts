@@ -1,5 +1,6 @@
 import type { DataSourceLike } from '../typeorm/data-source-like.js'
 import { NamedLockConfigurationError } from '../contract/errors.js'
+import { because } from '../contract/troubleshooting.js'
 import { NamedLockService } from '../service/named-lock-service.js'
 import { show } from '../util/show.js'
 import type { DecoratorSettings } from './decorator-settings.js'
@@ -19,18 +20,24 @@ export function findService(
   const found = ownService(self) ?? serviceOfDataSource(self) ?? NamedLockService.getDefault()
   if (found) return found
   throw new NamedLockConfigurationError(
-    `${label()}: @WithNamedLock found no NamedLockService. Provide one of: ` +
-      `the option locks: (self) => … (required for a #private field); ` +
-      `a property of the instance that is a NamedLockService; ` +
-      `a DataSource as this.dataSource, or an EntityManager as this.manager; ` +
-      `NamedLockService.setDefault(service).`,
+    because(
+      'no-service',
+      `${label()}: @WithNamedLock found no NamedLockService. Provide one of: ` +
+        `the option locks: (self) => … (required for a #private field); ` +
+        `a property of the instance that is a NamedLockService; ` +
+        `a DataSource as this.dataSource, or an EntityManager as this.manager; ` +
+        `NamedLockService.setDefault(service).`,
+    ),
   )
 }
 
 function given(service: unknown, label: () => string): NamedLockService<any> {
   if (service instanceof NamedLockService) return service
   throw new NamedLockConfigurationError(
-    `${label()}: the locks option of @WithNamedLock returned ${show(service)} instead of a NamedLockService.`,
+    because(
+      'no-service',
+      `${label()}: the locks option of @WithNamedLock returned ${show(service)} instead of a NamedLockService.`,
+    ),
   )
 }
 

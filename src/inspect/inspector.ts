@@ -1,11 +1,10 @@
-import { NamedLockTimeoutError } from '../contract/errors.js'
 import type { LockName } from '../contract/options.js'
 import type { Finding, LockHolder, LockList } from '../contract/lock-info.js'
 import type { Slots } from '../queue/slots.js'
 import type { ClaimOwner } from '../queue/claim.js'
 import { readInspectOptions, readListOptions, type Settings } from '../contract/settings.js'
 import { duration } from '../contract/option-checks.js'
-import { databaseError } from '../contract/database-error.js'
+import { databaseError, notAnswered } from '../contract/database-error.js'
 import type { PermitTargets } from '../names/permit-targets.js'
 import type { Target, Targets } from '../names/targets.js'
 import { within } from '../util/within.js'
@@ -17,7 +16,7 @@ import { ping } from './ping.js'
 /** How long a question about a lock waits for the database, if the timeout is not longer, in milliseconds. */
 const PATIENCE = 3_000
 
-const NO_ANSWER = 'The database could not be asked about its locks'
+const NO_ANSWER = 'The locks could not be read from the database'
 
 function refuse(error: unknown): never {
   throw databaseError(NO_ANSWER, error)
@@ -82,8 +81,8 @@ export class Inspector {
     const patience = duration(timeout, 'ping: timeout', this.#settings.timeout)
     const { sessions } = this.#slots
     return within(ping(sessions).catch(refuse), patience, undefined, () => {
-      const why = sessions.obstacle ?? 'the database did not answer'
-      return new NamedLockTimeoutError(`No lock could be taken and released within ${patience} ms: ${why}.`)
+      const what = `No lock could be acquired and released within ${patience} ms`
+      return notAnswered(what, sessions.obstacle)
     })
   }
 
@@ -98,8 +97,7 @@ export class Inspector {
    */
   inTime<T>(work: Promise<T>, timeout = this.#settings.timeout, signal?: AbortSignal): Promise<T> {
     return within(work.catch(refuse), Math.max(timeout, PATIENCE), signal, () => {
-      const why = this.#slots.sessions.obstacle ?? 'the database did not answer in time'
-      return new NamedLockTimeoutError(`${NO_ANSWER}: ${why}.`)
+      return notAnswered(NO_ANSWER, this.#slots.sessions.obstacle)
     })
   }
 

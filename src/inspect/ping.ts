@@ -23,6 +23,6 @@ export async function ping(sessions: Sessions): Promise<number> {
   const given = await ask(shared, 'give', literal)
   if (taken === '1' && given === '1') return monotonicNow() - from
   throw new NamedLockError(
-    `The server did not grant a free lock, or did not release it: it answered ${taken} and ${given}.`,
+    `The server did not grant a free lock, or did not release it: its answers were ${taken} and ${given}.`,
   )
 }

@@ -3,7 +3,7 @@
  */
 
 export function warnOfTrouble(name: string, error: Error): void {
-  warn(`The leadership of '${name}' cannot be asked for, and is tried again: ${error.message}`)
+  warn(`The campaign for the leadership of '${name}' failed, and will be repeated: ${error.message}`)
 }
 
 /** @param next Milliseconds until the process campaigns again; undefined: it does not. */

@@ -113,17 +113,17 @@ export function postgresKeyFor(namespace: string | false, name: LockName): bigin
 export function checkName(name: unknown): string {
   if (typeof name === 'bigint') return name.toString()
   if (typeof name !== 'string') {
-    throw new InvalidLockNameError(`A lock's name is a string or a bigint, not ${show(name)}.`)
+    throw new InvalidLockNameError(`Lock names must be strings or bigints; got ${show(name)}.`)
   }
-  if (name === '') throw new InvalidLockNameError("A lock's name cannot be empty.")
+  if (name === '') throw new InvalidLockNameError('Lock names must not be empty.')
   if (name.length > LONGEST_NAME) {
     throw new InvalidLockNameError(
-      `${show(name)} has ${name.length} characters: a lock's name can have at most ${LONGEST_NAME}.`,
+      `Lock names may have at most ${LONGEST_NAME} characters; ${show(name)} has ${name.length}.`,
     )
   }
   if (!name.isWellFormed()) {
     throw new InvalidLockNameError(
-      `${show(name)} is not well-formed Unicode (half of a surrogate pair) and cannot be a lock's name.`,
+      `Lock names must be well-formed Unicode; ${show(name)} has half of a surrogate pair.`,
     )
   }
   return name

@@ -1,5 +1,6 @@
 import type { DataSourceLike } from '../typeorm/data-source-like.js'
 import { InvalidLockNameError, NamedLockConfigurationError } from '../contract/errors.js'
+import { because } from '../contract/troubleshooting.js'
 import { checkName } from './lock-name.js'
 import { partBase } from './part-keys.js'
 import type { LockMode, LockName, LockNames } from '../contract/options.js'
@@ -189,7 +190,7 @@ export class Targets {
   /** The targets of a call, in the order in which all callers acquire them; a name given twice is one. */
   ofAll(names: LockNames, exactName: boolean, mode: LockMode | undefined): readonly Target[] {
     if (!isSeveral(names)) return [this.of(names, exactName, mode)]
-    if (names.length === 0) throw new InvalidLockNameError('No name was given: the list of names is empty.')
+    if (names.length === 0) throw new InvalidLockNameError('The list of lock names is empty. Pass at least one name.')
     const targets = names.map((name) => this.of(name, exactName, mode))
     if (targets.length === 1) return targets
     const byKey = new Map<string, Target>()
@@ -197,7 +198,7 @@ export class Targets {
       const other = byKey.get(target.exclusionKey)
       if (other && other.key !== target.key) {
         throw new InvalidLockNameError(
-          `${show(other.name)} and ${show(target.name)} cannot be acquired together: the server may take them for one lock. Use names that differ in more than case, accents or width.`,
+          `Locks ${show(other.name)} and ${show(target.name)} cannot be acquired together: the server may treat them as one lock. Use names that differ in more than case, accents or width.`,
         )
       }
       byKey.set(target.exclusionKey, target)
@@ -262,7 +263,10 @@ export function isSeveral(names: LockNames): names is readonly LockName[] {
 function mixed(name: LockName, isNow: boolean): NamedLockConfigurationError {
   const [now, before] = isNow ? ['with a mode', 'without one'] : ['without a mode', 'with one']
   return new NamedLockConfigurationError(
-    `mode: the name ${show(name)} is requested ${now}, and was requested ${before} before. On this server an ordinary lock does not wait for ` +
-      "readers: say mode: 'write' for every caller that holds the name alone.",
+    because(
+      'mode-mixed',
+      `mode: the name ${show(name)} is requested ${now}, and was requested ${before} before. On this server an ordinary lock does not wait for ` +
+        "readers. Pass mode: 'write' for every caller that holds the name alone.",
+    ),
   )
 }

@@ -44,7 +44,7 @@ export function WhileLeader(
 ): (target: object, key: string | symbol, descriptor: TypedPropertyDescriptor<LeaderMethod>) => void {
   checkName(name)
   if (typeof options !== 'object' || options === null) {
-    throw new NamedLockConfigurationError(`@WhileLeader: the options must be an object, not ${show(options)}.`)
+    throw new NamedLockConfigurationError(`@WhileLeader: the options must be an object; got ${show(options)}.`)
   }
   const { dataSource, ...rest } = options
   readLeadOptions(rest, '@WhileLeader')

@@ -41,7 +41,9 @@ export function readEvery(value: unknown, where: string): number {
   if (value === undefined) return Infinity
   const every = milliseconds(value as Duration, `${where}: every`)
   if (every > 0) return every
-  throw new NamedLockConfigurationError(`${where}: every: ${show(value)} is no time: nothing would ever count as done.`)
+  throw new NamedLockConfigurationError(
+    `${where}: every: ${show(value)} is too short: nothing would ever count as done.`,
+  )
 }
 
 export function readForgetOptions(given: unknown, fallback: CallSettings): CallSettings {

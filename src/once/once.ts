@@ -2,8 +2,8 @@ import type { CallTargets } from '../acquire/call-targets.js'
 import type { HeldLock } from '../acquire/held-lock.js'
 import type { OwningService } from '../acquire/owning-service.js'
 import { guardTransaction } from '../acquire/refusals.js'
-import { databaseError } from '../contract/database-error.js'
-import { NamedLockConfigurationError, NamedLockReentrancyError, NamedLockTimeoutError } from '../contract/errors.js'
+import { databaseError, notAnswered } from '../contract/database-error.js'
+import { NamedLockConfigurationError, NamedLockReentrancyError } from '../contract/errors.js'
 import type { LockName } from '../contract/options.js'
 import type { CallSettings } from '../contract/settings.js'
 import type { DoneRows, OldRow } from '../dialect/done-rows.js'
@@ -198,14 +198,11 @@ export class Once {
     const asked = this.#sessions.inspect((ask) => withTable(ask, own, () => use(ask)))
     return within(
       asked.catch((error: unknown) => {
-        throw databaseError(`The table '${table}' could not be asked`, error)
+        throw databaseError(`The table '${table}' could not be queried`, error)
       }),
       Math.max(call.timeout, PATIENCE),
       call.signal,
-      () =>
-        new NamedLockTimeoutError(
-          `The table '${table}' could not be asked: ${this.#sessions.obstacle ?? 'the database did not answer in time'}.`,
-        ),
+      () => notAnswered(`The table '${table}' could not be queried`, this.#sessions.obstacle),
     )
   }
 }
@@ -216,7 +213,7 @@ function rest(timeout: number, startedAt: number): number {
 
 function nested(call: string, name: string): NamedLockReentrancyError {
   return new NamedLockReentrancyError(
-    `${call}: the lock '${name}' is already held by the running scope. The row that says that '${name}' is done belongs to one transaction: ` +
-      `call ${call} outside of the work under that lock.`,
+    `${call}: lock '${name}' is already held by the running scope. The row that marks '${name}' as done belongs to one transaction. ` +
+      `Call ${call} outside the work under that lock.`,
   )
 }

@@ -338,7 +338,7 @@ export class Contest {
   #failed(error: unknown): Outcome {
     const isFinal = error instanceof NamedLockConfigurationError || error instanceof NamedLockClosedError
     const isNews = !this.#isKnownBusy && !(error instanceof NamedLockLostError)
-    if (isFinal || isNews) this.#slot.failAll(databaseError('The database could not be asked for the lock', error))
+    if (isFinal || isNews) this.#slot.failAll(databaseError('The database refused the request for the lock', error))
     this.#slot.trouble = error
     return 'failed'
   }

@@ -146,7 +146,7 @@ export class OwnConnection {
     const { claim } = this.#use
     const error = new NamedLockDeadlockError(
       `Deadlock while waiting for lock '${claim.name}': its holder waits for a lock that this connection holds, the server says. ` +
-        'Take the locks in one order everywhere.',
+        'Acquire the locks in the same order everywhere.',
       { cause },
     )
     return { claim, error }

@@ -198,7 +198,7 @@ export class PermitSearch {
     const isNews = this.#busyBelow === 0 && !(error instanceof NamedLockLostError)
     this.#permits.trouble = error
     if (isFinal || isNews) {
-      const failure = databaseError('The database could not be asked for the lock', error)
+      const failure = databaseError('The database refused the request for the lock', error)
       for (const claim of this.#waiting) this.#permits.leave(claim, failure)
     }
     if (this.#flying.size > 0) return

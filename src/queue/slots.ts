@@ -1,4 +1,5 @@
 import { NamedLockConfigurationError, type NamedLockLostError } from '../contract/errors.js'
+import { because } from '../contract/troubleshooting.js'
 import type { PermitTargets } from '../names/permit-targets.js'
 import type { Target } from '../names/targets.js'
 import type { Session } from '../session/session.js'
@@ -142,8 +143,11 @@ export class Slots implements SlotHost, PermitsHost {
       if (count < most) return
     }
     throw new NamedLockConfigurationError(
-      `${maxLocks === undefined ? 'The services of this DataSource hold or wait' : 'This service holds or waits'} for ${count} locks, ` +
-        `the most that are allowed (maxLocks). Raise maxLocks if ${this.sessions.dialect.server} has room for more, or hold fewer locks at a time.`,
+      because(
+        'max-locks',
+        `${maxLocks === undefined ? 'The services of this DataSource hold or wait' : 'This service holds or waits'} for ${count} locks, ` +
+          `the most that are allowed (maxLocks). Raise maxLocks if ${this.sessions.dialect.server} has room for more, or hold fewer locks at a time.`,
+      ),
     )
   }
 

@@ -66,11 +66,11 @@ export abstract class NamedLock<out Manager = EntityManager | undefined> {
     const lock = findHeld(name) as NamedLock | undefined
     if (!lock) {
       throw new NamedLockError(
-        `The lock '${name}' is not held here: call this inside withLock('${name}', …) or a method with @WithNamedLock('${name}').`,
+        `Lock '${name}' is not held here. Call this inside withLock('${name}', …) or a method with @WithNamedLock('${name}').`,
         { code: 'NOT_HELD' },
       )
     }
-    if (!lock.isHeld) throw new NamedLockLostError(`The lock '${name}' was lost: its exclusivity is gone.`)
+    if (!lock.isHeld) throw new NamedLockLostError(`Lock '${name}' was lost. Another caller may hold it now.`)
     return lock
   }
 }

@@ -1,6 +1,7 @@
 import type { DataSourceLike } from '../typeorm/data-source-like.js'
 import { dialectFor, pooledDialectFor } from '../dialect/choose-dialect.js'
 import { NamedLockConfigurationError } from '../contract/errors.js'
+import { because } from '../contract/troubleshooting.js'
 import { JointBounds } from '../session/joint-bounds.js'
 import { sessionSettingsText } from '../session/session-settings.js'
 import type { Settings } from '../contract/settings.js'
@@ -27,8 +28,11 @@ export class Family {
     const copy = copyOf(dataSource)
     if (copy.protocol !== thisCopy.protocol) {
       throw new NamedLockConfigurationError(
-        `Two versions of typeorm-named-lock have services on one DataSource: ${copy.path} (${copy.protocol}) and ${thisCopy.path} ` +
-          `(${thisCopy.protocol}). They cannot see each other's locks and transactions in this process. Install one version (npm ls typeorm-named-lock, npm dedupe).`,
+        because(
+          'two-versions',
+          `Two versions of typeorm-named-lock have services on one DataSource: ${copy.path} (${copy.protocol}) and ${thisCopy.path} ` +
+            `(${thisCopy.protocol}). They cannot see each other's locks and transactions in this process. Install one version (npm ls typeorm-named-lock, npm dedupe).`,
+        ),
       )
     }
     let family = families.get(dataSource)

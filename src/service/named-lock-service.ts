@@ -118,7 +118,7 @@ export class NamedLockService<DS extends DataSourceLike = DataSource> {
   outside<T>(work: () => T): T {
     if (typeof work === 'function') return this.#engine.outside(work)
     throw new NamedLockConfigurationError(
-      `outside: the work must be a function, not ${show(work)}. Call outside(() => …).`,
+      `outside: the work must be a function; got ${show(work)}. Call outside(() => …).`,
     )
   }
 
@@ -408,7 +408,7 @@ function optionsAndWork(call: string, first: unknown, second: unknown): [unknown
   if (second === undefined && typeof first === 'function') return [undefined, first as AnyWork]
   if (typeof second === 'function') return [first, second as AnyWork]
   throw new NamedLockConfigurationError(
-    `${call}: the work must be a function, not ${show(second ?? first)}. Call ${call}(name, work) or ${call}(name, options, work).`,
+    `${call}: the work must be a function; got ${show(second ?? first)}. Call ${call}(name, work) or ${call}(name, options, work).`,
   )
 }
 

@@ -16,7 +16,7 @@ export function migrationsLock(dataSource: DataSourceLike): string {
 export function readMigrationOptions(given: unknown = {}): { lock: AcquireOptions; migrations: object } {
   if (typeof given !== 'object' || given === null || Array.isArray(given)) {
     throw new NamedLockConfigurationError(
-      `runMigrations: the options must be an object such as { transaction: 'each' }, not ${show(given)}.`,
+      `runMigrations: the options must be an object such as { transaction: 'each' }; got ${show(given)}.`,
     )
   }
   const { timeout = TIMEOUT, signal, ...migrations } = given as AcquireOptions

@@ -1,4 +1,5 @@
 import { NamedLockConfigurationError } from '../contract/errors.js'
+import { because } from '../contract/troubleshooting.js'
 import { processWide } from '../util/process-wide.js'
 
 /** A service as the other services of its DataSource see it. */
@@ -74,10 +75,13 @@ class DataSourceServices {
     if (namespaces.size <= 1) return this.#chosen?.service ?? live[0]?.service
     if (live.some(({ service }) => service === byDefault)) return byDefault
     throw new NamedLockConfigurationError(
-      `The NamedLockServices of this DataSource have several namespaces (${list(namespaces)}): NamedLockService.for(dataSource), and a decorated ` +
-        'method that finds its service by the DataSource, cannot choose one. Locks of different namespaces do not exclude each other. Give all services ' +
-        'the same namespace; or name the service: by the option locks: (self) => … of @WithNamedLock, by a property of the instance that is a ' +
-        'NamedLockService, or by NamedLockService.setDefault(service).',
+      because(
+        'namespaces',
+        `The NamedLockServices of this DataSource have several namespaces (${list(namespaces)}): NamedLockService.for(dataSource), and a decorated ` +
+          'method that finds its service by the DataSource, cannot choose one. Locks of different namespaces do not exclude each other. Give all services ' +
+          'the same namespace; or name the service: by the option locks: (self) => … of @WithNamedLock, by a property of the instance that is a ' +
+          'NamedLockService, or by NamedLockService.setDefault(service).',
+      ),
     )
   }
 
@@ -89,8 +93,11 @@ class DataSourceServices {
     if (live.length > 0 && namespaces.size === 1) return given?.namespace
     if (live.length === 0 && this.#namespaces.size <= 1) return [...this.#namespaces][0]
     throw new NamedLockConfigurationError(
-      `namespace: the NamedLockServices of this DataSource have several (${list(live.length > 0 ? namespaces : this.#namespaces)}), so a service ` +
-        'without the option could have the wrong one, and locks of different namespaces do not exclude each other. Give it the one that is meant.',
+      because(
+        'namespaces',
+        `namespace: the NamedLockServices of this DataSource have several (${list(live.length > 0 ? namespaces : this.#namespaces)}), so a service ` +
+          'without the option could have the wrong one, and locks of different namespaces do not exclude each other. Give it the one that is meant.',
+      ),
     )
   }
 }

@@ -1,4 +1,5 @@
 import { NamedLockConfigurationError } from '../contract/errors.js'
+import { because } from '../contract/troubleshooting.js'
 import { WorkPlaces } from './work-places.js'
 
 /** Kinds of connections that are kept for a while after their use. */
@@ -58,14 +59,20 @@ export class JointBounds {
   checkRoom(others: number, describe: () => string): void {
     if (this.poolSize < 2) {
       throw new NamedLockConfigurationError(
-        `The DataSource's pool has ${this.poolSize} connection: the locks would take it, and no work could be done under them. ` +
-          "Set poolSize to at least 2 (better 10), or use connections: 'own' to give the locks connections beside the pool.",
+        because(
+          'small-pool',
+          `The DataSource's pool has ${this.poolSize} connection: the locks would take it, and no work could be done under them. ` +
+            "Set poolSize to at least 2 (better 10), or use connections: 'own' for locks with connections beside the pool.",
+        ),
       )
     }
     if (others + 1 <= Math.floor(this.poolSize / 2)) return
     throw new NamedLockConfigurationError(
-      `${describe()} Each of them needs a session of its own, and locks may use half of the DataSource's pool of ${this.poolSize}. ` +
-        `Give all services of the DataSource the same options, set poolSize to at least ${2 * (others + 1)}, or use connections: 'own'.`,
+      because(
+        'small-pool',
+        `${describe()} Each of them needs a session of its own, and locks may use half of the DataSource's pool of ${this.poolSize}. ` +
+          `Give all services of the DataSource the same options, set poolSize to at least ${2 * (others + 1)}, or use connections: 'own'.`,
+      ),
     )
   }
 

@@ -1,4 +1,5 @@
 import { NamedLockConfigurationError } from '../contract/errors.js'
+import { because } from '../contract/troubleshooting.js'
 import type { Ask } from '../typeorm/raw-connection.js'
 
 /** A table of the library's own, which is created when it is first needed. */
@@ -37,7 +38,10 @@ export async function withTable<T>(ask: Ask, table: OwnTable, use: () => Promise
 
 function notCreated({ option, name, create }: OwnTable, cause: unknown): NamedLockConfigurationError {
   return new NamedLockConfigurationError(
-    `${option}: the table '${name}' does not exist and could not be created: create it with ${create.join('; ')}`,
+    because(
+      'missing-table',
+      `${option}: the table '${name}' does not exist and could not be created. Create it with ${create.join('; ')};`,
+    ),
     { cause },
   )
 }

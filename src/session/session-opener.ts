@@ -2,6 +2,7 @@ import type { DataSourceLike } from '../typeorm/data-source-like.js'
 import type { Dialect, SessionUse } from '../dialect/dialect.js'
 import { dialectOfServer } from '../dialect/choose-dialect.js'
 import { NamedLockClosedError, NamedLockConfigurationError } from '../contract/errors.js'
+import { because } from '../contract/troubleshooting.js'
 import { Backoff } from '../util/backoff.js'
 import { setImmediate } from '../util/clock.js'
 import { plainRunner } from '../typeorm/plain-runner.js'
@@ -187,9 +188,8 @@ export class SessionOpener {
       return [runner, await runner.connect()]
     } catch (error) {
       if (source.isInitialized) throw databaseError('No connection to the database for locks', error)
-      throw new NamedLockConfigurationError('The DataSource is not initialised: call dataSource.initialize() first.', {
-        cause: error,
-      })
+      const message = 'The DataSource is not initialised: call dataSource.initialize() first.'
+      throw new NamedLockConfigurationError(because('not-initialised', message), { cause: error })
     } finally {
       unguard?.()
     }
@@ -211,13 +211,16 @@ export class SessionOpener {
   /** Why a session cannot be used here; undefined when it can. */
   async #refusal({ facts }: Session): Promise<Error | undefined> {
     if (facts.lease === undefined && !this.#settings.allowNoLease) {
-      return new NamedLockConfigurationError(this.#dialect.noLease)
+      return new NamedLockConfigurationError(because('no-lease', this.#dialect.noLease))
     }
     for (const sibling of this.#owner.open.all) {
       if (sibling.facts.identity === facts.identity || !(await this.#stillAnswers(sibling))) continue
       return new NamedLockConfigurationError(
-        `The DataSource's address leads to several servers (${sibling.facts.identity} and ${facts.identity}): ` +
-          'named locks live on one server and exclude no caller on the other. Point it at the primary.',
+        because(
+          'several-servers',
+          `The DataSource's address leads to several servers (${sibling.facts.identity} and ${facts.identity}): ` +
+            'named locks live on one server and exclude no caller on the other. Point it at the primary.',
+        ),
       )
     }
     return undefined

@@ -56,16 +56,19 @@ export function nestedIsolation(
 export function noLongerActive(locks: TransactionLocks): Error {
   return (
     locks.session.lostError ??
-    new NamedLockError('The transaction has ended in the meantime: no transaction is left to hold the lock.', {
-      code: 'NOT_HELD',
-    })
+    new NamedLockError(
+      'The transaction ended in the meantime, so no transaction is left to hold the lock. Await everything inside the work.',
+      {
+        code: 'NOT_HELD',
+      },
+    )
   )
 }
 
 /** A lock that a scope around the call holds on another connection is not lost together with the transaction. */
 export function heldElsewhere(name: string): NamedLockReentrancyError {
   return new NamedLockReentrancyError(
-    `The lock '${name}' is held by the running scope on another connection: a transaction needs it on its own. ` +
-      'Use transaction in the place of the withLock around it, or a plain dataSource.transaction inside of it.',
+    `Lock '${name}' is held by the running scope on another connection, and a transaction needs it on its own connection. ` +
+      'Replace the withLock around it with transaction, or use a plain dataSource.transaction inside it.',
   )
 }

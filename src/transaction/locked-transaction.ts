@@ -1,4 +1,5 @@
 import { NamedLockConfigurationError, NamedLockError, NamedLockLostError } from '../contract/errors.js'
+import { because } from '../contract/troubleshooting.js'
 import type { HeldLock } from '../acquire/held-lock.js'
 import { beginTimeoutError } from '../acquire/timeout-error.js'
 import type { TransactionOptions } from '../contract/options.js'
@@ -133,8 +134,11 @@ export class LockedTransaction {
     if (refusedBy) {
       this.#rollback = work.rollback
       throw new NamedLockError(
-        `The transaction under the lock '${lock.name}' was rolled back, although its work returned: a statement in it had failed ` +
-          `(${refusedBy.message}), and the work did not rethrow that error.`,
+        because(
+          'rolled-back',
+          `The transaction under lock '${lock.name}' was rolled back, although its work returned: a statement in it had failed ` +
+            `(${refusedBy.message}), and the work did not rethrow that error.`,
+        ),
         { cause: refusedBy },
       )
     }
@@ -142,7 +146,7 @@ export class LockedTransaction {
     if (work.isCommitted || !runner.isTransactionActive) return
     await this.#rollBack()
     throw new NamedLockConfigurationError(
-      `The work under the lock '${lock.name}' began a transaction on its QueryRunner and did not end it: everything was rolled back. End it inside the work.`,
+      `The work under lock '${lock.name}' began a transaction on its QueryRunner and did not end it, so everything was rolled back. End it inside the work.`,
     )
   }
 
@@ -172,7 +176,7 @@ export class LockedTransaction {
   #committed(lock: HeldLock, cause: unknown): NamedLockError {
     const reason = cause instanceof Error ? cause.message : String(cause)
     return new NamedLockError(
-      `The transaction under the lock '${lock.name}' was committed, but a subscriber failed after the COMMIT: ${reason}. Do not repeat the work.`,
+      `The transaction under lock '${lock.name}' was committed, but a subscriber failed after the COMMIT: ${reason}. Do not repeat the work.`,
       { cause, code: 'COMMITTED', outcome: 'committed' },
     )
   }
@@ -180,10 +184,10 @@ export class LockedTransaction {
 
 /** The loss of a lock with its transaction. */
 export function lostWith(lock: HeldLock, outcome: 'rolledBack' | 'unknown', cause: unknown): NamedLockLostError {
-  const what = `The connection of the lock '${lock.name}' and its transaction was lost`
+  const what = `The connection of lock '${lock.name}' and its transaction was lost`
   return new NamedLockLostError(
     outcome === 'unknown'
-      ? `${what} during the COMMIT: whether the transaction was committed or rolled back is not known.`
+      ? because('lost-in-commit', `${what} during the COMMIT. The transaction was either committed or rolled back.`)
       : `${what}: the transaction was rolled back.`,
     { cause, outcome },
   )

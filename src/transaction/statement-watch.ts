@@ -1,4 +1,5 @@
 import { NamedLockError, NamedLockOutsideTransactionError } from '../contract/errors.js'
+import { withAddress } from '../contract/troubleshooting.js'
 import { transactionScope } from '../scope/lock-scope.js'
 import type { DataSourceLike } from '../typeorm/data-source-like.js'
 import { replaceCreateQueryRunner } from '../typeorm/plain-runner.js'
@@ -97,7 +98,9 @@ function refusalOf(runner: WorkRunner, scoped: object): Error | undefined {
   if (outsideTransaction === 'allow') return undefined
   const message = outsideMessage(level.call.lock.name)
   if (outsideTransaction === 'error') return new NamedLockOutsideTransactionError(message)
-  if (!warned.has(level.transaction)) process.emitWarning(message, 'NamedLockWarning')
+  if (!warned.has(level.transaction)) {
+    process.emitWarning(withAddress(message, 'OUTSIDE_TRANSACTION'), 'NamedLockWarning')
+  }
   warned.add(level.transaction)
   return undefined
 }
@@ -108,17 +111,17 @@ function isRunnerOf(level: TransactionLevel, runner: WorkRunner): boolean {
 
 function outsideMessage(name: string): string {
   return (
-    `A statement was sent on another connection than the transaction under the lock '${name}' that it runs in: it would be committed ` +
-    'separately, stay after a rollback, and not see what the transaction has written. Use locks.manager ' +
-    '(for an injected repository: locks.manager.withRepository(repository)); or set ambientTransactions: true, with which repositories ' +
-    'and the DataSource take part in the transaction automatically; or wrap what is not meant to take part: locks.outside(() => …).'
+    `A statement inside the transaction under lock '${name}' was sent on another connection. It would be committed ` +
+    'separately, survive a rollback, and not see what the transaction has written. Use locks.manager ' +
+    '(for an injected repository: locks.manager.withRepository(repository)); or set ambientTransactions: true, so that repositories ' +
+    'and the DataSource take part automatically; or wrap what must not take part: locks.outside(() => …).'
   )
 }
 
 function rolledBack(level: TransactionLevel): Error {
   return new NamedLockError(
-    `The transaction under the lock '${level.call?.lock.name}' was rolled back while a branch of its work went on: the statement was not sent. ` +
-      'Await everything inside the work, or wrap what is not meant to take part: locks.outside(() => …).',
+    `The transaction under lock '${level.call?.lock.name}' was rolled back while a branch of its work went on. The statement was not sent. ` +
+      'Await everything inside the work, or wrap what must not take part: locks.outside(() => …).',
     { code: 'NOT_HELD' },
   )
 }

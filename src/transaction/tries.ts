@@ -1,6 +1,7 @@
 import type { HeldLock } from '../acquire/held-lock.js'
 import type { OwningService } from '../acquire/owning-service.js'
 import { NamedLockClosedError, NamedLockError } from '../contract/errors.js'
+import { because } from '../contract/troubleshooting.js'
 import type { Retry } from '../contract/settings.js'
 import type { Rollback } from '../dialect/dialect.js'
 import { clearTimeout, setTimeout } from '../util/clock.js'
@@ -78,7 +79,7 @@ export class Tries {
   #assertWanted({ reason, error }: Rollback, name: string): void {
     if (this.#owner.isClosing) {
       throw new NamedLockClosedError(
-        `The lock service was closed before the transaction under the lock '${name}' was repeated: it was rolled back by ${NAMES[reason]}.`,
+        `The lock service was closed before the transaction under lock '${name}' was repeated. It was rolled back by ${NAMES[reason]}.`,
         { cause: error },
       )
     }
@@ -91,7 +92,10 @@ export class Tries {
     const by = isMixed ? '' : ` by ${NAMES[reason]}`
     const list = isMixed ? ` (deadlocks: ${deadlock}, serialization failures: ${serialization})` : ''
     return new NamedLockError(
-      `The transaction under the lock '${name}' was rolled back${by} in each of ${this.#made} tries${list}: ${error.message}`,
+      because(
+        'rolled-back',
+        `The transaction under lock '${name}' was rolled back${by} in each of ${this.#made} tries${list}: ${error.message}`,
+      ),
       { cause: error, outcome: 'rolledBack' },
     )
   }

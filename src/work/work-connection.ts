@@ -1,5 +1,6 @@
 import { errorMonitor, type EventEmitter } from 'node:events'
 import { NamedLockConfigurationError, NamedLockError } from '../contract/errors.js'
+import { because } from '../contract/troubleshooting.js'
 import { currentScope, type LockScope } from '../scope/lock-scope.js'
 import type { Rollback } from '../dialect/dialect.js'
 import type { RawConnection } from '../typeorm/raw-connection.js'
@@ -354,15 +355,18 @@ export interface RunnerInTransaction {
 function endedByStatement(text: unknown): Error {
   const statement = typeof text === 'string' ? text.trim().slice(0, 60) : 'a statement'
   return new NamedLockConfigurationError(
-    `The transaction under a named lock was ended by a statement of its work: ${statement}. MySQL and MariaDB commit at CREATE, ALTER, DROP, ` +
-      'LOCK TABLES and START TRANSACTION, and every server at COMMIT. What was written before that statement stays as it left it; ' +
-      'everything after it was refused. Run such statements outside the transaction.',
+    because(
+      'ended-by-statement',
+      `The transaction under a named lock was ended by a statement of its work: ${statement}. MySQL and MariaDB commit at CREATE, ALTER, DROP, ` +
+        'LOCK TABLES and START TRANSACTION, and every server at COMMIT. What was written before that statement stays as it left it; ' +
+        'everything after it was refused. Run such statements outside the transaction.',
+    ),
   )
 }
 
 function usedTooLate(): Error {
   return new NamedLockError(
-    'The EntityManager or QueryRunner was used after its lock or transaction had ended. The statement was not sent. Await everything inside the work.',
+    'The EntityManager or QueryRunner was used after its lock or transaction had ended, so the statement was not sent. Await everything inside the work.',
     { code: 'NOT_HELD' },
   )
 }
@@ -377,8 +381,8 @@ function isOutside(scope: LockScope | undefined, around: LockScope): boolean {
 
 function usedOutside(): Error {
   return new NamedLockConfigurationError(
-    'A statement inside locks.outside was sent with the EntityManager of the transaction around it: it would take part in that transaction. ' +
-      "Use the DataSource's own manager and repositories there. typeorm-transactional and @nestjs-cls/transactional replace them by the " +
+    'A statement inside locks.outside was sent with the EntityManager of the transaction around it, so it would take part in that transaction. ' +
+      "Use the DataSource's own manager and repositories there. typeorm-transactional and @nestjs-cls/transactional replace them with the " +
       "transaction's: call a method with Propagation.NOT_SUPPORTED or REQUIRES_NEW inside locks.outside.",
   )
 }

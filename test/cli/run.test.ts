@@ -161,7 +161,7 @@ describe('named-lock run', function () {
         await run.printed(/told/, 8_000)
         const { code, stderr } = await run.ended
         expect(code).to.equal(79)
-        expect(stderr).to.match(/^named-lock: The lock 'lost' was lost: .*\n/)
+        expect(stderr).to.match(/^named-lock: Lock 'lost' was lost: .*\n/)
       })
 
       it('kills a command that ignores SIGTERM', async () => {

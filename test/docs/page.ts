@@ -101,12 +101,14 @@ function namesIn(line: string): string[] {
   return list.split(',').map((name) => name.replace(/^\s*type /, '').trim())
 }
 
-/** The anchors of a file's headings. */
+/** The anchors of a file: of its headings, and those that are set before a heading. */
 function headingsOf(file: string): string[] {
-  return [...readFileSync(file, 'utf8').matchAll(/^#+ (.*)$/gm)].map((match) =>
+  const text = readFileSync(file, 'utf8')
+  const headings = [...text.matchAll(/^#+ (.*)$/gm)].map((match) =>
     match[1]!
       .toLowerCase()
       .replace(/[^\p{L}\p{N} _-]/gu, '')
       .replaceAll(' ', '-'),
   )
+  return [...headings, ...[...text.matchAll(/<a id="([\w-]+)"><\/a>/g)].map((match) => match[1]!)]
 }

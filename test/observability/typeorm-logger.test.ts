@@ -50,7 +50,7 @@ describe("TypeORM's logger", () => {
         "info: Released the lock 'job' after holding it for n ms",
         "info: Acquired the lock 'lost' after n ms",
       ])
-      expect(lines.at(-1)).to.match(/^warn: The lock 'lost' was lost/)
+      expect(lines.at(-1)).to.match(/^warn: Lock 'lost' was lost/)
     })
 
     it('gets none where it does not', async () => {

@@ -338,8 +338,8 @@ describe('runOnce', () => {
           locks.runOnce('a', () => 1),
           NamedLockConfigurationError,
         )
-        expect(error.message).to.match(/done\.table: the table 'named_lock_done' .* create it with CREATE TABLE/)
-        const create = /create it with (.*)/.exec(error.message)?.[1] ?? ''
+        expect(error.message).to.match(/done\.table: the table 'named_lock_done' .* Create it with CREATE TABLE/)
+        const create = /Create it with (.*); See /.exec(error.message)?.[1] ?? ''
         for (const statement of create.split('; ')) {
           await ctx.outsider.query(statement.replaceAll(/(["`])named_lock_done\1/g, table()))
         }

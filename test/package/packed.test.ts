@@ -25,8 +25,10 @@ describe('the packed package', function () {
     url = (await sharedServer('mysql')).url
   })
 
-  it('has the code, its declarations and four texts, and nothing else', () => {
-    const others = packed.files.filter(({ path }) => !/^dist\/[\w/-]+\.(js|d\.ts)$/.test(path))
+  it('has the code, its declarations, the documents and four texts, and nothing else', () => {
+    const others = packed.files.filter(({ path }) => !/^(dist\/[\w/-]+\.(js|d\.ts)|docs\/[\w-]+\.md)$/.test(path))
+    // Error messages end in an address on this page, and it links to the others.
+    expect(packed.files.map(({ path }) => path)).to.include('docs/troubleshooting.md')
     expect(others.map(({ path }) => path).sort()).to.deep.equal([
       'CHANGELOG.md',
       'LICENSE',

@@ -195,7 +195,7 @@ describe('transaction', () => {
       await proxy.shut()
       const error = await settlesWithin(3_000, 'the transaction', outcome)
       expect(error.outcome).to.equal('unknown')
-      expect(error.message).to.match(/not known/)
+      expect(error.message).to.match(/either committed or rolled back/)
       expect(error.cause).to.be.instanceOf(Error)
       proxy.heal()
       await proxy.open()

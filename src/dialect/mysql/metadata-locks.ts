@@ -1,4 +1,5 @@
 import { NamedLockError } from '../../contract/errors.js'
+import { because } from '../../contract/troubleshooting.js'
 import { singleRow, singleValue, type Ask } from '../../typeorm/raw-connection.js'
 import type { LockRow, LockTable } from '../lock-table.js'
 import { PROBE, refuseIllegible } from './legible.js'
@@ -99,7 +100,10 @@ async function granted(ask: Ask, sql: string): Promise<unknown> {
     if (errno !== ER_TABLE_ACCESS_DENIED && errno !== ER_DB_ACCESS_DENIED) throw error
     const [who] = singleRow(await ask('SELECT CURRENT_USER() AS u').catch(() => []))
     throw new NamedLockError(
-      `The user ${accountOf(who)} may not see the server's locks. Give it the right: GRANT SELECT ON performance_schema.* TO ${accountOf(who)}`,
+      because(
+        'grants',
+        `The user ${accountOf(who)} may not see the server's locks. Grant it: GRANT SELECT ON performance_schema.* TO ${accountOf(who)};`,
+      ),
       { cause: error },
     )
   }

@@ -1,4 +1,5 @@
 import { NamedLockConfigurationError } from '../../contract/errors.js'
+import { because } from '../../contract/troubleshooting.js'
 import { singleValue } from '../../typeorm/raw-connection.js'
 import { monotonicNow, setImmediate, sleep } from '../../util/clock.js'
 import { within } from '../../util/within.js'
@@ -68,9 +69,12 @@ export async function refuseTransactionPooling(
 ): Promise<void> {
   if ((await poolingOf(client, backend, ask)) !== 'transaction') return
   throw new NamedLockConfigurationError(
-    'A pooler (such as PgBouncer) with transaction or statement pooling is between the application and PostgreSQL: statements of one client ' +
-      "run on different connections, and a lock would belong to the next client's. Connect past the pooler, or use session pooling, if need be " +
-      "for a DataSource of its own for locks; or use pooling: 'transaction' where locks that live and end with a transaction are enough.",
+    because(
+      'pooler',
+      'A pooler (such as PgBouncer) with transaction or statement pooling is between the application and PostgreSQL: statements of one client ' +
+        "run on different connections, and a lock would belong to the next client's. Connect past the pooler, or use session pooling, if need be " +
+        "for a DataSource of its own for locks; or use pooling: 'transaction' where locks that live and end with a transaction are enough.",
+    ),
   )
 }
 

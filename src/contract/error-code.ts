@@ -1,0 +1,16 @@
+/** Stable codes, one per error class: for a switch where `instanceof` is not possible. */
+export type NamedLockErrorCode =
+  | 'TIMEOUT'
+  | 'LOST'
+  | 'DEADLOCK'
+  | 'REENTRANCY'
+  | 'INSIDE_TRANSACTION'
+  | 'OUTSIDE_TRANSACTION'
+  | 'INVALID_NAME'
+  | 'UNSUPPORTED_DRIVER'
+  | 'CONFIGURATION'
+  | 'CLOSED'
+  | 'NOT_HELD'
+  | 'COMMITTED'
+  | 'RESIGNED'
+  | 'DATABASE'
