@@ -96,7 +96,7 @@ export class Campaign implements Leadership {
 
   #end(reason: Error): void {
     this.#ending.abort(reason) // once: a second reason changes nothing
-    this.#term?.end(reason)
+    this.#term?.end(reason, 'resignation')
   }
 
   get #isOver(): boolean {
@@ -155,7 +155,7 @@ export class Campaign implements Leadership {
     const { listener } = this.#owner
     const scope = (this.#scope = lock.scope as LockScope)
     const from = monotonicNow()
-    const term = (this.#term = new Term(this.name, lock, (reason) => listener.revoked(claim, term, reason)))
+    const term = (this.#term = new Term(this.name, lock, (...end) => listener.revoked(claim, term, ...end)))
     scope.begin(lock)
     lock.beginTerm()
     listener.elected(claim, term)
@@ -164,7 +164,8 @@ export class Campaign implements Leadership {
     const isLost = term.signal.aborted && !this.#isOver
     const failure = result && 'error' in result && !isAftermath(result.error, term.signal) ? result : undefined
     scope.end()
-    term.end(failure ? asError(failure.error, this.name) : workReturned(this.name))
+    if (failure) term.end(asError(failure.error, this.name), 'failure')
+    else term.end(workReturned(this.name), 'return')
     this.#term = this.#scope = undefined
     lock.endTerm()
     await lock.release()

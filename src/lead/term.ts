@@ -1,6 +1,10 @@
 import type { HeldLock } from '../acquire/held-lock.js'
+import type { NamedLockEvents } from '../observe/events.js'
 import type { LeaderTerm } from '../scope/leader-term.js'
 import type { NamedLock } from '../scope/named-lock.js'
+
+/** What ended a term. */
+export type TermEnd = NamedLockEvents['revoked'][0]['by']
 
 /**
  * The time in which this process leads, under one lock. It ends once: by the loss of the lock, by a resignation, or with its work. From
@@ -10,11 +14,11 @@ export class Term implements LeaderTerm {
   readonly name: string
   readonly lock: NamedLock<undefined>
   readonly #controller = new AbortController()
-  readonly #ended: (reason: Error) => void
-  readonly #lost = (): void => this.end(this.lock.signal.reason as Error)
+  readonly #ended: (reason: Error, by: TermEnd) => void
+  readonly #lost = (): void => this.end(this.lock.signal.reason as Error, 'loss')
 
   /** @param ended Called once, after the signal is aborted. */
-  constructor(name: string, lock: HeldLock, ended: (reason: Error) => void) {
+  constructor(name: string, lock: HeldLock, ended: (reason: Error, by: TermEnd) => void) {
     this.name = name
     this.lock = lock as NamedLock<any>
     this.#ended = ended
@@ -34,10 +38,10 @@ export class Term implements LeaderTerm {
     return this.lock.fencingToken()
   }
 
-  end(reason: Error): void {
+  end(reason: Error, by: TermEnd): void {
     if (this.signal.aborted) return
     this.lock.signal.removeEventListener('abort', this.#lost)
     this.#controller.abort(reason)
-    this.#ended(reason)
+    this.#ended(reason, by)
   }
 }

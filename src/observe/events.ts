@@ -41,9 +41,16 @@ export interface NamedLockEvents {
   elected: [event: NamedLockEvent & { readonly term: LeaderTerm }]
   /**
    * The term of this process is over, after `ledMs` milliseconds; its work may still be ending. `reason` is that of `term.signal`: a
-   * NamedLockLostError, the error of the work, or a resignation.
+   * NamedLockLostError, the error of the work, or a resignation. `by`: what ended it; the end of the leadership in any way is a resignation.
    */
-  revoked: [event: NamedLockEvent & { readonly term: LeaderTerm; readonly ledMs: number; readonly reason: Error }]
+  revoked: [
+    event: NamedLockEvent & {
+      readonly term: LeaderTerm
+      readonly ledMs: number
+      readonly reason: Error
+      readonly by: 'loss' | 'resignation' | 'return' | 'failure'
+    },
+  ]
   /** A lock was released, after `heldMs` milliseconds. */
   released: [event: NamedLockEvent & { readonly heldMs: number }]
   /** The release of a lock failed. Its connection was destroyed, so the server frees the lock, at the latest when the lease ends. */

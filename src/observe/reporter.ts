@@ -1,6 +1,6 @@
 import type { Emitter } from './emitter.js'
 import { NamedLockLostError } from '../contract/errors.js'
-import type { NamedLockEvent } from './events.js'
+import type { NamedLockEvent, NamedLockEvents } from './events.js'
 import type { Rollback } from '../dialect/dialect.js'
 import type { Claim, ClaimListener, Handle } from '../queue/claim.js'
 import type { LeaderTerm } from '../scope/leader-term.js'
@@ -48,9 +48,9 @@ export class Reporter implements ClaimListener {
     if (this.#events.hears('elected')) this.#events.emit('elected', { ...describe(claim), term })
   }
 
-  revoked(claim: Claim, term: LeaderTerm, reason: Error): void {
+  revoked(claim: Claim, term: LeaderTerm, reason: Error, by: NamedLockEvents['revoked'][0]['by']): void {
     if (!this.#events.hears('revoked')) return
-    this.#events.emit('revoked', { ...describe(claim), term, ledMs: monotonicNow() - claim.grantedAt, reason })
+    this.#events.emit('revoked', { ...describe(claim), term, ledMs: monotonicNow() - claim.grantedAt, reason, by })
   }
 
   releaseFailed(claim: Claim, error: Error): void {

@@ -23,6 +23,9 @@ interface Hold {
 /**
  * One span from the call to the acquisition, and one from the acquisition to the release: siblings below the caller's
  * span. The second is active during the work of a scoped call, so spans of the work become its children.
+ *
+ * A term of a leader has one span instead. It is a root, and never active: a term may last for days, and everything that the leader does would
+ * be one trace, below a span that is exported last, or never.
  */
 export class LockSpans {
   readonly #locks: NamedLockService<any>
@@ -40,6 +43,8 @@ export class LockSpans {
     locks.on('released', this.#released)
     locks.on('retried', this.#retried)
     locks.on('lost', this.#lost)
+    locks.on('elected', this.#elected)
+    locks.on('revoked', this.#revoked)
   }
 
   stop(): void {
@@ -47,6 +52,8 @@ export class LockSpans {
     this.#locks.off('released', this.#released)
     this.#locks.off('retried', this.#retried)
     this.#locks.off('lost', this.#lost)
+    this.#locks.off('elected', this.#elected)
+    this.#locks.off('revoked', this.#revoked)
   }
 
   readonly #subscribers = harmless<AcquireTrace>({
@@ -113,6 +120,18 @@ export class LockSpans {
     const hold = this.#holds.get(key)
     if (hold) fail(hold.span, error)
     this.#endHold(key)
+  }
+
+  readonly #elected = ({ key, name }: NamedLockEvents['elected'][0]): void => {
+    const attributes = { ...this.#attributes, 'named_lock.name': name, 'named_lock.key': key }
+    const span = this.#tracer.startSpan('named_lock.term', { attributes, root: true })
+    this.#holds.set(key, { span, keys: new Set([key]) })
+  }
+
+  /** The span ends with the lock, as that of a hold. */
+  readonly #revoked = ({ key, reason, by }: NamedLockEvents['revoked'][0]): void => {
+    const span = this.#holds.get(key)?.span.setAttribute('named_lock.term.ended_by', by)
+    if (span && by === 'failure') fail(span, reason)
   }
 
   #endHold(key: string): void {

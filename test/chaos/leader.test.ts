@@ -81,7 +81,7 @@ describe('the leader of five processes', function () {
           const old = leader.child
           const at = Date.now()
           if (fault === 'its connection killed') letGo++
-          const heal = await harm(ctx, leader, fault)
+          const heal = await harm(ctx, leader, fault, round)
           const next = () => all.find(({ child }) => child !== old && lastReport(child) > at)
           if (fault !== 'its connection killed') {
             await until(`a leader after one was ${fault}`, next, { within: 30_000, every: 5 })
@@ -124,7 +124,7 @@ async function candidate(ctx: Conformance, proxy?: TcpProxy): Promise<Candidate>
 }
 
 /** Resolves, once the fault has begun, to its end. */
-async function harm(ctx: Conformance, leader: Candidate, fault: Fault): Promise<() => Promise<void>> {
+async function harm(ctx: Conformance, leader: Candidate, fault: Fault, round: number): Promise<() => Promise<void>> {
   const { child, proxy } = leader
   const again = async (): Promise<void> => {
     leader.child = (await candidate(ctx, proxy)).child
@@ -145,7 +145,7 @@ async function harm(ctx: Conformance, leader: Candidate, fault: Fault): Promise<
       return async () => undefined
     }
     case 'resigned':
-      child.send({ type: 'resign' })
+      child.send({ type: 'resign', by: round % 2 === 0 ? 'resign' : 'close' })
       return async () => {
         await child.exited
         await again()

@@ -5,6 +5,7 @@ import { once } from 'node:events'
 import { NamedLock, NamedLockService } from '../../src/index.js'
 import { NamedLockHealthIndicator, NamedLockModule, WhileLeader } from '../../src/nestjs/index.js'
 import { forEachDialect } from '../support/conformance.js'
+import { Figure } from '../support/figure.js'
 import { until } from '../support/until.js'
 import { database, start, withApp } from './support/nest-app.js'
 
@@ -25,7 +26,11 @@ class Scheduler {
   }
 }
 
+const afterShutdown = new Figure('a leader after the shutdown of another application', 500)
+
 describe('@WhileLeader and the health indicator', () => {
+  after(() => afterShutdown.expectKept())
+
   beforeEach(() => {
     leaders = []
     ended = []
@@ -40,9 +45,12 @@ describe('@WhileLeader and the health indicator', () => {
       const second = await start(module())
       const [one, two] = [first.get(Scheduler).id, second.get(Scheduler).id]
       expect(leaders).to.deep.equal([one])
-      await first.close()
+      const from = performance.now()
+      const closed = first.close()
+      await until('the next leader', () => leaders.length === 2, { within: 10_000, every: 5 })
+      afterShutdown.add(performance.now() - from)
       expect(ended).to.deep.equal([one])
-      await until('the next leader', () => leaders.length === 2, { within: 5_000 })
+      await closed
       expect(leaders).to.deep.equal([one, two])
       await second.close()
       expect(ended).to.deep.equal([one, two])

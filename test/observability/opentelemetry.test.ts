@@ -1,5 +1,6 @@
 import { expect } from 'chai'
 import type { ChannelListener } from 'node:diagnostics_channel'
+import { once } from 'node:events'
 import { context, SpanStatusCode, trace } from '@opentelemetry/api'
 import { AsyncLocalStorageContextManager } from '@opentelemetry/context-async-hooks'
 import {
@@ -8,13 +9,20 @@ import {
   MeterProvider,
   PeriodicExportingMetricReader,
 } from '@opentelemetry/sdk-metrics'
-import { BasicTracerProvider, InMemorySpanExporter, SimpleSpanProcessor } from '@opentelemetry/sdk-trace-base'
+import {
+  BasicTracerProvider,
+  InMemorySpanExporter,
+  SimpleSpanProcessor,
+  type ReadableSpan,
+} from '@opentelemetry/sdk-trace-base'
 import { DataSource } from 'typeorm'
 import {
   NamedLockClosedError,
   NamedLockLostError,
   NamedLockTimeoutError,
   WithNamedLock,
+  type LeaderTerm,
+  type Leadership,
   type NamedLockService,
 } from '../../src/index.js'
 import { instrumentNamedLocks } from '../../src/opentelemetry/index.js'
@@ -91,6 +99,56 @@ describe('instrumentNamedLocks', () => {
     expect(hold!.attributes).to.include({ 'named_lock.name': 'order:1, order:2' })
     expect(hold!.parentSpanContext?.spanId).to.equal(caller.spanContext().spanId)
     expect(acquireChannel.start.hasSubscribers).to.equal(true)
+  })
+
+  it('makes a root span of each term of a leader, which is not the active one in its work', async () => {
+    const tracer = tracerProvider.getTracer('test')
+    const around = tracer.startSpan('around')
+    const term = async (work: (term: LeaderTerm) => unknown): Promise<ReadableSpan> => {
+      spans.reset()
+      const lead = (): Leadership => locks.lead('leader:1', { restart: false }, work)
+      const leadership = context.with(trace.setSpan(context.active(), around), lead)
+      await leadership.ended.catch(() => {})
+      await until('the span', () => spansOf('named_lock.term').length > 0)
+      expect(spansOf('named_lock.term')).to.have.length(1)
+      return spansOf('named_lock.term')[0]!
+    }
+    const active: unknown[] = []
+    const returned = await term(async () => {
+      active.push(trace.getSpan(context.active()))
+      tracer.startSpan('tick').end()
+      // Re-entered, it is the same hold still.
+      await locks.withLock('leader:1', { reentrant: true }, () => active.push(trace.getSpan(context.active())))
+      expect(spansOf('named_lock.term')).to.deep.equal([])
+    })
+    expect(active).to.deep.equal([undefined, undefined])
+    expect(returned.parentSpanContext).to.equal(undefined)
+    expect(returned.attributes).to.include({ 'named_lock.name': 'leader:1', 'named_lock.term.ended_by': 'return' })
+    expect(returned.attributes['named_lock.key']).to.be.a('string')
+    expect(returned.status.code).to.equal(SpanStatusCode.UNSET)
+    expect(spansOf('tick')[0]!.parentSpanContext).to.equal(undefined)
+    expect(spansOf('named_lock.hold')).to.deep.equal([])
+    expect(spansOf('named_lock.acquire')).to.have.length(1)
+
+    const failed = await term(() => Promise.reject(new TypeError('no')))
+    expect(failed.attributes).to.include({ 'named_lock.term.ended_by': 'failure', 'error.type': 'TypeError' })
+    expect(failed.status).to.deep.equal({ code: SpanStatusCode.ERROR, message: 'no' })
+
+    const lost = await term(async ({ lock, signal }) => {
+      locks.simulateLoss(lock.name)
+      if (!signal.aborted) await once(signal, 'abort')
+    })
+    expect(lost.attributes).to.include({ 'named_lock.term.ended_by': 'loss', 'error.type': 'LOST' })
+    expect(lost.status.code).to.equal(SpanStatusCode.ERROR)
+
+    const resigned = locks.lead('leader:1', async ({ signal }) => void (await once(signal, 'abort')))
+    spans.reset()
+    await until('the leader', () => resigned.isLeader)
+    await resigned.resign()
+    const [last] = spansOf('named_lock.term')
+    expect(last?.attributes).to.include({ 'named_lock.term.ended_by': 'resignation' })
+    expect(last?.status.code).to.equal(SpanStatusCode.UNSET)
+    around.end()
   })
 
   it('makes the span of the hold the active one in the work', async () => {
