@@ -14,6 +14,7 @@ export type { NamedLockErrorCode } from './contract/error-code.js'
 export { parseDuration, type Duration } from './contract/duration.js'
 export type {
   AcquireOptions,
+  CheckOptions,
   HandOverOptions,
   InspectOptions,
   ListOptions,

@@ -101,12 +101,13 @@ export function createProgram(): Command {
     })
 
   command(program, 'check', 'find problems that make named locks unsafe; exit code 2 for errors, 1 for warnings')
+    .option('--lease', 'also test that the server ends a silent session (takes 2 s)', false)
     .addOption(json())
-    .action(async ({ json: asJson, ...flags }: ServiceFlags & { json: boolean }) => {
+    .action(async ({ json: asJson, lease, ...flags }: ServiceFlags & { json: boolean; lease: boolean }) => {
       await withService(
         flags,
         async (locks) => {
-          const findings = await locks.check()
+          const findings = await locks.check({ lease })
           const namespaces = await Namespaces.look(locks)
           const namespace = namespaces.own
           console.log(

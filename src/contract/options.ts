@@ -164,6 +164,15 @@ export interface ListOptions {
   waiting?: boolean | undefined
 }
 
+/** What `check` examines beyond what it always does. */
+export interface CheckOptions {
+  /**
+   * True: also whether the server really ends a session at the end of its lease. It opens one with the shortest lease, and waits: that takes
+   * two seconds, and up to seven where the server does not.
+   */
+  lease?: boolean | undefined
+}
+
 /** `value?: undefined` on the second arm keeps `const { acquired, value } = …` and `r.value` legal. */
 export type TryResult<T> =
   { readonly acquired: true; readonly value: T } | { readonly acquired: false; readonly value?: undefined }

@@ -3,6 +3,7 @@ import { NamedLockConfigurationError } from './errors.js'
 import { count, duration, flag, known, oneOf } from './option-checks.js'
 import type {
   AcquireOptions,
+  CheckOptions,
   InspectOptions,
   ListOptions,
   LockMode,
@@ -103,7 +104,7 @@ const MOST_PERMITS = 1_000
 const MOST_REPETITIONS = 1_000
 const DEFAULT_TIMEOUT = 10_000
 const DEFAULT_LEASE = 30_000
-const SHORTEST_LEASE = 1_000
+export const SHORTEST_LEASE = 1_000
 /** Fits, with what the server adds, into the largest wait_timeout that every platform's MySQL takes. */
 const LONGEST_LEASE = 2_145_000_000
 const DEFAULT_MAX_SESSIONS = 4
@@ -259,6 +260,17 @@ export function readListOptions(given: unknown): { prefix: string; waiting: bool
     return { prefix, waiting: flag(waiting, 'waiting') }
   } catch (error) {
     throw inCall('list', error)
+  }
+}
+
+/** Checks the options of `check`. */
+export function readCheckOptions(given: unknown): { readonly lease: boolean } {
+  if (given === undefined) return { lease: false }
+  try {
+    const { lease } = known(given as CheckOptions, ['lease'], undefined, '{ lease: true }')
+    return { lease: flag(lease, 'lease') }
+  } catch (error) {
+    throw inCall('check', error)
   }
 }
 

@@ -1,6 +1,6 @@
 import type { DataSourceLike } from '../typeorm/data-source-like.js'
 import { NamedLockConfigurationError, UnsupportedDriverError } from '../contract/errors.js'
-import { singleValue, type Ask } from '../typeorm/raw-connection.js'
+import { singleRow, type Ask } from '../typeorm/raw-connection.js'
 import type { Dialect } from './dialect.js'
 import { MariaDbDialect } from './mysql/mariadb.js'
 import { MySqlDialect } from './mysql/mysql.js'
@@ -24,7 +24,7 @@ const REASONS = new Map(
       'its HTTP API gives every statement another connection, and named locks belong to a connection. Use the mysql driver',
     'aurora-postgres':
       'its HTTP API gives every statement another connection, and locks belong to a connection. Use the postgres driver',
-    cockroachdb: 'its advisory lock functions are stubs that lock nothing',
+    cockroachdb: 'its advisory locks of a session lock nothing',
     spanner: 'Spanner has no named locks',
     sqlite: ON_ONE_MACHINE,
     'better-sqlite3': ON_ONE_MACHINE,
@@ -72,12 +72,16 @@ export function pooledDialectFor(dataSource: DataSourceLike): Dialect {
   )
 }
 
-/**
- * Both driver types of MySQL and MariaDB talk to both servers: the version tells which dialect is right. Undefined where the version
- * cannot be read; the dialect says why when it opens a session.
- */
-export async function dialectOfServer(ask: Ask): Promise<Dialect | undefined> {
-  const version = singleValue(await ask('SELECT VERSION() AS v')) ?? ''
-  if (!/^\d/.test(version)) return undefined
-  return /mariadb/i.test(version) ? mariadb : mysql
+/** The server that a connection leads to. */
+export interface FoundServer {
+  /** Undefined where the version cannot be read; the dialect says why when it opens a session. */
+  readonly dialect: Dialect | undefined
+  readonly version: string
+}
+
+/** Both driver types of MySQL and MariaDB talk to both servers: the version tells which dialect is right. */
+export async function findServer(ask: Ask): Promise<FoundServer> {
+  const version = singleRow(await ask('SELECT VERSION() AS v,@@version_comment AS c')).join(' ')
+  if (!/^\d/.test(version)) return { dialect: undefined, version }
+  return { dialect: /mariadb/i.test(version) ? mariadb : mysql, version }
 }

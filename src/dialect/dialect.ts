@@ -50,9 +50,9 @@ export type TransactionStatus = 'open' | 'none' | 'implicit'
 
 /**
  * What a session is for: locks alone, locks and the application's work, locks inside a transaction of the application, or inside
- * one that the library has begun for them.
+ * one that the library has begun for them; `probe`: the questions of `check()`.
  */
-export type SessionUse = 'locks' | 'work' | 'transaction' | 'begun'
+export type SessionUse = 'locks' | 'work' | 'transaction' | 'begun' | 'probe'
 
 /**
  * Lock requests: expressions that a session evaluates at once, any number of them in one statement.
@@ -175,7 +175,7 @@ export interface SessionRules {
    * Sets the lease and all that a lock's session needs, and finds out which server it is. Where the application's work runs on the
    * session, too, its limits for statements stay.
    *
-   * @throws UnsupportedDriverError when the server turns out to be another one, without locks.
+   * @throws NamedLockConfigurationError when the server turns out to be one whose locks cannot be relied on.
    */
   open(ask: Ask, leaseMs: number, use: SessionUse, connection: RawConnection): Promise<ServerFacts>
   /** Ends the connection at once, without an answer from the server. */

@@ -1,19 +1,61 @@
-import { dialectOfServer } from '../dialect/choose-dialect.js'
+import { findServer } from '../dialect/choose-dialect.js'
+import type { Dialect } from '../dialect/dialect.js'
 import type { Finding } from '../contract/lock-info.js'
 import type { Sessions } from '../session/sessions.js'
 import type { Settings } from '../contract/settings.js'
+import { within } from '../util/within.js'
+import { Probe } from './probe.js'
+import { findings as probeFindings } from './probe-findings.js'
 
 const ORDER: readonly Finding['severity'][] = ['error', 'warning', 'info']
 
-/** The findings about the server, the DataSource's options and the pool, worst first. */
-export async function check(sessions: Sessions, settings: Settings, poolSize: number): Promise<Finding[]> {
-  const ofServer = await sessions.inspect(async (ask, connection) => {
+export function worstFirst(findings: Finding[]): Finding[] {
+  return findings.sort((a, b) => ORDER.indexOf(a.severity) - ORDER.indexOf(b.severity))
+}
+
+/** The findings about the server, the DataSource's options and the pool, and the dialect of the server. */
+export async function check(
+  sessions: Sessions,
+  settings: Settings,
+  poolSize: number,
+): Promise<{ readonly findings: Finding[]; readonly dialect: Dialect }> {
+  return sessions.inspect(async (ask, connection) => {
     // No session may open on this server, and then it is this check that has to say why.
-    const found = sessions.isDialectSure ? undefined : await dialectOfServer(ask)
-    return (found ?? sessions.dialect).check(ask, settings.lease, connection)
+    const found = sessions.isDialectSure ? undefined : await findServer(ask)
+    const dialect = found?.dialect ?? sessions.dialect
+    const ofServer = await dialect.check(ask, settings.lease, connection)
+    return { findings: [...ofServer, ...sessions.checkPool(), ...checkPool(settings, poolSize)], dialect }
   })
-  return [...ofServer, ...sessions.checkPool(), ...checkPool(settings, poolSize)].sort(
-    (a, b) => ORDER.indexOf(a.severity) - ORDER.indexOf(b.severity),
+}
+
+/** Where no answer of a probe would mean anything. */
+const HOPELESS: ReadonlySet<string> = new Set([
+  'SERVER_NOT_SUPPORTED',
+  'PROXY_MULTIPLEXES',
+  'POOLER_REFUSES_TRANSACTIONS',
+  'ANSWERS_NOT_LEGIBLE',
+])
+
+/** How long the probe may take, in milliseconds; longer with the lease. */
+const PATIENCE = { connect: 3_000, answer: 5_000, all: 20_000, lease: 10_000 }
+
+/** The findings of the probe on two sessions, in addition to those that were found before. It never rejects. */
+export async function probe(
+  sessions: Sessions,
+  dialect: Dialect,
+  before: readonly Finding[],
+  withLease: boolean,
+): Promise<Finding[]> {
+  // Locks in memory are those of this process.
+  if (dialect.keepsLocksForever || before.some(({ code }) => HOPELESS.has(code))) return []
+  const isLeaseKnown = before.some(({ code }) => code === 'LEASE_NOT_ENFORCED' || code === 'LEASE_NOT_KEPT')
+  const { lease } = sessions
+  const running = sessions.beside(dialect, 3, PATIENCE, (open) => {
+    return new Probe(dialect, open, lease).run(withLease && !isLeaseKnown)
+  })
+  const limit = PATIENCE.all + (withLease ? PATIENCE.lease : 0)
+  return within(running, limit, undefined, () => new Error(`it took more than ${limit / 1000} s`)).catch(
+    (error: unknown) => [probeFindings.PROBE_INCOMPLETE(error instanceof Error ? error.message : String(error))],
   )
 }
 

@@ -2,13 +2,13 @@ import type { LockName } from '../contract/options.js'
 import type { Finding, LockHolder, LockList } from '../contract/lock-info.js'
 import type { Slots } from '../queue/slots.js'
 import type { ClaimOwner } from '../queue/claim.js'
-import { readInspectOptions, readListOptions, type Settings } from '../contract/settings.js'
+import { readCheckOptions, readInspectOptions, readListOptions, type Settings } from '../contract/settings.js'
 import { duration } from '../contract/option-checks.js'
 import { databaseError, notAnswered } from '../contract/database-error.js'
 import type { PermitTargets } from '../names/permit-targets.js'
 import type { Target, Targets } from '../names/targets.js'
 import { within } from '../util/within.js'
-import { check } from './check.js'
+import { check, probe, worstFirst } from './check.js'
 import { HolderLookup } from './holder-lookup.js'
 import { LockLister } from './lock-list.js'
 import { ping } from './ping.js'
@@ -86,8 +86,11 @@ export class Inspector {
     })
   }
 
-  async check(): Promise<Finding[]> {
-    return this.inTime(check(this.#slots.sessions, this.#settings, this.#poolSize()))
+  async check(options: unknown): Promise<Finding[]> {
+    const { lease } = readCheckOptions(options)
+    const { sessions } = this.#slots
+    const { findings, dialect } = await this.inTime(check(sessions, this.#settings, this.#poolSize()))
+    return worstFirst([...findings, ...(await probe(sessions, dialect, findings, lease))])
   }
 
   /**

@@ -12,6 +12,7 @@ import type { Inspector } from '../inspect/inspector.js'
 import type { NamedLock } from '../scope/named-lock.js'
 import type {
   AcquireOptions,
+  CheckOptions,
   InspectOptions,
   ListOptions,
   LockName,
@@ -343,10 +344,11 @@ export class NamedLockService<DS extends DataSourceLike = DataSource> {
 
   /**
    * Findings about the server and the set-up that make named locks unsafe or slow here, worst first; empty when all is well. For
-   * the start of an application or a deployment's checks.
+   * the start of an application or a deployment's checks. It opens two connections of its own for a moment, and tries on them what
+   * locks promise.
    */
-  async check(): Promise<Finding[]> {
-    return this.#engine.inspector.check()
+  async check(options?: CheckOptions): Promise<Finding[]> {
+    return this.#engine.inspector.check(options)
   }
 
   /**

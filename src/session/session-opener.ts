@@ -1,6 +1,7 @@
 import type { DataSourceLike } from '../typeorm/data-source-like.js'
 import type { Dialect, SessionUse } from '../dialect/dialect.js'
-import { dialectOfServer } from '../dialect/choose-dialect.js'
+import { findServer } from '../dialect/choose-dialect.js'
+import { refuseEngine } from '../dialect/engines.js'
 import { NamedLockClosedError, NamedLockConfigurationError } from '../contract/errors.js'
 import { because } from '../contract/troubleshooting.js'
 import { Backoff } from '../util/backoff.js'
@@ -202,9 +203,11 @@ export class SessionOpener {
 
   async #findDialect(connection: RawConnection, patience: number): Promise<void> {
     const wire = this.#dialect.wire(connection)
-    const found = await dialectOfServer((sql) => queryWithin(wire, sql, patience))
-    if (!found) return
-    this.#dialect = found
+    const { dialect, version } = await findServer((sql) => queryWithin(wire, sql, patience))
+    if (!dialect) return
+    // Before anything else is sent that such a server may refuse for another reason.
+    refuseEngine('mysql', version)
+    this.#dialect = dialect
     this.#isDialectSure = true
   }
 

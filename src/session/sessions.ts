@@ -7,6 +7,7 @@ import { NamedLockClosedError, NamedLockError, type NamedLockLostError } from '.
 import { singleValue, type RawConnection, type RunnerLike } from '../typeorm/raw-connection.js'
 import { BegunTransactions } from './begun-transactions.js'
 import { databaseError } from '../contract/database-error.js'
+import { besideThePool, type ConnectionBeside, type PatienceBeside } from './connections-beside.js'
 import type { BoundMember, JointBounds, Spare } from './joint-bounds.js'
 import { outside } from '../util/outside.js'
 import { OwnConnections } from './own-data-source.js'
@@ -218,6 +219,16 @@ export class Sessions implements BoundMember, SessionOwner {
         await runner.release()
       }
     })
+  }
+
+  /** Runs statements on connections beside those of the pool: see connections-beside.ts. */
+  beside<T>(
+    dialect: Dialect,
+    most: number,
+    patience: PatienceBeside,
+    work: (open: () => Promise<ConnectionBeside>) => Promise<T>,
+  ): Promise<T> {
+    return besideThePool(this.#dataSource, dialect, most, patience, work)
   }
 
   /** The findings about the DataSource's own options. */

@@ -54,8 +54,14 @@ describe('checkServer, on servers that are not available here', () => {
     })
   }
 
-  it('recognises servers that only look like MySQL', async () => {
-    expect(await findingsOf([[/VERSION\(\)/, '8.0.11-TiDB-v7.5.0']])).to.deep.equal(['SERVER_NOT_TESTED warning'])
+  it('recognises servers that only look like MySQL, and asks them nothing else', async () => {
+    const other: Answers = [[/read_only/, new Error('asked')]]
+    expect(await findingsOf([[/VERSION\(\)/, '8.0.11-TiDB-v7.5.0'], ...other])).to.deep.equal([
+      'SERVER_NOT_SUPPORTED error',
+    ])
+    expect(await findingsOf([[/VERSION\(\)/, '5.7.25-OceanBase-v4.3.5.0 OceanBase']])).to.deep.equal([
+      'SERVER_NOT_TESTED warning',
+    ])
   })
 
   it('finds a replica that can be written to', async () => {

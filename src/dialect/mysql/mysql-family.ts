@@ -55,8 +55,8 @@ export abstract class MySqlFamily implements Dialect {
   readonly keyFor = keyFor
   readonly permitKeyFor = permitKey
   readonly noLease =
-    'The server did not take the lease (SET SESSION wait_timeout was ignored, as some proxies do): it would keep the locks ' +
-    'of a vanished client for hours. Connect past the proxy, or accept that with allowNoLease: true.'
+    'The server keeps no lease: it ignored SET SESSION wait_timeout, as some proxies do, or ends no session by it (Dolt). It would ' +
+    'keep the locks of a vanished client for hours. Connect past the proxy, or accept that with allowNoLease: true.'
   readonly keepAlive = 'SELECT 1'
   readonly askStatus = 'DO 0'
   /** completion_type must not make it the beginning of the next one. */

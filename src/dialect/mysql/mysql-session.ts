@@ -1,9 +1,12 @@
 import { singleRow, type Ask, type RawConnection } from '../../typeorm/raw-connection.js'
 import type { ServerFacts, SessionUse } from '../dialect.js'
+import { enforcesLease } from '../engines.js'
 import { serverLeaseSeconds } from '../server-lease.js'
 import { PROBE, refuseIllegible } from './legible.js'
+import { askWithLock, refuseUnfit } from './lock-functions.js'
 import type { ReplacedSettings } from './server-check.js'
 import { statusIn } from './transaction-status.js'
+import { VERSION_TEXT } from './version-text.js'
 
 /** What a session reads and sets that MySQL and MariaDB call by different names. */
 export interface ServerVariables {
@@ -33,7 +36,7 @@ export async function openMySqlSession(
   use: SessionUse,
   connection: RawConnection,
 ): Promise<ServerFacts> {
-  const isForWork = use !== 'locks'
+  const isForWork = use !== 'locks' && use !== 'probe'
   const before = singleRow(
     await ask(
       `SELECT @@SESSION.wait_timeout AS w,@@SESSION.${timeLimit} AS t,@@SESSION.autocommit AS a,@@SESSION.completion_type AS c,${PROBE}`,
@@ -57,9 +60,13 @@ export async function openMySqlSession(
       (isForWork ? '' : `,SESSION ${timeLimit}=0`),
   )
   // Read back on purpose: a proxy may swallow the SET, and then the server would keep a vanished client's locks for hours.
-  const [id, lease, identity, user, database] = singleRow(
-    await ask(`SELECT CONNECTION_ID() AS i,@@SESSION.wait_timeout AS w,${server} AS s,USER() AS u,DATABASE() AS d`),
+  const columns = `CONNECTION_ID() AS i,@@SESSION.wait_timeout AS w,${server} AS s,USER() AS u,DATABASE() AS d,${VERSION_TEXT} AS v`
+  // The probe asks about the lock functions one by one; and the application's own connection is not used for it.
+  const isTried = use === 'locks' || use === 'work'
+  const [id, lease, identity, user, database, version = '', tried] = singleRow(
+    isTried ? await askWithLock(ask, columns) : await ask(`SELECT ${columns}`),
   )
+  if (isTried) refuseUnfit(version, tried)
   const [clock] = singleRow(await ask('SELECT UNIX_TIMESTAMP(SYSDATE()) AS t'))
   const [, uptime] = singleRow(await ask("SHOW GLOBAL STATUS LIKE 'Uptime'"))
   const at = user?.lastIndexOf('@') ?? -1
@@ -75,6 +82,6 @@ export async function openMySqlSession(
       (isForWork ? '' : `,SESSION ${timeLimit}=${Number(before[1])}`),
     // MySQL 9's packets say the opposite of a session that began with autocommit off.
     status: isForWork && before[2] === '0' ? 'implicit' : statusIn(set),
-    lease: Number(lease) === seconds ? leaseMs : undefined,
+    lease: Number(lease) === seconds && enforcesLease('mysql', version) ? leaseMs : undefined,
   }
 }

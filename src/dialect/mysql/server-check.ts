@@ -2,8 +2,10 @@ import { NamedLockError } from '../../contract/errors.js'
 import type { Finding } from '../../contract/lock-info.js'
 import { singleRow, singleValue } from '../../typeorm/raw-connection.js'
 import type { Dialect } from '../dialect.js'
+import { engineFinding } from '../engines.js'
 import type { Ask } from '../../typeorm/raw-connection.js'
 import { accountOf } from './metadata-locks.js'
+import { VERSION_TEXT } from './version-text.js'
 
 /** The application's values of what a session for locks sets anew on its connection. */
 export interface ReplacedSettings {
@@ -18,9 +20,12 @@ export async function checkServer(
   lease: number,
   { autocommit, completionType }: ReplacedSettings = {},
 ): Promise<Finding[]> {
-  const version = singleValue(await ask('SELECT VERSION() AS v')) ?? ''
+  const version = singleValue(await ask(`SELECT ${VERSION_TEXT} AS v`)) ?? ''
+  const engine = engineFinding('mysql', version)
+  // Everything else would be asked of a server that is not what it seems.
+  if (engine?.severity === 'error') return [engine]
   const findings = [
-    checkVersion(version),
+    engine ?? checkVersion(version),
     await checkOneConnection(ask),
     await checkReadOnly(ask),
     await checkReplica(ask, version),
@@ -44,14 +49,6 @@ export function checkVersion(version: string): Check {
     Number,
   )
   if (major === undefined || minor === undefined || patch === undefined) return undefined
-  if (/tidb|vitess/i.test(version)) {
-    return {
-      code: 'SERVER_NOT_TESTED',
-      severity: 'warning',
-      message: `The server says it is ${version}. It speaks MySQL's protocol, but its named locks are its own.`,
-      remedy: 'Test locking, waiting and the loss of a connection on it before you rely on them.',
-    }
-  }
   const isMariaDb = /mariadb/i.test(version)
   const least = isMariaDb ? [10, 0, 2] : [5, 7, 5]
   if (compare([major, minor, patch], least) >= 0) return undefined

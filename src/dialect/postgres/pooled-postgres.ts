@@ -1,12 +1,13 @@
 import type { Finding } from '../../contract/lock-info.js'
 import { singleRow, type RawConnection } from '../../typeorm/raw-connection.js'
 import type { ServerFacts, SessionUse } from '../dialect.js'
+import { refuseEngine } from '../engines.js'
 import type { Ask } from '../../typeorm/raw-connection.js'
 import { POOLED_PG_POOL } from './pg-pool.js'
 import type { PgClient } from './pg-wire.js'
 import { PostgresDialect } from './postgres.js'
 import { checkPooledPostgres } from './postgres-check.js'
-import { FLUSHES_MESSAGES, refuseRelatives, serverLeaseMs, serverOf } from './postgres-session.js'
+import { FLUSHES_MESSAGES, serverLeaseMs, serverOf, VERSION_TEXT } from './postgres-session.js'
 
 /** See postgres-settings.ts; for the transaction. */
 const NOTICES_DEAD_CLIENTS =
@@ -32,13 +33,13 @@ export class PooledPostgresDialect extends PostgresDialect {
     const milliseconds = serverLeaseMs(leaseMs)
     const [id, version = '', startedAt, user, host, database, port, isolation, number] = singleRow(
       await ask(
-        'SELECT pg_catalog.pg_backend_pid(),pg_catalog.version(),extract(epoch FROM pg_catalog.pg_postmaster_start_time())::text,' +
+        `SELECT pg_catalog.pg_backend_pid(),${VERSION_TEXT},extract(epoch FROM pg_catalog.pg_postmaster_start_time())::text,` +
           'session_user::text,pg_catalog.host(pg_catalog.inet_client_addr()),pg_catalog.current_database()::text,pg_catalog.inet_server_port(),' +
           `pg_catalog.current_setting('transaction_isolation'),pg_catalog.current_setting('server_version_num'),pg_catalog.set_config('idle_in_transaction_session_timeout','${milliseconds}',true),` +
           NOTICES_DEAD_CLIENTS,
       ),
     )
-    refuseRelatives(version)
+    refuseEngine('postgres', version)
     return {
       connectionId: id ?? '',
       identity: serverOf(port, startedAt),

@@ -1,16 +1,21 @@
 import type { Finding } from '../../contract/lock-info.js'
 import { singleRow, singleValue } from '../../typeorm/raw-connection.js'
 import type { Ask } from '../../typeorm/raw-connection.js'
+import { engineFinding } from '../engines.js'
 import { poolingOf } from './pg-pooler.js'
 import type { PgClient } from './pg-wire.js'
+import { VERSION_TEXT } from './postgres-session.js'
 import { restoreSetting } from './postgres-settings.js'
 
 type Check = Finding | undefined
 
 /** What is wrong with the PostgreSQL behind `ask`, where it is the home of named locks. */
 export async function checkPostgres(ask: Ask, lease: number, client: PgClient): Promise<Finding[]> {
+  const engine = await checkEngine(ask)
+  if (engine?.severity === 'error') return [engine]
   const multiplexes = await checkOneConnection(ask, client)
   const findings = [
+    engine,
     multiplexes,
     await checkStandby(ask),
     // What is set on a connection that others use next stays there.
@@ -23,13 +28,20 @@ export async function checkPostgres(ask: Ask, lease: number, client: PgClient): 
 
 /** The same for locks that end with a transaction, where statements may well run on different connections. */
 export async function checkPooledPostgres(ask: Ask, client: PgClient): Promise<Finding[]> {
+  const engine = await checkEngine(ask)
+  if (engine?.severity === 'error') return [engine]
   const findings = [
+    engine,
     await checkStandby(ask),
     await checkLockTable(ask),
     await checkSignals(ask),
     await checkTransactions(ask, client),
   ]
   return findings.filter((finding) => finding !== undefined)
+}
+
+async function checkEngine(ask: Ask): Promise<Check> {
+  return engineFinding('postgres', singleValue(await ask(`SELECT ${VERSION_TEXT}`)) ?? '')
 }
 
 /** The last of all: PgBouncer's answer with statement pooling is to end the connection. */

@@ -1,6 +1,6 @@
-import { UnsupportedDriverError } from '../../contract/errors.js'
-import { singleRow, type Ask } from '../../typeorm/raw-connection.js'
+import { singleRow, singleValue, type Ask } from '../../typeorm/raw-connection.js'
 import type { ServerFacts, SessionUse } from '../dialect.js'
+import { refuseEngine } from '../engines.js'
 import { serverLeaseSeconds } from '../server-lease.js'
 import { refuseTransactionPooling } from './pg-pooler.js'
 import type { PgClient } from './pg-wire.js'
@@ -15,8 +15,10 @@ export async function openPostgresSession(
   connection: PgClient,
 ): Promise<ServerFacts> {
   const [id, version = '', number, startedAt, user, host, database, port, own = '', ...before] = singleRow(
-    await ask(
-      "SELECT pg_catalog.pg_backend_pid(),pg_catalog.version(),pg_catalog.current_setting('server_version_num'),extract(epoch FROM pg_catalog.pg_postmaster_start_time())::text," +
+    await askForFacts(
+      ask,
+      `SELECT pg_catalog.pg_backend_pid(),${VERSION_TEXT},` +
+        "pg_catalog.current_setting('server_version_num'),extract(epoch FROM pg_catalog.pg_postmaster_start_time())::text," +
         'session_user::text,pg_catalog.host(pg_catalog.inet_client_addr()),pg_catalog.current_database()::text,pg_catalog.inet_server_port(),' +
         `(SELECT pg_catalog.string_agg(name,',') FROM pg_catalog.pg_settings WHERE source='session' AND name IN (${NAMES})),` +
         "pg_catalog.current_setting('idle_in_transaction_session_timeout'),pg_catalog.current_setting('idle_session_timeout',true)," +
@@ -24,14 +26,15 @@ export async function openPostgresSession(
         "pg_catalog.current_setting('transaction_timeout',true),pg_catalog.current_setting('client_connection_check_interval',true)",
     ),
   )
-  refuseRelatives(version)
+  refuseEngine('postgres', version)
   await refuseTransactionPooling(connection, id, use === 'transaction' ? undefined : ask)
   const milliseconds = serverLeaseMs(leaseMs)
-  const settings = settingsFor(version, Number(number), use === 'locks')
+  const isForLocks = use === 'locks' || use === 'probe'
+  const settings = settingsFor(version, Number(number), isForLocks)
   await ask(
     [
       ...settings.map(({ name, isLease, value = 0 }) => `SET ${name}=${isLease ? milliseconds : value}`),
-      ...(use === 'locks' ? [BATCH_STATEMENT] : []),
+      ...(isForLocks ? [BATCH_STATEMENT] : []),
     ].join(';'),
   )
   // Read back in a statement of its own: a pooler may have sent this one to another connection.
@@ -52,7 +55,7 @@ export async function openPostgresSession(
     losesTokens: Number(number) < FLUSHES_MESSAGES,
     restore: [
       ...settings.map(({ name, at }) => restoreSetting(name, before[at], own.split(','))),
-      ...(use === 'locks' ? [`DEALLOCATE ${PREPARED}`] : []),
+      ...(isForLocks ? [`DEALLOCATE ${PREPARED}`] : []),
     ].join(';'),
     lease: sameId === id && Number(kept) === milliseconds ? leaseMs : undefined,
   }
@@ -70,14 +73,22 @@ export function serverLeaseMs(leaseMs: number): number {
   return serverLeaseSeconds(leaseMs) * 1000
 }
 
-/** Servers that speak PostgreSQL's protocol, and have no advisory locks. */
-const RELATIVES: readonly [RegExp, string][] = [
-  [/CockroachDB/i, 'CockroachDB: its advisory lock functions are stubs that lock nothing'],
-  [/Redshift/i, 'Amazon Redshift, which has no advisory locks'],
-]
+/** What kind of server it is. YugabyteDB has a setting with which its lock functions do nothing. */
+export const VERSION_TEXT =
+  "pg_catalog.version()||CASE WHEN pg_catalog.current_setting('yb_silence_advisory_locks_not_supported_error',true)='on' " +
+  "THEN ' yb_silence_advisory_locks_not_supported_error' ELSE '' END"
 
-/** @throws UnsupportedDriverError for a server without locks. */
-export function refuseRelatives(version: string): void {
-  const [, what] = RELATIVES.find(([pattern]) => pattern.test(version)) ?? []
-  if (what) throw new UnsupportedDriverError(`The server cannot be used for named locks: it is ${what}.`)
+/**
+ * The first question to a server. One that only speaks PostgreSQL's protocol may refuse it for a function that it does not have, and then
+ * its version says more.
+ */
+async function askForFacts(ask: Ask, sql: string): Promise<unknown> {
+  try {
+    return await ask(sql)
+  } catch (error) {
+    if ((error as { severity?: unknown }).severity === undefined) throw error
+    const version = await ask('SELECT pg_catalog.version()').catch(() => undefined)
+    refuseEngine('postgres', singleValue(version) ?? '')
+    throw error
+  }
 }
