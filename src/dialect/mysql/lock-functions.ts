@@ -1,6 +1,6 @@
+import { randomBytes } from 'node:crypto'
 import { unfit } from '../engines.js'
 import type { Ask } from '../../typeorm/raw-connection.js'
-import { hexLiteral } from './sql-literal.js'
 
 /*
  * Whether the lock functions of a server do what sessions rely on, as far as one session can see that: an expression around GET_LOCK is
@@ -8,9 +8,15 @@ import { hexLiteral } from './sql-literal.js'
  * statement that every new session sends anyway, about a lock that no other session asks for.
  */
 
-/** A key of its own for each connection. */
-const KEY = `CONCAT(${hexLiteral('typeorm-named-lock~')},CONNECTION_ID())`
-const QUESTIONS = `CONCAT_WS(',',GET_LOCK(${KEY},0),IS_USED_LOCK(${KEY})<=>CONNECTION_ID(),RELEASE_LOCK(${KEY}))`
+/**
+ * About a key of its own for each session. One column for each question: in CONCAT_WS MariaDB evaluates what looks constant before the rest,
+ * where collation_connection has several bytes a letter.
+ */
+function questions(): string {
+  const key = `0x${Buffer.from(`typeorm-named-lock~${randomBytes(8).toString('hex')}`).toString('hex')}`
+  return `IF(GET_LOCK(${key},0),1,0) AS g,IS_USED_LOCK(${key})<=>CONNECTION_ID() AS h,RELEASE_LOCK(${key}) AS r`
+}
+
 const ANSWERS = '1,1,1'
 
 /** Errors of a server that does not know a function, or not in that place. */
@@ -22,10 +28,10 @@ const REFUSALS: ReadonlySet<unknown> = new Set([ER_NOT_SUPPORTED_YET, ER_UNKNOWN
 
 const REMEDY = 'Use a MySQL or MariaDB server for locks; `named-lock check` tells more.'
 
-/** Asks for the columns, with the questions as one more column at the end. */
+/** Asks for the columns, with the questions as three more columns at the end. */
 export async function askWithLock(ask: Ask, columns: string): Promise<unknown> {
   try {
-    return await ask(`SELECT ${columns},${QUESTIONS} AS p`)
+    return await ask(`SELECT ${columns},${questions()}`)
   } catch (error) {
     if (!REFUSALS.has((error as { errno?: unknown }).errno)) throw error
     // One of the columns may be the reason.
@@ -36,10 +42,11 @@ export async function askWithLock(ask: Ask, columns: string): Promise<unknown> {
 }
 
 /** @throws NamedLockConfigurationError when the lock functions answered otherwise. */
-export function refuseUnfit(version: string, answers: string | undefined): void {
+export function refuseUnfit(version: string, columns: readonly (string | undefined)[]): void {
+  const answers = columns.map((answer) => answer ?? 'NULL').join(',')
   if (answers === ANSWERS) return
   const message =
     `It says that it is ${version}, but its lock functions do not do what MySQL's do: to GET_LOCK of a free lock, IS_USED_LOCK and ` +
-    `RELEASE_LOCK it answered ${answers ?? 'NULL'} instead of ${ANSWERS}.`
+    `RELEASE_LOCK it answered ${answers} instead of ${ANSWERS}.`
   throw unfit({ message, remedy: REMEDY })
 }

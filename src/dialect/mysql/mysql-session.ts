@@ -63,7 +63,7 @@ export async function openMySqlSession(
   const columns = `CONNECTION_ID() AS i,@@SESSION.wait_timeout AS w,${server} AS s,USER() AS u,DATABASE() AS d,${VERSION_TEXT} AS v`
   // The probe asks about the lock functions one by one; and the application's own connection is not used for it.
   const isTried = use === 'locks' || use === 'work'
-  const [id, lease, identity, user, database, version = '', tried] = singleRow(
+  const [id, lease, identity, user, database, version = '', ...tried] = singleRow(
     isTried ? await askWithLock(ask, columns) : await ask(`SELECT ${columns}`),
   )
   if (isTried) refuseUnfit(version, tried)
