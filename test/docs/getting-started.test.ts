@@ -14,13 +14,16 @@ interface Step {
   readonly text: string
 }
 
+/** Titles of blocks that stand beside another one, which is the one to follow: other package managers, other servers. */
+const alternatives = ['pnpm', 'yarn', 'MariaDB', 'PostgreSQL']
+
 async function steps(): Promise<Step[]> {
   const page = await readFile(path.join(root, 'docs/getting-started.md'), 'utf8')
   const found: Step[] = []
   let heading = ''
-  for (const [, title, language, text] of page.matchAll(/^## (.+)$|^```(\w+)\n([^]*?)^```$/gm)) {
+  for (const [, title, language, tab, text] of page.matchAll(/^## (.+)$|^```(\w+)(?: \[(\w+)\])?\n([^]*?)^```$/gm)) {
     if (title) heading = title
-    else found.push({ heading, language: language!, text: text! })
+    else if (!alternatives.includes(tab!)) found.push({ heading, language: language!, text: text! })
   }
   return found
 }
@@ -45,22 +48,37 @@ describe('docs/getting-started.md, followed word by word', function () {
     const client = await connectRoot('mysql')
     await client.query('DROP TABLE IF EXISTS app.stock')
     await client.end()
+    const postgres = await connectRoot('postgres')
+    await postgres.query('DROP TABLE IF EXISTS stock')
+    await postgres.end()
   })
 
-  it('works as described', async () => {
+  /** Runs the commands of a block, and returns the output of its programs. */
+  async function runBlock(
+    text: string,
+    folder: string,
+    server: Readonly<Record<string, string>> = {},
+  ): Promise<string> {
+    // Warnings of npm and Node.js are not output of the program.
+    const script = `set -e; exec 2>'${home}/errors'\n${text}\npwd > '${home}/folder'\n`
+    await writeFile(path.join(home, 'step.sh'), script)
+    const options = { cwd: folder, env: { ...env, ...server } }
+    return run(['sh', path.join(home, 'step.sh')], options).catch(async (error: unknown) => {
+      throw new Error(`${String(error)}\n${await readFile(path.join(home, 'errors'), 'utf8')}`)
+    })
+  }
+
+  it('works as described, on PostgreSQL too', async () => {
+    const postgres = { DATABASE_URL: (await sharedServer('postgres')).url }
     let folder = home
     let printed = ''
     let count = 0
     for (const { heading, language, text } of await steps()) {
       const file = language === 'json' ? 'tsconfig.json' : /^\/\/ (\S+)\n/.exec(text)?.[1]
       if (language === 'sh') {
-        // Warnings of npm and Node.js are not output of the program.
-        const script = `set -e; exec 2>'${home}/errors'\n${text}\npwd > '${home}/folder'\n`
-        await writeFile(path.join(home, 'step.sh'), script)
-        printed = await run(['sh', path.join(home, 'step.sh')], { cwd: folder, env }).catch(async (error: unknown) => {
-          throw new Error(`${String(error)}\n${await readFile(path.join(home, 'errors'), 'utf8')}`)
-        })
+        printed = await runBlock(text, folder)
         folder = (await readFile(path.join(home, 'folder'), 'utf8')).trim()
+        if (/^(node|npx tsx) /m.test(text)) expect(await runBlock(text, folder, postgres), heading).to.equal(printed)
       } else if (language === 'text') {
         expect(printed, heading).to.equal(text)
         count++

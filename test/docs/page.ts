@@ -16,9 +16,9 @@ export class Page {
     this.text = readFileSync(this.#file, 'utf8')
   }
 
-  /** The code blocks of a language. */
+  /** The code blocks of a language, with a tab's title in brackets or without. */
   blocks(language: string): string[] {
-    const fence = new RegExp(`^\`\`\`${language}\\n([^]*?)^\`\`\`$`, 'gm')
+    const fence = new RegExp(`^\`\`\`${language}(?: \\[.+\\])?\\n([^]*?)^\`\`\`$`, 'gm')
     return [...this.text.matchAll(fence)].map((match) => match[1]!)
   }
 
