@@ -23,6 +23,15 @@ export default defineConfig({
   head: [['link', { rel: 'icon', type: 'image/svg+xml', href: `${base}lock.svg` }]],
   markdown: {
     theme: { light: 'github-light-high-contrast', dark: 'github-dark' },
+    // Headings have the anchors that the repository's own pages give them; test/docs checks the links to them.
+    anchor: {
+      slugify: (heading) =>
+        heading
+          .trim()
+          .toLowerCase()
+          .replace(/[^\p{L}\p{N} _-]/gu, '')
+          .replaceAll(' ', '-'),
+    },
     config(md) {
       md.use(tabs)
       md.use(siteLinks)
