@@ -2,6 +2,7 @@ import type { DataSourceLike } from '../typeorm/data-source-like.js'
 import { InvalidLockNameError, NamedLockConfigurationError } from '../contract/errors.js'
 import { because } from '../contract/troubleshooting.js'
 import { checkName } from './lock-name.js'
+import { NameUses, type NameUser } from './name-uses.js'
 import { partBase } from './part-keys.js'
 import type { LockMode, LockName, LockNames } from '../contract/options.js'
 import { PermitTargets } from './permit-targets.js'
@@ -72,9 +73,10 @@ const REMEMBERED_PERMITS = 100
  * (in other case where the server folds it, by a pooler's alias), and one lock must have one key. Where the configured name may be
  * one of several, the server is asked before the first key is computed; until then `isSettled` is false.
  */
-export class Targets {
+export class Targets implements NameUser {
   readonly #dataSource: DataSourceLike
   readonly #rules: () => KeyRules
+  readonly #uses: NameUses
   #namespace: string | false | undefined
   /** The same names come again and again: their keys are computed once. */
   readonly #recent = new Map<LockName, Target>()
@@ -90,6 +92,8 @@ export class Targets {
     this.#dataSource = dataSource
     this.#rules = rules
     this.#namespace = settings.namespace
+    this.#uses = NameUses.of(dataSource)
+    this.#uses.join(this)
   }
 
   /** Without `exactName`, and with it once the server is known. */
@@ -127,8 +131,9 @@ export class Targets {
     }
     const recent = this.#recent.get(name)
     if (recent) return recent
-    if (this.#inModes.has(String(name))) throw mixed(name, false)
-    const key = rules.keyFor(this.#space(), name)
+    const space = this.#space()
+    if (this.#uses.isInMode(space, name)) throw mixed(name, false)
+    const key = rules.keyFor(space, name)
     const target = {
       name: typeof name === 'string' ? name : String(name),
       key,
@@ -153,6 +158,20 @@ export class Targets {
       }
     }
     return permits.any
+  }
+
+  isInMode(namespace: string | false, name: LockName): boolean {
+    return this.#namespace === namespace && this.#inModes.has(String(name))
+  }
+
+  isAlone(namespace: string | false, name: LockName): boolean {
+    return this.#namespace === namespace && (this.#recent.has(name) || this.#recent.has(String(name)))
+  }
+
+  /** Forgets how names were used, at the end of the service. */
+  close(): void {
+    this.#recent.clear()
+    this.#inModes.clear()
   }
 
   /** False until the server has answered the question for the database's name, where that has to be known first. */
@@ -225,7 +244,7 @@ export class Targets {
         `mode: ${rules.server} has no reader locks of its own, so the library makes them of several locks, and exactName cannot name those. ` +
           'Leave one of the two out.',
       )
-    if (this.#recent.has(name) || this.#recent.has(text)) throw mixed(name, true)
+    if (this.#uses.isAlone(this.#space(), name)) throw mixed(name, true)
     const key = rules.keyFor(this.#space(), name)
     const base = partBase(this.#space(), name)
     const literalOf = (mode: LockMode): string => rules.partedLiteral?.(mode, key, base) ?? ''

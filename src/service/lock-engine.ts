@@ -215,6 +215,7 @@ export class LockEngine {
   async #close(): Promise<void> {
     await this.#closing.begin()
     await this.#leads.over()
+    this.#targets.close()
   }
 
   #withLock(names: LockNames, call: CallSettings, work: AnyWork): Promise<unknown> {

@@ -1,6 +1,12 @@
 import { expect } from 'chai'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { NamedLockClosedError, NamedLockError, NamedLockLostError, NamedLockTimeoutError } from '../../src/index.js'
+import {
+  NamedLockClosedError,
+  NamedLockConfigurationError,
+  NamedLockError,
+  NamedLockLostError,
+  NamedLockTimeoutError,
+} from '../../src/index.js'
 import { forEachServer, type Conformance } from '../support/conformance.js'
 import { rejection } from '../support/rejection.js'
 import { settlesWithin, until } from '../support/until.js'
@@ -210,6 +216,34 @@ describe('a lock of several parts', () => {
       finish()
       await Promise.all([...reading, writing])
       await partsAre(0)
+    })
+
+    it('is refused as an ordinary lock in every service of the DataSource, and the other way round', async () => {
+      const dataSource = await ctx.dataSource()
+      // With one core, and with a core of its own.
+      const [one, two, three] = [
+        await ctx.service({ namespace: 'here' }, dataSource),
+        await ctx.service({ namespace: 'here' }, dataSource),
+        await ctx.service({ namespace: 'here', lease: '20s' }, dataSource),
+      ]
+      const elsewhere = await ctx.service({ namespace: 'elsewhere' }, dataSource)
+      await one.withLock('moded', read, () => undefined)
+      await three.withLock('plain', () => undefined)
+      for (const locks of [one, two, three]) {
+        const plain = await rejection(locks.acquire('moded'), NamedLockConfigurationError)
+        expect(plain.message).to.match(/the name 'moded' is requested without a mode, and .* with one before/)
+        const moded = await rejection(
+          locks.transaction('plain', write, () => undefined),
+          NamedLockConfigurationError,
+        )
+        expect(moded.message).to.match(/the name 'plain' is requested with a mode, and .* without one before/)
+      }
+      await elsewhere.withLock('moded', () => undefined)
+      await elsewhere.withLock('plain', read, () => undefined)
+      // What a service knew of its names ends with it.
+      await Promise.all([one.close(), three.close()])
+      await two.withLock('moded', () => undefined)
+      await two.withLock('plain', read, () => undefined)
     })
 
     it('keeps an ordinary caller of another process away from a writer', async () => {

@@ -2,7 +2,7 @@ import { expect } from 'chai'
 import { finishChildren, type Child } from '../support/child.js'
 import { forEachDialect } from '../support/conformance.js'
 import { Figure } from '../support/figure.js'
-import type { Contender } from '../support/fixtures/contend.js'
+import type { Contender, Stay } from '../support/fixtures/contend.js'
 import { clock } from '../support/fixtures/clock.js'
 import { settlesWithin } from '../support/until.js'
 
@@ -10,6 +10,7 @@ interface Share {
   readonly turns: number
   readonly longestWait: number
   readonly wait99: number
+  readonly stays: readonly Stay[]
 }
 
 const FOR_MS = Number(process.env.NAMED_LOCK_CONTEND_MS ?? 1_200)
@@ -18,6 +19,21 @@ const WORK_MS = 10
 
 const wakeUp = new Figure('a permit that another process has released', 30)
 const freed = new Figure('a permit of a process that was killed', 2_000)
+
+/** How many holders there were at a time, at most, and how often two of them had one permit. */
+function holdersAtATime(stays: readonly Stay[]): { most: number; twice: number } {
+  const inside: Stay[] = []
+  let most = 0
+  let twice = 0
+  for (const stay of [...stays].sort(([, a], [, b]) => a - b)) {
+    const [permit, from] = stay
+    const left = inside.filter(([, , till]) => till > from)
+    if (left.some(([other]) => other === permit)) twice++
+    inside.splice(0, Infinity, ...left, stay)
+    most = Math.max(most, inside.length)
+  }
+  return { most, twice }
+}
 
 describe('permits that processes share', () => {
   forEachDialect((ctx) => {
@@ -42,9 +58,9 @@ describe('permits that processes share', () => {
     }
 
     it('are all used, by all of them', async function () {
-      this.timeout(60_000 + 4 * FOR_MS)
+      this.timeout(120_000 + 8 * FOR_MS)
       children = Array.from({ length: 4 }, () => ctx.startChild('contend.ts', { name: 'contended' }))
-      for (const child of children) await child.next('ready', 30_000)
+      for (const child of children) await child.next('ready', 60_000)
       const ideal = (PERMITS * FOR_MS) / WORK_MS
       const mixes: [title: string, contenders: readonly Partial<Contender>[], floor: number][] = [
         ['crowds', [{}, {}, {}, {}], 0.15],
@@ -59,8 +75,11 @@ describe('permits that processes share', () => {
         const text = shares
           .map(({ turns, longestWait, wait99 }) => `${turns} (99 %: ${wait99} ms, longest ${longestWait} ms)`)
           .join(' : ')
-        const line = `${title}: ${(all / ideal).toFixed(2)} of the ideal, ${text}`
+        const { most, twice } = holdersAtATime(shares.flatMap(({ stays }) => stays))
+        const line = `${title}: ${(all / ideal).toFixed(2)} of the ideal, ${most} at a time, ${text}`
         console.log(`        ${line}`)
+        expect(twice, line).to.equal(0)
+        expect(most, line).to.be.at.most(Math.max(...contenders.map(({ permits = PERMITS }) => permits)))
         // Far below what is measured: loaded machines must pass too.
         expect(all, line).to.be.greaterThan(ideal * 0.2)
         for (const { turns } of shares) expect(turns, line).to.be.greaterThan(Math.max(2, (all / 4) * floor))
