@@ -1,12 +1,12 @@
 import type { Command } from 'commander'
 
 /**
- * Inserts a missing `--` before the command of `run`: everything from the command's first word on belongs to the
+ * Inserts a missing `--` before the command of `run` or `hold`: everything from the command's first word on belongs to the
  * command, as with flock(1), nice(1) and sudo(8). Otherwise `run job psql -d app` would parse `-d` as its own option.
  */
 export function argumentsOf(program: Command, words: readonly string[]): string[] {
   const run = program.commands.find((one) => one.name() === words[0])
-  if (run?.name() !== 'run') return [...words]
+  if (!run?.registeredArguments.some(({ variadic }) => variadic)) return [...words]
   let operands = 0
   for (let at = 1; at < words.length; at++) {
     const word = words[at] as string

@@ -1,22 +1,18 @@
 import { spawn, type ChildProcess } from 'node:child_process'
 import { constants } from 'node:os'
 import { isatty } from 'node:tty'
+import { CommandWatch } from './command-watch.js'
 import { ExitCode, ofSignal, UserError } from './exit-codes.js'
 import { printable } from './format.js'
 import { LONGEST_TIMER, clearTimeout, setTimeout } from '../util/clock.js'
-
-/**
- * A shell that ends the command if this process is killed. It reads from a pipe that stays open as long as this process
- * lives. Without it the command would keep running after the next machine has acquired the lock.
- */
-const WATCH = 'read -r word || { kill -TERM "$1"; sleep 5; kill -KILL "$1"; } 2>/dev/null'
 
 /** A command that runs under the lock, on this process's own terminal and streams. */
 export class Command {
   /** The exit code: the command's own, or the one that a shell would report. */
   readonly ended: Promise<number>
   readonly #child: ChildProcess
-  readonly #watch: ChildProcess | undefined
+  /** Started before the command: a command must not outlive this process. */
+  readonly #watch = new CommandWatch()
   /**
    * On a terminal the command must stay in the foreground group; elsewhere it gets its own group, which is ended as a
    * whole.
@@ -27,21 +23,23 @@ export class Command {
   constructor([file, ...args]: readonly string[], variables: NodeJS.ProcessEnv) {
     let child: ChildProcess
     try {
-      const env = { ...process.env, ...variables }
+      const env = { ...process.env, ...variables, ...this.#watch.variables }
       child = spawn(file as string, args, { stdio: 'inherit', detached: this.#ownsGroup, env })
     } catch (error) {
+      this.#watch.end()
       throw notStarted(file as string, error as Error)
     }
     this.#child = child
+    if (child.pid === undefined) this.#watch.end()
+    else this.#watch.guard(this.#target)
     this.ended = new Promise((resolve, reject) => {
       child.once('error', (error) => reject(notStarted(file as string, error)))
       child.once('exit', (code, signal) => {
         clearTimeout(this.#killing)
-        this.#watch?.stdin?.end('done\n')
+        this.#watch.end()
         resolve(signal ? ofSignal(signal, constants.signals) : (code ?? ExitCode.failed))
       })
     })
-    if (child.pid !== undefined && process.platform !== 'win32') this.#watch = watch(this.#target)
   }
 
   /** A terminal sends Ctrl-C and Ctrl-\ to the command directly. */
@@ -85,15 +83,4 @@ function notStarted(file: string, cause: NodeJS.ErrnoException): UserError {
   const reason = reasons[cause.code ?? ''] ?? cause.message
   const code = isMissing ? ExitCode.notFound : ExitCode.notExecutable
   return new UserError(`'${printable(file)}' could not be started: ${reason}.`, code, { cause })
-}
-
-function watch(target: number): ChildProcess {
-  const shell = spawn('sh', ['-c', WATCH, 'watch', String(target)], {
-    stdio: ['pipe', 'ignore', 'ignore'],
-    detached: true,
-  })
-  shell.on('error', () => {}) // no shell, no watch
-  shell.stdin?.on('error', () => {})
-  shell.unref()
-  return shell
 }

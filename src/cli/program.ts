@@ -1,11 +1,13 @@
 import { readFileSync } from 'node:fs'
 import path from 'node:path'
-import { Argument, Command, InvalidArgumentError, Option } from 'commander'
-import { parseDuration } from '../contract/duration.js'
+import { Argument, Command, Option } from 'commander'
 import type { InspectOptions, ListOptions } from '../contract/options.js'
 import type { Finding } from '../contract/lock-info.js'
+import { completionScript, SHELLS, type Shell } from './completion.js'
 import { ExitCode, UserError } from './exit-codes.js'
+import { databaseCommand, exactName, finite, json, lockName, permits, time, waitOptions } from './flags.js'
 import { age, describeHolding, findingsText } from './format.js'
+import { hold, type HoldFlags } from './hold.js'
 import { listJson, listText } from './list.js'
 import { migrate, type MigrateFlags } from './migrate.js'
 import { freeText, labelOf, Namespaces, othersText } from './namespaces.js'
@@ -19,9 +21,6 @@ const { version } = JSON.parse(readFileSync(path.join(__dirname, '..', '..', 'pa
   version: string
 }
 
-const name = (): Argument => new Argument('<name>', 'the name of the lock, as the application calls it')
-const json = (): Option => new Option('--json', 'print JSON').default(false)
-
 /** The command line. Each command sets the exit code. */
 export function createProgram(): Command {
   const program = new Command('named-lock')
@@ -31,10 +30,9 @@ export function createProgram(): Command {
     .addHelpText('after', EXAMPLES)
     .exitOverride()
 
-  command(program, 'run', 'run a command while holding the lock')
-    .addArgument(name())
+  const running = databaseCommand(program, 'run', 'run a command while holding the lock')
+    .addArgument(lockName())
     .argument('<command...>', 'the command and its arguments, after --')
-    .addOption(time('--timeout', 'how long to wait for the lock: 500ms, 10s, 2m, 1h, 0, Infinity', '10s'))
     .addOption(
       new Option('--on-busy <what>', `when the lock times out: fail (exit code ${ExitCode.busy}) or skip (0)`)
         .choices(['fail', 'skip'])
@@ -42,25 +40,31 @@ export function createProgram(): Command {
     )
     .addOption(finite('--hold-at-least', 'hold the lock at least that long, even if the command ends earlier', '0'))
     .addOption(finite('--kill-after', 'when the lock is lost: time from SIGTERM to SIGKILL for the command', '10s'))
-    .addOption(
-      new Option(
-        '--mode <mode>',
-        'read: together with other readers, write: alone (default: an ordinary lock)',
-      ).choices(['read', 'write']),
-    )
-    .addOption(permits('at most so many commands hold the name at a time, on all machines together'))
     .option('--once', 'do not run again what has ended with exit code 0')
     .addOption(finite('--every', 'with --once: how long that counts, such as 20h', undefined, 1))
-    .option('--exact-name', 'use the name as the key, as other programs do', false)
     .addHelpText('after', RUN_HELP)
     .action(async (lock: string, words: string[], flags: RunFlags & ServiceFlags) => {
       process.exitCode = await withService(flags, (locks) => run(locks, lock, words, flags))
     })
+  for (const option of waitOptions()) running.addOption(option)
 
-  command(program, 'list', 'list the locks of a namespace, with holders and waiters')
+  const holding = databaseCommand(program, 'hold', 'hold the lock until a signal, or until stdin ends')
+    .addArgument(lockName())
+    .argument('[command...]', 'with a command: the same as run')
+    .addOption(json())
+    .addHelpText('after', HOLD_HELP)
+    .action(async (lock: string, words: string[], flags: HoldFlags & ServiceFlags) => {
+      if (words.length > 0 && flags.json) throw new UserError('--json is for hold without a command.')
+      process.exitCode = await withService(flags, (locks) =>
+        words.length > 0 ? run(locks, lock, words, { ...RUN_DEFAULTS, ...flags }) : hold(locks, lock, flags),
+      )
+    })
+  for (const option of waitOptions()) holding.addOption(option)
+
+  databaseCommand(program, 'list', 'list the locks of a namespace, with holders and waiters')
     .option('--prefix <text>', 'only names that begin with it')
     .option('--waiting', 'only locks that have waiters')
-    .option('--watch', 'keep refreshing until Ctrl-C', false)
+    .option('--watch', 'keep refreshing until Ctrl-C')
     .addOption(finite('--interval', 'refresh interval for --watch', '1s', SHORTEST_INTERVAL))
     .addOption(json())
     .addHelpText('after', LIST_HELP)
@@ -79,10 +83,10 @@ export function createProgram(): Command {
       })
     })
 
-  command(program, 'who', 'show the holder of the lock; exit code 1 if it is free')
-    .addArgument(name())
+  databaseCommand(program, 'who', 'show the holder of the lock; exit code 1 if it is free')
+    .addArgument(lockName())
     .addOption(permits('show one of the holders of so many permits'))
-    .option('--exact-name', 'use the name as the key, as other programs do', false)
+    .addOption(exactName())
     .addOption(json())
     .action(async (lock: string, { exactName, permits, json: asJson, ...flags }: WhoFlags) => {
       await withService(flags, async (locks) => {
@@ -100,8 +104,12 @@ export function createProgram(): Command {
       })
     })
 
-  command(program, 'check', 'find problems that make named locks unsafe; exit code 2 for errors, 1 for warnings')
-    .option('--lease', 'also test that the server ends a silent session (takes 2 s)', false)
+  databaseCommand(
+    program,
+    'check',
+    'find problems that make named locks unsafe; exit code 2 for errors, 1 for warnings',
+  )
+    .option('--lease', 'also test that the server ends a silent session (takes 2 s)')
     .addOption(json())
     .action(async ({ json: asJson, lease, ...flags }: ServiceFlags & { json: boolean; lease: boolean }) => {
       await withService(
@@ -123,7 +131,7 @@ export function createProgram(): Command {
       )
     })
 
-  command(program, 'migrate', "run TypeORM's pending migrations, by one process at a time")
+  databaseCommand(program, 'migrate', "run TypeORM's pending migrations, by one process at a time")
     .addOption(time('--timeout', 'how long to wait for another migrating process', '60s'))
     .addOption(new Option('--transaction <what>', "same as TypeORM's --transaction").choices(['all', 'none', 'each']))
     .option('--fake', 'record them as run without running them')
@@ -136,69 +144,27 @@ export function createProgram(): Command {
       await withService(flags, (locks, dataSource) => migrate(locks, dataSource, flags), 'migrations')
     })
 
-  command(program, 'release', 'kill the connection that holds the lock')
-    .addArgument(name())
-    .option('--kill-holder', 'confirm that the connection is to be killed', false)
-    .option('-y, --yes', 'do not ask for confirmation', false)
-    .option('--exact-name', 'use the name as the key, as other programs do', false)
+  databaseCommand(program, 'release', 'kill the connection that holds the lock')
+    .addArgument(lockName())
+    .option('--kill-holder', 'confirm that the connection is to be killed')
+    .option('-y, --yes', 'do not ask for confirmation')
+    .addOption(exactName())
     .action(async (lock: string, flags: ReleaseFlags & ServiceFlags) => {
       process.exitCode = await withService(flags, (locks, dataSource) => release(locks, dataSource, lock, flags))
     })
+
+  program
+    .command('completion')
+    .description('print the script that completes named-lock in a shell')
+    .addArgument(new Argument('<shell>', 'the shell').choices(SHELLS))
+    .addHelpText('after', COMPLETION_HELP)
+    .action((shell: Shell) => void process.stdout.write(completionScript(program, shell)))
 
   return program
 }
 
 type ListFlags = ServiceFlags & ListOptions & { watch: boolean; interval: number; json: boolean }
 type WhoFlags = ServiceFlags & InspectOptions & { json: boolean }
-
-function command(program: Command, called: string, description: string): Command {
-  return program
-    .command(called)
-    .description(description)
-    .option('-d, --dataSource <file>', "a module that exports the application's DataSource or NamedLockService")
-    .option(
-      '--url <url>',
-      'mysql://user:password@host:port/database, mariadb://… or postgres://… (environment variable: NAMED_LOCK_URL)',
-    )
-    .option(
-      '--namespace <text>',
-      "the namespace of the application's service (environment variable: NAMED_LOCK_NAMESPACE; default: that of the exported service, or the database's name)",
-    )
-    .option('--no-namespace', 'use keys without a namespace')
-}
-
-function duration(text: string): number {
-  // A number means seconds to flock(1) and sleep(1), milliseconds to JavaScript. A unit is required instead of a guess.
-  if (/^\s*(\d+\.?\d*|\.\d+)\s*$/.test(text) && Number(text) > 0) {
-    throw new InvalidArgumentError(`It needs a unit: ${text.trim()}s or ${text.trim()}ms.`)
-  }
-  try {
-    return parseDuration(text)
-  } catch {
-    throw new InvalidArgumentError('Use a number with a unit: 500ms, 10s, 2m, 1h or 30d (or 0).')
-  }
-}
-
-function time(flag: string, description: string, fallback: string): Option {
-  return new Option(`${flag} <time>`, description).argParser(duration).default(parseDuration(fallback), fallback)
-}
-
-function permits(description: string): Option {
-  return new Option('--permits <n>', description).argParser((text) => {
-    if (/^[1-9]\d{0,3}$/.test(text) && Number(text) <= 1_000) return Number(text)
-    throw new InvalidArgumentError('Use a number from 1 to 1000.')
-  })
-}
-
-function finite(flag: string, description: string, fallback: string | undefined, least = 0): Option {
-  const option = fallback === undefined ? new Option(`${flag} <time>`, description) : time(flag, description, fallback)
-  return option.argParser((text) => {
-    const milliseconds = duration(text)
-    if (milliseconds === Infinity) throw new InvalidArgumentError('Infinity is too long.')
-    if (milliseconds < least) throw new InvalidArgumentError(`It must be at least ${least}ms.`)
-    return milliseconds
-  })
-}
 
 function worst(findings: readonly Finding[]): number {
   if (findings.some(({ severity }) => severity === 'error')) return 2
@@ -210,9 +176,13 @@ export function isSaid(error: unknown): error is { exitCode: number } {
   return (error as { code?: string } | undefined)?.code?.startsWith('commander.') === true
 }
 
+/** What `run` does unless its options say otherwise, for a `hold` with a command. */
+const RUN_DEFAULTS = { onBusy: 'fail', holdAtLeast: 0, killAfter: 10_000 } as const
+
 const EXAMPLES = `
 Examples:
   $ named-lock run nightly-report -d dist/data-source.js -- node report.js
+  $ named-lock hold deploy -d dist/data-source.js
   $ named-lock list --watch --url mysql://app:secret@db/app
   $ named-lock who nightly-report -d src/data-source.ts
   $ named-lock check -d src/data-source.ts
@@ -234,6 +204,30 @@ Examples:
   $ named-lock run import --timeout 10m -d data-source.js -- node import.js
   Five at a time, on all machines together:
   $ named-lock run geocode --permits 5 -d data-source.js -- node geocode.js`
+
+const HOLD_HELP = `
+Prints one line when it has the lock, and releases it on SIGINT, SIGTERM or
+SIGHUP. If stdin is a pipe, the end of its input releases the lock, too. The
+line is for a shell to evaluate: NAMED_LOCK_NAME='nightly' NAMED_LOCK_KEY='…'
+NAMED_LOCK_FENCING_TOKEN='…', and with --permits NAMED_LOCK_PERMIT.
+Exit codes: 0 after a release; ${ExitCode.busy} if the lock is busy; ${ExitCode.lost} if the lock was lost;
+128 + n if signal n ended the wait.
+
+Examples:
+  Keep all jobs out during maintenance, until Ctrl-C:
+  $ named-lock hold nightly -d data-source.js
+  Hold it for a part of a bash script:
+  coproc LOCK { named-lock hold deploy -d data-source.js; }
+  read -r line <&\${LOCK[0]} || exit   # busy, or lost
+  eval "$line"                        # NAMED_LOCK_FENCING_TOKEN and others
+  ./deploy.sh
+  eval "exec \${LOCK[1]}>&-"           # the end of its input: release`
+
+const COMPLETION_HELP = `
+Examples:
+  bash, in ~/.bashrc:                  eval "$(named-lock completion bash)"
+  zsh, in ~/.zshrc, after compinit:    eval "$(named-lock completion zsh)"
+  fish, in ~/.config/fish/config.fish: named-lock completion fish | source`
 
 const LIST_HELP = `
 Examples:

@@ -13,8 +13,8 @@ import { monotonicNow } from '../util/clock.js'
 const PATIENCE = 5_000
 
 export interface ReleaseFlags extends InspectOptions {
-  readonly killHolder: boolean
-  readonly yes: boolean
+  readonly killHolder?: boolean
+  readonly yes?: boolean
 }
 
 /** Kills the connection that holds the lock: the only way to take a named lock from its holder. */
