@@ -111,7 +111,10 @@ function zshScript(entries: readonly Entry[]): string {
     wordsOf(option).map((word) => quoted(`${word}[${description(option.description)}]${value(option)}`))
   const one = (entry: Entry): string => {
     const first = entry.choices.length > 0 ? [quoted(`1:argument:(${entry.choices.join(' ')})`)] : []
-    const command = entry.commandAt === undefined ? [] : [quoted('1:name: '), quoted('*::command: _normal')]
+    const command =
+      entry.commandAt === undefined
+        ? []
+        : [quoted('1:name: '), quoted('2:command: _command_names -e'), quoted('*::arguments: _named_lock_command')]
     const specs = [...entry.options.flatMap(spec), ...first, ...command]
     return `    ${entry.name}) _arguments -S \\\n${specs.map((text) => `      ${text}`).join(' \\\n')};;`
   }
@@ -132,6 +135,12 @@ ${commands.join('\n')}
   case "$words[1]" in
 ${entries.map(one).join('\n')}
   esac
+}
+# The words are the arguments: the lock's name, then the command.
+_named_lock_command() {
+  shift words
+  (( CURRENT-- ))
+  _normal
 }
 if [ "$funcstack[1]" = _named_lock ]; then _named_lock "$@"; else compdef _named_lock named-lock; fi
 `

@@ -3,6 +3,7 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import path from 'node:path'
 import type { LockInfo } from '../../src/index.js'
 import { Cli, cli, endClis } from '../support/cli.js'
+import { createProgram } from '../../src/cli/program.js'
 import { forEachFamily } from '../support/conformance.js'
 import { until } from '../support/until.js'
 
@@ -181,11 +182,22 @@ describe('named-lock', function () {
   })
 
   it('prints help within 80 columns', async () => {
-    for (const command of ['', 'run', 'list', 'who', 'check', 'migrate', 'release']) {
-      const { code, stdout } = await cli(...[command, '--help'].filter(Boolean))
-      expect(code).to.equal(0)
-      const wide = stdout.split('\n').filter((line) => line.length > 80)
-      expect(wide, command).to.deep.equal([])
+    // As a process prints it; the other commands in this one.
+    const { code, stdout } = await cli('--help')
+    expect(code).to.equal(0)
+    const program = createProgram()
+    const commands = [program, ...program.commands]
+    const texts = commands.map((command) => {
+      let text = ''
+      command.configureOutput({ writeOut: (part) => (text += part), getOutHelpWidth: () => 80 })
+      command.outputHelp()
+      return text
+    })
+    expect(texts[0]).to.equal(stdout)
+    for (const [at, text] of texts.entries()) {
+      const wide = text.split('\n').filter((line) => line.length > 80)
+      expect(wide, commands[at]?.name()).to.deep.equal([])
+      expect(text, commands[at]?.name()).to.match(/^Usage: named-lock /)
     }
   })
 

@@ -67,6 +67,10 @@ export class Cli {
     this.#process.stdin?.write(text)
   }
 
+  endInput(): void {
+    this.#process.stdin?.end()
+  }
+
   send(signal: NodeJS.Signals): void {
     this.#process.kill(signal)
   }
