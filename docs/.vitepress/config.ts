@@ -2,6 +2,8 @@
  * The documentation site: the pages of docs/, which stay plain markdown, and the API pages that typedoc writes to docs/api.
  * `npm run docs` serves it, `npm run docs:build` builds it into docs/.vitepress/dist.
  */
+import { cpSync, readdirSync } from 'node:fs'
+import path from 'node:path'
 import { defineConfig } from 'vitepress'
 import { readableTables } from './markdown/readable-tables.js'
 import { siteLinks } from './markdown/site-links.js'
@@ -18,6 +20,12 @@ export default defineConfig({
   base,
   cleanUrls: true,
   lastUpdated: false,
+  /** Language models read llms.txt, whose links lead to the pages as markdown. */
+  buildEnd({ srcDir, outDir }) {
+    for (const name of readdirSync(srcDir)) {
+      if (/\.md$|^llms\.txt$/.test(name)) cpSync(path.join(srcDir, name), path.join(outDir, name))
+    }
+  },
   // On the repository's own pages README.md is the index of the folder; the site has a front page of its own.
   rewrites: { 'README.md': 'overview.md' },
   head: [['link', { rel: 'icon', type: 'image/svg+xml', href: `${base}lock.svg` }]],

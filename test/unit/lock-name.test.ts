@@ -153,17 +153,17 @@ describe('names to keys', () => {
 
   describe('refuses', () => {
     const refused: readonly [what: string, name: unknown, message: RegExp][] = [
-      ['the empty name', '', /cannot be empty/],
-      ['1 025 characters', 'x'.repeat(1025), /has 1025 characters.*at most 1024/],
-      ['1 025 characters that need a hash', 'É'.repeat(1025), /has 1025 characters/],
-      ['half a surrogate pair', 'a\ud83d', /not well-formed/],
-      ['the other half', '\udd12b', /not well-formed/],
-      ['a number', 42, /not 42/],
-      ['undefined', undefined, /not undefined/],
-      ['null', null, /not null/],
-      ['a promise', Promise.resolve('x'), /not an object \(Promise\)/],
-      ['a String object', new String('x'), /not an object \(String\)/],
-      ['a symbol', Symbol('x'), /not Symbol\(x\)/],
+      ['the empty name', '', /must not be empty/],
+      ['1 025 characters', 'x'.repeat(1025), /at most 1024 characters.* has 1025/],
+      ['1 025 characters that need a hash', 'É'.repeat(1025), / has 1025/],
+      ['half a surrogate pair', 'a\ud83d', /must be well-formed/],
+      ['the other half', '\udd12b', /must be well-formed/],
+      ['a number', 42, /got 42/],
+      ['undefined', undefined, /got undefined/],
+      ['null', null, /got null/],
+      ['a promise', Promise.resolve('x'), /got an object \(Promise\)/],
+      ['a String object', new String('x'), /got an object \(String\)/],
+      ['a symbol', Symbol('x'), /got Symbol\(x\)/],
     ]
     for (const [what, name, message] of refused) {
       it(what, () => {
