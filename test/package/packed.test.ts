@@ -26,7 +26,9 @@ describe('the packed package', function () {
   })
 
   it('has the code, its declarations, the documents and four texts, and nothing else', () => {
-    const others = packed.files.filter(({ path }) => !/^(dist\/[\w/-]+\.(js|d\.ts)|docs\/([\w-]+\.md|llms\.txt))$/.test(path))
+    const others = packed.files.filter(
+      ({ path }) => !/^(dist\/[\w/-]+\.(js|d\.ts)|docs\/([\w-]+\.md|llms\.txt))$/.test(path),
+    )
     // Error messages end in an address on this page, and it links to the others.
     expect(packed.files.map(({ path }) => path)).to.include('docs/troubleshooting.md')
     expect(others.map(({ path }) => path).sort()).to.deep.equal([
