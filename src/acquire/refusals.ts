@@ -102,8 +102,8 @@ export function outlivesTransaction(): NamedLockConfigurationError {
   return new NamedLockConfigurationError(
     because(
       'pooling-transaction',
-      "With pooling: 'transaction' only transaction(), lockTransaction(), runMigrations() and @WithNamedLock with transaction: true can acquire " +
-        'locks: behind a transaction pooler, a lock that outlives its transaction would stay on a connection that other clients use next. ' +
+      "With pooling: 'transaction' only transaction(), runOnce(), lockTransaction(), runMigrations() and @WithNamedLock with transaction: true can " +
+        'acquire locks: behind a transaction pooler, a lock that outlives its transaction would stay on a connection that other clients use next. ' +
         'Use one of these, or a service on a DataSource that connects past the pooler.',
     ),
   )

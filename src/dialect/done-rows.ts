@@ -10,6 +10,11 @@ export interface DoneRows {
   /** The error says that there is no such table. */
   isMissing: (error: unknown) => boolean
   /**
+   * What makes the table that is there useless for `runOnce`, as the end of a sentence about it; undefined: nothing. Beside all transactions.
+   * Other statements may succeed on such a table.
+   */
+  readonly flaw?: (ask: Ask) => Promise<string | undefined>
+  /**
    * When the name was done, unless that is longer ago than `every` milliseconds. In one statement, which reads by the primary key.
    *
    * @param isAlone Beside all transactions: none may be left on the connection.

@@ -25,8 +25,9 @@ function plainKey(text: string): string {
  * nothing, and `Shop`, `shop` and `shop.eu` share theirs.
  */
 export function isOfNamespace(namespace: string | false, key: string, name: string): boolean {
-  // PostgreSQL keeps the symbol of NUL in its place.
-  return [name, name.replaceAll('\u2400', '\0')].some((one) => {
+  // PostgreSQL keeps the symbol of NUL in its place, and escapes in a database whose encoding may lack characters. The key decides.
+  const whole = name.replaceAll(/\\u([0-9a-f]{4})/g, (_, code: string) => String.fromCharCode(parseInt(code, 16)))
+  return [name, whole, ...[name, whole].map((one) => one.replaceAll('\u2400', '\0'))].some((one) => {
     try {
       return plainKey(keyFor(namespace, one)) === key
     } catch {

@@ -10,7 +10,7 @@ import type { DoneRows, OldRow } from '../dialect/done-rows.js'
 import { checkName } from '../names/lock-name.js'
 import { isSeveral, type Target } from '../names/targets.js'
 import { scopeHolding } from '../scope/lock-scope.js'
-import { withTable } from '../session/own-table.js'
+import { assertNoFlaw, withTable, type OwnTable } from '../session/own-table.js'
 import type { Sessions } from '../session/sessions.js'
 import { askIn } from '../transaction/work-ask.js'
 import type { Transactions, TransactionWork } from '../transaction/transactions.js'
@@ -46,6 +46,8 @@ export class Once {
   readonly #owner: OwningService
   readonly #targets: CallTargets
   readonly #transactions: Transactions
+  /** The table was looked at, and is fit to be written to. */
+  #isFit = false
 
   constructor(
     dataSource: DataSourceLike,
@@ -75,7 +77,7 @@ export class Once {
     guardTransaction(this.#dataSource, name, this.#owner.settings.insideTransaction)
     const rows = this.#rows()
     const key = doneKey(this.#targets.namespace, target, call.exactName)
-    const doneAt = await this.#ask(call, (ask) => rows.read(ask, key, every, true))
+    const doneAt = await this.#ask(call, (ask) => this.#look(ask, rows, key, every))
     if (doneAt) return { ran: false, doneAt }
     this.#owner.checkOpen()
     return this.#runNow(
@@ -132,7 +134,7 @@ export class Once {
       at: async (name, every, exactName) => {
         const call = { ...fallback, exactName }
         const key = await keyOf(name, call)
-        return this.#ask(call, (ask) => rows.read(ask, key, every, true))
+        return this.#ask(call, (ask) => this.#look(ask, rows, key, every))
       },
       write: async (name, exactName) => {
         const call = { ...fallback, exactName }
@@ -141,6 +143,15 @@ export class Once {
         await this.#ask(call, (ask) => rows.claim(ask, key, String(name), 0, true))
       },
     }
+  }
+
+  /** Reads whether the name is done. Where it is not, something is going to be written: the table has to be fit for that. */
+  async #look(ask: Ask, rows: DoneRows, key: string, every: number): Promise<Date | undefined> {
+    const doneAt = await rows.read(ask, key, every, true)
+    if (doneAt || this.#isFit) return doneAt
+    await assertNoFlaw(ask, this.#table)
+    this.#isFit = true
+    return undefined
   }
 
   async #runNow(
@@ -175,6 +186,11 @@ export class Once {
     }
   }
 
+  get #table(): OwnTable {
+    const { create, isMissing, flaw } = this.#rows()
+    return { option: 'done.table', name: this.#owner.settings.done.table, create, isMissing, flaw }
+  }
+
   #rows(): DoneRows {
     const rows = this.#sessions.dialect.done?.(this.#owner.settings.done.table)
     if (rows) return rows
@@ -192,9 +208,8 @@ export class Once {
 
   /** Beside all transactions. A pool without a free connection makes no caller wait forever. */
   #ask<T>(call: CallSettings, use: (ask: Ask) => Promise<T>): Promise<T> {
-    const { table } = this.#owner.settings.done
-    const { create, isMissing } = this.#rows()
-    const own = { option: 'done.table', name: table, create, isMissing }
+    const own = this.#table
+    const table = own.name
     const asked = this.#sessions.inspect((ask) => withTable(ask, own, () => use(ask)))
     return within(
       asked.catch((error: unknown) => {

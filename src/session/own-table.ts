@@ -11,19 +11,22 @@ export interface OwnTable {
   readonly create: readonly string[]
   /** The error says that there is no such table. */
   isMissing: (error: unknown) => boolean
+  /** What makes the table that is there useless, as the end of a sentence about it; undefined: nothing. */
+  flaw?: ((ask: Ask) => Promise<string | undefined>) | undefined
 }
 
 /**
  * Calls `use`, after the table was created if `use` does not find it. On a connection beside all transactions: MySQL and MariaDB commit
  * before a CREATE.
  *
- * @throws NamedLockConfigurationError with the statements to run, when the table cannot be created, as without the right to do so.
+ * @throws NamedLockConfigurationError with the statements to run, when the table cannot be created, as without the right to do so, or when
+ *   the one that is there has other columns.
  */
 export async function withTable<T>(ask: Ask, table: OwnTable, use: () => Promise<T>): Promise<T> {
   try {
     return await use()
   } catch (error) {
-    if (!table.isMissing(error)) throw error
+    if (!table.isMissing(error)) throw (await flawed(ask, table, error)) ?? error
   }
   try {
     for (const statement of table.create) await ask(statement)
@@ -36,11 +39,31 @@ export async function withTable<T>(ask: Ask, table: OwnTable, use: () => Promise
   return use()
 }
 
+/** @throws NamedLockConfigurationError where the table that is there cannot be used, though statements to it may succeed. */
+export async function assertNoFlaw(ask: Ask, table: OwnTable): Promise<void> {
+  const flaw = await table.flaw?.(ask)
+  if (flaw !== undefined) throw misfit(table, flaw)
+}
+
+/** The flaw that explains why a statement failed. */
+async function flawed(ask: Ask, table: OwnTable, cause: unknown): Promise<Error | undefined> {
+  const flaw = await table.flaw?.(ask).catch(() => undefined)
+  return flaw === undefined ? undefined : misfit(table, flaw, cause)
+}
+
+function misfit({ option, name, create }: OwnTable, flaw: string, cause?: unknown): NamedLockConfigurationError {
+  return new NamedLockConfigurationError(
+    `${option}: the table '${name}' ${flaw}. Use another table, or one like this: ${create.join('; ')};`,
+    { cause },
+  )
+}
+
 function notCreated({ option, name, create }: OwnTable, cause: unknown): NamedLockConfigurationError {
+  const reason = cause instanceof Error ? ` (${cause.message})` : ''
   return new NamedLockConfigurationError(
     because(
       'missing-table',
-      `${option}: the table '${name}' does not exist and could not be created. Create it with ${create.join('; ')};`,
+      `${option}: the table '${name}' does not exist and could not be created${reason}. Create it with ${create.join('; ')};`,
     ),
     { cause },
   )

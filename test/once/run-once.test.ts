@@ -235,8 +235,13 @@ describe('runOnce', () => {
     it('waits for a call that runs, and not with timeout 0', async () => {
       const locks = await ctx.service()
       let finish = (): void => {}
-      const running = locks.runOnce('busy', () => new Promise<void>((resolve) => (finish = resolve)))
-      await sleep(100)
+      let begin = (): void => {}
+      const begun = new Promise<void>((resolve) => (begin = resolve))
+      const running = locks.runOnce('busy', () => {
+        begin()
+        return new Promise<void>((resolve) => (finish = resolve))
+      })
+      await begun
       await rejection(
         locks.runOnce('busy', { timeout: 0 }, () => 1),
         NamedLockTimeoutError,

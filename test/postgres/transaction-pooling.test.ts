@@ -122,6 +122,9 @@ describe("pooling: 'transaction', behind PgBouncer", () => {
     through('refuses every lock that would outlive its transaction, and says why', POOLED, async (behind) => {
       const locks = await behind.service()
       const work = (): never => expect.fail('the work ran')
+      const reason = /transaction\(\), runOnce\(\), lockTransaction\(\), runMigrations\(\).*stay on a connection/
+      expect(() => locks.lead('a', work)).to.throw(NamedLockConfigurationError, reason)
+      expect(await locks.ping()).to.be.a('number')
       for (const call of [
         locks.withLock('a', work),
         locks.withLock('a', { session: 'dedicated' }, work),
@@ -130,7 +133,7 @@ describe("pooling: 'transaction', behind PgBouncer", () => {
         locks.tryAcquire(['a', 'b'], { timeout: '1s' }),
       ]) {
         const { message } = await rejection(call, NamedLockConfigurationError)
-        expect(message).to.match(/transaction\(\), lockTransaction\(\), runMigrations\(\).*left on a connection/)
+        expect(message).to.match(reason)
       }
       await rejection(locks.transaction('a', { session: 'dedicated' } as object, work), NamedLockConfigurationError)
       expect(await ctx.outsider.userLocksOf(ctx.database)).to.deep.equal([])

@@ -1,7 +1,10 @@
+import { NamedLockConfigurationError } from '../../contract/errors.js'
 import type { CounterStatements } from '../dialect.js'
 import { hexLiteral } from './sql-literal.js'
 
 const ER_NO_SUCH_TABLE = 1146
+/** In characters. */
+const LONGEST_NAME = 64
 
 /** Fencing tokens from a table: LAST_INSERT_ID(…) keeps the number that a statement has made of a counter. */
 export function mysqlCounter(table: string): CounterStatements {
@@ -21,10 +24,14 @@ export function mysqlCounter(table: string): CounterStatements {
 
 /** A table's name, which may come with its schema. */
 export function quotedTable(table: string): string {
-  return table
-    .split('.')
-    .map((part) => `\`${part}\``)
-    .join('.')
+  return table.split('.').map(quoted).join('.')
+}
+
+function quoted(name: string): string {
+  if (name.length <= LONGEST_NAME) return `\`${name}\``
+  throw new NamedLockConfigurationError(
+    `The name of the table '${name}' has ${name.length} characters. The server takes ${LONGEST_NAME}.`,
+  )
 }
 
 export function isMissingTable(error: unknown): boolean {

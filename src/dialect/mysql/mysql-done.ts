@@ -1,5 +1,6 @@
 import { singleRow, type Ask } from '../../typeorm/raw-connection.js'
 import { dateOf, FOREVER, microseconds, PURGE_BATCH, type DoneRows, type OldRow } from '../done-rows.js'
+import { flawOfDoneTable } from './done-table-flaw.js'
 import { isMissingTable, quotedTable } from './mysql-counter.js'
 
 const TIME = "DATE_FORMAT(done_at,'%Y-%m-%dT%H:%i:%s.%f')"
@@ -21,6 +22,7 @@ export function mysqlDone(table: string): DoneRows {
         'KEY done_at (done_at)) ENGINE=InnoDB',
     ],
     isMissing: isMissingTable,
+    flaw: (ask) => flawOfDoneTable(ask, table),
 
     async read(ask, key, every, isAlone = false) {
       const recent = every < FOREVER ? ` AND done_at > ${ago(every)}` : ''

@@ -1,7 +1,10 @@
+import { NamedLockConfigurationError } from '../../contract/errors.js'
 import type { CounterStatements } from '../dialect.js'
 import { WAITS_FOR_LOG } from './postgres-expressions.js'
 
 const UNDEFINED_TABLE = '42P01'
+/** In bytes. */
+export const LONGEST_NAME = 63
 
 /** Fencing tokens from a table. The answer waits until the record of the counter is on disk. */
 export function postgresCounter(table: string): CounterStatements {
@@ -18,10 +21,14 @@ export function postgresCounter(table: string): CounterStatements {
 
 /** A table's name, which may come with its schema. */
 export function quotedTable(table: string): string {
-  return table
-    .split('.')
-    .map((part) => `"${part}"`)
-    .join('.')
+  return table.split('.').map(quoted).join('.')
+}
+
+function quoted(name: string): string {
+  if (Buffer.byteLength(name) <= LONGEST_NAME) return `"${name}"`
+  throw new NamedLockConfigurationError(
+    `The name of the table '${name}' has ${Buffer.byteLength(name)} bytes. PostgreSQL would cut it off after ${LONGEST_NAME}.`,
+  )
 }
 
 export function isMissingTable(error: unknown): boolean {

@@ -1,13 +1,15 @@
+import { createHash } from 'node:crypto'
 import { singleValue } from '../../typeorm/raw-connection.js'
 import { dateOf, FOREVER, microseconds, PURGE_BATCH, type DoneRows, type OldRow } from '../done-rows.js'
-import { isMissingTable, quotedTable } from './postgres-counter.js'
+import { flawOfDoneTable } from './done-table-flaw.js'
+import { isMissingTable, LONGEST_NAME, quotedTable } from './postgres-counter.js'
 
 const TIME = `pg_catalog.to_char(done_at AT TIME ZONE 'UTC','YYYY-MM-DD"T"HH24:MI:SS.US')`
 
 /** The rows of `runOnce` on PostgreSQL. */
 export function postgresDone(table: string): DoneRows {
   const name = quotedTable(table)
-  const index = quotedTable(`${table.split('.').at(-1)}_done_at`)
+  const index = quotedTable(indexName(table.split('.').at(-1) ?? ''))
   const ago = (milliseconds: number): string =>
     `pg_catalog.clock_timestamp() - INTERVAL '${microseconds(milliseconds)} microseconds'`
   return {
@@ -17,6 +19,7 @@ export function postgresDone(table: string): DoneRows {
       `CREATE INDEX IF NOT EXISTS ${index} ON ${name} (done_at, lock_key)`,
     ],
     isMissing: isMissingTable,
+    flaw: (ask) => flawOfDoneTable(ask, text(name)),
 
     async read(ask, key, every) {
       const recent = every < FOREVER ? ` AND done_at > ${ago(every)}` : ''
@@ -28,7 +31,7 @@ export function postgresDone(table: string): DoneRows {
       const onConflict =
         every < FOREVER ? `UPDATE SET done_at=pg_catalog.clock_timestamp() WHERE d.done_at <= ${ago(every)}` : 'NOTHING'
       const rows = await ask(
-        `INSERT INTO ${name} AS d (lock_key,name,done_at) VALUES (${text(key)},${text(lockName)},pg_catalog.clock_timestamp()) ` +
+        `INSERT INTO ${name} AS d (lock_key,name,done_at) VALUES (${text(key)},${storedName(lockName)},pg_catalog.clock_timestamp()) ` +
           `ON CONFLICT (lock_key) DO ${onConflict} RETURNING '1'`,
       )
       return countOf(rows) === 1
@@ -62,7 +65,30 @@ function countOf(rows: unknown): number {
   return (rows as readonly unknown[]).length
 }
 
-/** A literal that means the same with and without standard_conforming_strings. NUL, which no text of PostgreSQL has, becomes its symbol. */
+/** A longer name is cut off by the server, which might take another relation for the index then. */
+function indexName(table: string): string {
+  const name = `${table}_done_at`
+  if (Buffer.byteLength(name) <= LONGEST_NAME) return name
+  return `named_lock_done_at_${createHash('sha256').update(table).digest('hex').slice(0, 32)}`
+}
+
+/** NUL, which no text of PostgreSQL has, becomes its symbol. In a database whose encoding may lack characters, they are escaped. */
+function storedName(name: string): string {
+  const stored = name.replaceAll('\0', '\u2400')
+  if (/^[ -~]*$/.test(stored)) return text(stored)
+  const bytes = Buffer.from(stored, 'utf8').toString('hex')
+  const asItIs = `pg_catalog.convert_from(pg_catalog.decode('${bytes}','hex'),'UTF8')`
+  return `CASE pg_catalog.getdatabaseencoding() WHEN 'UTF8' THEN ${asItIs} ELSE ${text(escaped(stored))} END`
+}
+
+function escaped(name: string): string {
+  const units = Array.from({ length: name.length }, (_, i) => name.charAt(i))
+  return units
+    .map((unit) => (/[ -~]/.test(unit) ? unit : `\\u${unit.charCodeAt(0).toString(16).padStart(4, '0')}`))
+    .join('')
+}
+
+/** A literal that means the same with and without standard_conforming_strings. */
 function text(value: string): string {
-  return `E'${value.replaceAll('\0', '\u2400').replaceAll('\\', '\\\\').replaceAll("'", "''")}'`
+  return `E'${value.replaceAll('\\', '\\\\').replaceAll("'", "''")}'`
 }
