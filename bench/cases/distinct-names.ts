@@ -1,3 +1,4 @@
+import { openBareBatch } from '../subjects/bare-batch.js'
 import { openLibrary } from '../subjects/library.js'
 import { openNaive } from '../subjects/naive.js'
 import { openRaw } from '../subjects/raw.js'
@@ -24,6 +25,7 @@ export const distinctNames: BenchCase = {
     await using library = await openLibrary(bench.address)
     await using naive = await openNaive(bench.address)
     await using redlock = bench.redisPort === undefined ? undefined : await openRedlock(bench.redisPort)
+    await using bare = bench.address.kind === 'postgres' ? undefined : await openBareBatch(bench.address)
     const oneAtATime = (ms: number) => inSequence(ms, (count) => raw.withLock(`order:${count % callers}`, nothing))
     const rates = await paired(
       {
@@ -31,6 +33,7 @@ export const distinctNames: BenchCase = {
         library: together(library),
         naive: together(naive),
         redlock: redlock && together(redlock),
+        bare: bare && together(bare),
       },
       bench,
     )
@@ -38,6 +41,7 @@ export const distinctNames: BenchCase = {
     findings.rate('library', 'locks/s', rates.library)
     findings.rate('naive', 'locks/s', rates.naive)
     if (redlock) findings.rate('redlock', 'locks/s', rates.redlock)
+    if (bare) findings.rate('batches alone, without a queue, timeouts or scopes', 'locks/s', rates.bare)
     findings.rateRatio('library / raw', rates.library, rates.raw, { atLeast: 20 })
     if (redlock) findings.rateRatio('library / redlock', rates.library, rates.redlock, { atLeast: 3 })
     findings.rateRatio('library / naive', rates.library, rates.naive)

@@ -237,9 +237,8 @@ export class LockEngine {
     let result: unknown
     try {
       // A subscriber of the trace may want the work inside a span of its own.
-      result = await (lock.trace
-        ? callUnder(lock.trace, () => runInScope(scope, work, lock))
-        : runInScope(scope, work, lock))
+      result = lock.trace ? callUnder(lock.trace, () => runInScope(scope, work, lock)) : runInScope(scope, work, lock)
+      if (isThenable(result)) result = await result // to await a plain value would cost two promises
     } catch (error) {
       scope.end()
       await lock.release()
@@ -259,6 +258,10 @@ export class LockEngine {
 }
 
 const same = <T>(value: T): T => value
+
+function isThenable(value: unknown): value is PromiseLike<unknown> {
+  return typeof (value as { then?: unknown } | null | undefined)?.then === 'function'
+}
 
 /** Watches what the application sends inside transactions, as far as the settings react to it. The result stops. */
 function watch(dataSource: DataSourceLike, settings: Settings): () => void {

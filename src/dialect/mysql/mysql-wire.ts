@@ -2,7 +2,7 @@ import type { PreparedStatement, RawCallback, RawConnection } from '../../typeor
 
 /** What is used of a connection of mysql2, and of the older driver `mysql`. */
 interface MySqlConnection {
-  query(statement: string | object, callback: (error: Error | null, rows?: unknown) => void): unknown
+  query(statement: string | object, valuesOrCallback: RawCallback | null, callback?: RawCallback): unknown
   on(event: 'end' | 'error', listener: (error?: unknown) => void): unknown
   removeListener(event: 'end' | 'error', listener: (error?: unknown) => void): unknown
   readonly config?: Partial<ShapingOptions> | undefined
@@ -12,6 +12,9 @@ interface MySqlConnection {
 }
 
 const ER_TOO_BIG_SELECT = 1104
+
+/** A statement without values is searched for placeholders all the same, character by character; with this it is not. */
+const NO_VALUES = null
 
 /** The options of a connection that change how an answer reaches its caller. */
 interface ShapingOptions {
@@ -54,7 +57,7 @@ export class MySqlWire implements RawConnection {
 
   query(statement: string | { sql: string; rowsAsArray: true }, callback: RawCallback): void {
     if (typeof statement !== 'string') this.#ask({ ...OWN, sql: statement.sql }, callback)
-    else if (this.#isUnshaped) this.#connection.query(statement, callback)
+    else if (this.#isUnshaped) this.#connection.query(statement, NO_VALUES, callback)
     else this.#connection.query({ ...OWN, sql: statement }, callback)
   }
 
