@@ -1,34 +1,35 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { DataSource } from 'typeorm'
+import { now } from '../shop/clock.js'
 import { audit, nothing, type Audit, type Books } from '../supervisor/audit.js'
 import { putUpForSale, reason } from '../supervisor/database.js'
+import { overlapsIn, type Sections } from '../supervisor/sections.js'
+import { UserError } from '../supervisor/user-error.js'
 import { Crowd, type Purchase } from './crowd.js'
 import type { Feed } from './feed.js'
 import type { Fleet } from './fleet.js'
-import { addSale, noTotals, type SaleState, type ShopState } from './shop-state.js'
+import {
+  addSale,
+  noSale,
+  noTotals,
+  type Notice,
+  type PreviousSale,
+  type SaleState,
+  type ShopState,
+} from './shop-state.js'
+import { verdictOf } from './verdict.js'
 
 const titles = ['Opening night', 'Late show']
 const capacity = 60
 /** The limit of orders in one sale, because without locks it may take long to sell out. */
 const mostOrders = 5 * capacity * titles.length
 const lookInterval = 300
-/** A pause after a sale, for the settlement to run and for the user to see the result. */
-const afterSale = { atLeast: 2_500, atMost: 6_000 }
+/** How long the last orders of a sale may take to be settled. */
+const patienceWithSettlement = 6_000
+/** The pause between two sales, for the user to read the verdict. */
+const pauseBetweenSales = 5_000
 
 const patienceAtTheEnd = 5_000
-
-const noSale: SaleState = {
-  number: 0,
-  locks: true,
-  phase: 'preparing',
-  events: [],
-  sold: 0,
-  capacity: 0,
-  oversold: 0,
-  duplicateSeats: 0,
-  missingMoney: 0,
-  settledTwice: 0,
-}
 
 export interface BoxOfficeOptions {
   readonly dataSource: DataSource
@@ -36,6 +37,7 @@ export interface BoxOfficeOptions {
   readonly database: string
   readonly fleet: Fleet
   readonly feed: Feed
+  readonly sections: Sections
   readonly customers: number
   readonly signal: AbortSignal
 }
@@ -47,9 +49,10 @@ export class BoxOffice {
   /** Resolves a while after the end of the sample was requested; the wait for the last orders then stops. */
   readonly #late: Promise<void>
   #locks = true
-  #sale = noSale
+  #sale: SaleState = noSale
   #soldBy: readonly number[] = []
   #totals = { on: noTotals, off: noTotals }
+  #previous: PreviousSale | null = null
   #problem: string | null = null
 
   constructor(options: BoxOfficeOptions) {
@@ -89,8 +92,15 @@ export class BoxOffice {
     this.show()
   }
 
-  buy(eventId: number): Promise<Purchase> {
-    return this.#crowd.buy(eventId)
+  /** Buys a ticket for the user of the page. A purchase that fails is an answer like any other. */
+  async buy(eventId: number): Promise<Purchase> {
+    if (this.#sale.phase !== 'selling') return { outcome: 'closed' }
+    try {
+      return await this.#crowd.buy(eventId)
+    } catch (error) {
+      const message = error instanceof UserError ? error.message : 'The replica ended during the purchase. Try again.'
+      return { outcome: 'failed', message }
+    }
   }
 
   /** Publishes the state to all pages. */
@@ -101,6 +111,8 @@ export class BoxOffice {
       locks: this.#locks,
       customers: this.#crowd.size,
       sale: this.#sale,
+      verdict: verdictOf(this.#sale, fleet.replicas.length),
+      previous: this.#previous,
       replicas: fleet.replicas.map(({ number, status, process }) => ({
         number,
         status,
@@ -108,17 +120,19 @@ export class BoxOffice {
         sold: this.#soldBy[number - 1] ?? 0,
       })),
       totals: this.#totals,
-      problem: this.#problem ?? noReplica(fleet),
+      notice: this.#problem === null ? noReplica(fleet) : { kind: 'error', text: this.#problem },
     }
     feed.showShop(state)
   }
 
   async #oneSale(): Promise<void> {
-    const { dataSource, fleet, signal } = this.#options
+    const { dataSource, fleet, sections, signal } = this.#options
     await this.#replicasOpen()
     const locks = this.#locks
     if (locks !== this.#sale.locks) fleet.setLocks(locks)
     const events = await putUpForSale(dataSource, titles, capacity)
+    sections.begin(now())
+    fleet.markSale('saleBegins')
     this.#sale = { ...noSale, number: this.#sale.number + 1, locks, phase: 'selling' }
     await this.#look()
     this.#crowd.open(events.map((event) => event.id))
@@ -127,14 +141,25 @@ export class BoxOffice {
       await this.#pause(lookInterval)
       await this.#look()
     }
-    this.#sale = { ...this.#sale, phase: 'closing' }
+    const cutShort = this.#locks !== locks
+    this.#sale = { ...this.#sale, phase: 'closing', cutShort }
     this.show()
     await this.#served()
     await this.#settled()
-    this.#sale = { ...this.#sale, phase: 'over' }
+    fleet.markSale('saleEnds')
+    this.#sale = { ...this.#sale, phase: 'over', nextAt: now() + (cutShort ? 0 : pauseBetweenSales) }
     const mode = locks ? 'on' : 'off'
     this.#totals = { ...this.#totals, [mode]: addSale(this.#totals[mode], this.#sale) }
     this.show()
+    await this.#beforeTheNext(locks)
+    const { number } = this.#sale
+    this.#previous = { number, locks, conclusion: verdictOf(this.#sale, fleet.replicas.length).conclusion }
+  }
+
+  /** The pause between two sales. A switch of the locks ends it. */
+  async #beforeTheNext(locks: boolean): Promise<void> {
+    const isOver = () => now() >= this.#sale.nextAt! || this.#locks !== locks
+    while (!this.#options.signal.aborted && !isOver()) await this.#pause(100)
   }
 
   /**
@@ -145,19 +170,13 @@ export class BoxOffice {
     await Promise.race([this.#crowd.close(), this.#late])
   }
 
-  /**
-   * Waits until the settlement has paid for the last orders, and long enough for the user to see the result. After a
-   * switch of the locks, that pause is skipped.
-   */
+  /** Waits until the settlement has paid for the last orders. */
   async #settled(): Promise<void> {
-    const { locks } = this.#sale
-    const start = performance.now()
+    const start = now()
     for (;;) {
+      await this.#pause(lookInterval) // also for the last reports of the replicas
       const { unsettled } = await this.#look()
-      const ms = performance.now() - start
-      const seen = ms > (this.#locks === locks ? afterSale.atLeast : 0)
-      if ((unsettled === 0 && seen) || ms > afterSale.atMost || this.#options.signal.aborted) return
-      await this.#pause(lookInterval)
+      if (unsettled === 0 || now() - start > patienceWithSettlement || this.#options.signal.aborted) return
     }
   }
 
@@ -169,23 +188,27 @@ export class BoxOffice {
 
   /** Reads the state from the database and publishes it. */
   async #look(): Promise<Audit> {
-    const { dataSource, fleet } = this.#options
+    const { dataSource, fleet, sections } = this.#options
     const found = await audit(dataSource, fleet.replicas.length)
     const sum = (figure: keyof Books) => found.replicas.reduce((sum, books) => sum + books[figure], nothing[figure])
     this.#problem = null
     this.#soldBy = found.replicas.map((books) => books.orders)
+    const locksUsed = sections.count()
     this.#sale = {
       ...this.#sale,
       events: found.events.map(({ id, title, capacity, available }) => {
         const seats = found.orders.filter((order) => order.eventId === id)
         return { id, title, capacity, available, seats: seats.map((order) => [order.seatNumber, order.replica]) }
       }),
-      sold: sum('orders'),
+      locksUsed,
       capacity: found.capacity,
-      oversold: sum('oversold'),
-      duplicateSeats: sum('duplicateSeats'),
+      paid: found.paid,
+      sold: sum('orders'),
+      overlaps: overlapsIn(locksUsed),
+      doubleBooked: found.doubleBooked,
       missingMoney: found.missingMoney,
-      settledTwice: sum('settledTwice'),
+      paidTwice: sum('settledTwice'),
+      oversold: sum('oversold'),
     }
     this.show()
     return found
@@ -196,8 +219,7 @@ export class BoxOffice {
   }
 }
 
-function noReplica(fleet: Fleet): string | null {
-  const states = fleet.replicas.map(({ status }) => status)
-  if (states.includes('open')) return null
-  return states.includes('starting') ? 'The replicas are starting …' : 'No replica is running. Start one.'
+function noReplica(fleet: Fleet): Notice | null {
+  const isStopped = fleet.replicas.every(({ status }) => status === 'stopped')
+  return isStopped ? { kind: 'info', text: 'No replica is running. Start one to continue the sale.' } : null
 }

@@ -6,7 +6,7 @@ import type { Fleet } from './fleet.js'
 const pause = { from: 150, to: 600 }
 const afterFailure = 500
 
-/** A ticket, or the reason why there is none. */
+/** A ticket, or the reason why there is none: sold out, between two sales, or an error. */
 export type Purchase =
   | {
       readonly outcome: 'sold'
@@ -16,6 +16,8 @@ export type Purchase =
       readonly ms: number
     }
   | { readonly outcome: 'soldOut'; readonly replica: number; readonly eventId: number }
+  | { readonly outcome: 'closed' }
+  | { readonly outcome: 'failed'; readonly message: string }
 
 /** The customers: a given number, each buying one ticket after the other. */
 export class Crowd {

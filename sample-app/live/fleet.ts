@@ -1,6 +1,8 @@
 import { setTimeout as sleep } from 'node:timers/promises'
+import { now } from '../shop/clock.js'
 import type { Feed, Mark } from './feed.js'
 import { ReplicaProcess, type ReplicaSettings } from '../supervisor/replica-process.js'
+import type { Sections } from '../supervisor/sections.js'
 import { ShopClient } from '../supervisor/shop-client.js'
 
 /** How long a starting replica may take before it is ended. */
@@ -17,6 +19,7 @@ interface Berth {
 export interface FleetOptions extends Pick<ReplicaSettings, 'databaseUrl' | 'slowness'> {
   readonly replicas: number
   readonly feed: Feed
+  readonly sections: Sections
   readonly onChange: () => void
 }
 
@@ -49,12 +52,17 @@ export class Fleet {
   start(number: number): void {
     const berth = this.#berths[number - 1]!
     if (berth.status !== 'stopped') return
-    const { databaseUrl, slowness, feed } = this.#options
+    const { databaseUrl, slowness, feed, sections } = this.#options
     const process = new ReplicaProcess(number, {
       databaseUrl,
       ...(slowness === undefined ? {} : { slowness }),
       locks: this.#locks ? 'on' : 'off',
-      onActivities: (activities) => feed.show(activities.map((activity) => [number, ...activity] as const)),
+      onActivities: (activities) => {
+        if (berth.process !== process) return // a late report of a killed process: its stays have ended already
+        sections.add(number, activities)
+        const shown = activities.filter(([, kind]) => kind !== 'worked')
+        feed.show(shown.map((activity) => [number, ...activity] as const))
+      },
     })
     berth.process = process
     this.#set(berth, 'starting')
@@ -86,6 +94,11 @@ export class Fleet {
     this.#mark(0, on ? 'locksOn' : 'locksOff')
   }
 
+  /** Marks the beginning or the end of a sale on the timeline. */
+  markSale(mark: 'saleBegins' | 'saleEnds'): void {
+    this.#mark(0, mark)
+  }
+
   /** The next open shop, round robin; undefined if there is none. */
   nextShop(): { readonly number: number; readonly shop: ShopClient } | undefined {
     for (let tries = 0; tries < this.#berths.length; tries++) {
@@ -112,6 +125,6 @@ export class Fleet {
   }
 
   #mark(replica: number, mark: Mark): void {
-    this.#options.feed.show([[replica, performance.timeOrigin + performance.now(), mark]])
+    this.#options.feed.show([[replica, now(), mark]])
   }
 }

@@ -1,5 +1,6 @@
 import colors from 'picocolors'
 import type { DataSource } from 'typeorm'
+import { Sections } from '../supervisor/sections.js'
 import { UserError } from '../supervisor/user-error.js'
 import { BoxOffice } from './box-office.js'
 import { Feed } from './feed.js'
@@ -23,9 +24,10 @@ const slowness = 20
 /** Runs the shop and its page until Ctrl-C. */
 export async function runLive({ dataSource, databaseUrl, replicas, port, signal }: LiveOptions): Promise<void> {
   const feed = new Feed()
-  const fleet = new Fleet({ databaseUrl, slowness, replicas, feed, onChange: () => boxOffice.show() })
+  const sections = new Sections(replicas)
+  const fleet = new Fleet({ databaseUrl, slowness, replicas, feed, sections, onChange: () => boxOffice.show() })
   const database = await nameOf(dataSource)
-  const boxOffice = new BoxOffice({ dataSource, database, fleet, feed, customers: customersAtFirst, signal })
+  const boxOffice = new BoxOffice({ dataSource, database, fleet, feed, sections, customers: customersAtFirst, signal })
   const routes = { feed: feed.connect.bind(feed), actions: actions(fleet, boxOffice) }
   const web = await WebServer.open(routes, port)
   try {

@@ -13,6 +13,9 @@ export interface Routes {
 }
 
 const folder = path.join(__dirname, '../page')
+/** The files that the page links to, as text: the documents of the project, and the sources of the shop. */
+const linked = /^\/(docs\/[\w-]+\.md|sample-app\/shop\/[\w.-]+\.ts)$/
+const project = path.join(__dirname, '../..')
 const types: Readonly<Record<string, string>> = {
   '.html': 'text/html; charset=utf-8',
   '.css': 'text/css; charset=utf-8',
@@ -36,7 +39,7 @@ export class WebServer {
     this.#routes = routes
     this.#server = createServer((request, response) => {
       this.#answer(request, response).catch((error: unknown) => {
-        if (!response.headersSent) json(response, error instanceof UserError ? 409 : 502, { message: reason(error) })
+        if (!response.headersSent) json(response, error instanceof UserError ? 400 : 502, { message: reason(error) })
         else response.destroy()
       })
     })
@@ -89,9 +92,10 @@ export class WebServer {
   }
 
   async #file(name: string, response: ServerResponse): Promise<void> {
-    const type = types[path.extname(name)]
-    if (!type || !/^\/[\w-]+\.\w+$/.test(name)) return json(response, 404, { message: 'Not found' })
-    const file = createReadStream(path.join(folder, name))
+    const isLinked = linked.test(name)
+    const type = isLinked ? 'text/plain; charset=utf-8' : types[path.extname(name)]
+    if (!type || !(isLinked || /^\/[\w-]+\.\w+$/.test(name))) return json(response, 404, { message: 'Not found' })
+    const file = createReadStream(path.join(isLinked ? project : folder, name))
     await new Promise<void>((resolve) => {
       file.once('error', () => (json(response, 404, { message: 'Not found' }), resolve()))
       file.once('open', () => {

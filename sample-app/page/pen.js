@@ -1,6 +1,7 @@
-// Draws a lane: one row per replica, so that exclusion is visible: never two bars at one moment.
+// Draws a lane: one row per replica (or per permit), so that exclusion is visible: never two bars at one moment.
 
 import { overlaps } from './lanes.js'
+import { marks } from './marks.js'
 
 const row = { height: 8, gap: 2 }
 const padding = 7
@@ -12,18 +13,25 @@ export class Palette {
   constructor(replicas) {
     const style = getComputedStyle(document.documentElement)
     const read = (name) => style.getPropertyValue(name).trim()
-    this.line = read('--line')
-    this.muted = read('--muted')
-    this.ink = read('--ink')
-    this.bad = read('--bad')
-    this.clash = read('--clash')
-    this.replicas = Array.from({ length: replicas }, (_, index) => read(`--replica-${(index % 8) + 1}`))
-    this.hatches = this.replicas.map(hatch)
+    const names = ['line', 'muted', 'ink', 'bad', 'good', 'clash', 'pause', 'panel']
+    this.common = Object.fromEntries(names.map((name) => [name, read(`--${name}`)]))
+    this.owns = Array.from({ length: Math.max(1, replicas) }, (_, index) => read(`--replica-${(index % 8) + 1}`))
+    this.hatches = this.owns.map(hatch)
+  }
+
+  /** The colours of a mark; 0 is no replica's. */
+  of(replica) {
+    return { ...this.common, own: this.owns[replica - 1], hatch: this.hatches[replica - 1] }
   }
 }
 
-export function laneHeight(replicas) {
-  return 2 * padding + replicas * row.height + (replicas - 1) * row.gap
+export function laneHeight(rows) {
+  return 2 * padding + rows * row.height + (rows - 1) * row.gap
+}
+
+/** How many pixels a second takes. */
+export function scaleOf(width) {
+  return width > 600 ? 95 : 60
 }
 
 /** Clears a canvas and sets its unit to the CSS pixel. */
@@ -44,53 +52,85 @@ export function prepare(canvas, height) {
 /**
  * @param {CanvasRenderingContext2D} context
  * @param {import('./lanes.js').Lane} lane
- * @param {{ from: number, to: number, width: number, replicas: number, palette: Palette, marks: object[], selected: unknown }} view
+ * @param {{
+ *   from: number
+ *   to: number
+ *   width: number
+ *   replicas: number
+ *   palette: Palette
+ *   marks: import('./lanes.js').Mark[]
+ *   selected: unknown
+ *   drawn: Set<string>
+ * }} view
+ *   `drawn` gets the names of all marks that are drawn.
  */
 export function drawLane(context, lane, view) {
-  const { from, to, width, replicas, palette, marks, selected } = view
-  const height = laneHeight(replicas)
+  const { from, to, width, replicas, palette, selected, drawn } = view
+  const height = laneHeight(lane.rows(replicas))
   const x = (at) => ((Math.min(Math.max(at, from - 1000), to) - from) / (to - from)) * width
   const isSeen = ({ start, end }) => start < to && end > from
   const stays = lane.stays.filter(isSeen)
+  const draw = (name, box, replica = 0) => {
+    drawn.add(name)
+    marks[name].draw(context, box, palette.of(replica))
+  }
+  const whole = (start, end) => ({ x: x(start), y: 0, width: Math.max(1, x(end) - x(start)), height })
+  const atRow = (number, start, end, shortest = 0) => ({
+    ...{ x: x(start), y: top(number), width: Math.max(shortest, x(end) - x(start)), height: row.height },
+    ...{ top: 0, bottom: height },
+  })
 
+  for (const [start, end] of pauses(view.marks).filter(([start, end]) => isSeen({ start, end }))) {
+    draw('pause', whole(start, end))
+  }
   drawSeconds(context, from, to, x, height, palette)
-  for (const [start, end] of overlaps(stays.filter(({ guarded }) => !guarded))) {
-    context.fillStyle = palette.clash
-    context.fillRect(x(start), 0, Math.max(1, x(end) - x(start)), height)
-    context.fillStyle = palette.bad
-    context.fillRect(x(start), height - 2, Math.max(1, x(end) - x(start)), 2)
+  for (const [start, end] of overlaps(
+    stays.filter(({ guarded }) => !guarded),
+    lane.limit,
+  )) {
+    draw('clash', whole(start, end))
   }
   for (const wait of [...lane.waits, ...lane.queue].filter(isSeen)) {
     if (Math.min(wait.end, to) - wait.start < shortestWait) continue
-    context.globalAlpha = 0.5
-    context.fillStyle = palette.replicas[wait.replica - 1]
-    clearThenFill(context, x(wait.start), top(wait.replica) + row.height / 2 - 1, x(wait.end) - x(wait.start), 2)
-    context.globalAlpha = 1
+    draw('waiting', atRow(wait.row, wait.start, wait.end), wait.replica)
   }
   for (const stay of stays) {
-    const left = x(stay.start)
-    const bar = [left, top(stay.replica), Math.max(shortestBar, x(stay.end) - left), row.height]
-    if (stay.guarded) drawHeld(context, bar, palette.replicas[stay.replica - 1])
-    else drawBare(context, bar, palette, stay.replica)
-    if (stay.lost) drawCross(context, x(stay.end), top(stay.replica) + row.height / 2, palette.bad)
-    if (stay === selected) drawRing(context, bar, palette.ink)
+    const bar = atRow(stay.row, stay.start, stay.end, shortestBar)
+    draw(stay.guarded ? 'holding' : 'bare', bar, stay.replica)
+    if (stay.lost) draw('lost', atRow(stay.row, stay.end, stay.end), stay.replica)
+    if (stay.cut && stay.end <= to) draw('stopped', atRow(stay.row, stay.end, stay.end), stay.replica)
+    if (stay === selected) drawRing(context, bar, palette.common.ink)
   }
-  for (const mark of marks) {
-    if (mark.at < from || mark.at > to) continue
-    const cutShort = stays.some(({ replica, end }) => replica === mark.replica && end === mark.at)
-    drawMark(context, mark, x(mark.at), height, palette, cutShort)
+  for (const { kind, replica, at } of view.marks) {
+    const name = names[kind]
+    if (!name || at < from || at > to) continue
+    const isRow = replica > 0 && lane.limit === 1
+    draw(name, isRow ? atRow(replica, at, at) : whole(at, at), replica)
   }
 }
 
-/** The position of a replica's row, for hit tests. */
-export function replicaAt(y, replicas) {
-  return Math.min(replicas, Math.max(1, 1 + Math.floor((y - padding + row.gap / 2) / (row.height + row.gap))))
+/** The marks of the timeline by the kind of their entry. */
+const names = { killed: 'stopped', ended: 'stopped', opened: 'started', locksOn: 'locksOn', locksOff: 'locksOff' }
+
+/** The time between two sales. */
+function pauses(marks) {
+  const found = []
+  for (const { kind, at } of marks) {
+    if (kind === 'saleEnds') found.push([at, Infinity])
+    else if (kind === 'saleBegins' && found.at(-1)?.[1] === Infinity) found.at(-1)[1] = at
+  }
+  return found
+}
+
+/** The row at a height of the lane, for hit tests. */
+export function rowAt(y, rows) {
+  return Math.min(rows, Math.max(1, 1 + Math.floor((y - padding + row.gap / 2) / (row.height + row.gap))))
 }
 
 export function drawAxis(context, view) {
   const { from, to, width, palette } = view
   const x = (at) => ((at - from) / (to - from)) * width
-  context.fillStyle = palette.muted
+  context.fillStyle = palette.common.muted
   context.font = `11px ${getComputedStyle(document.documentElement).fontFamily}`
   const step = (to - from) / width > 12 ? 2000 : 1000
   for (let at = Math.ceil(from / step) * step; at <= to; at += step) {
@@ -100,68 +140,29 @@ export function drawAxis(context, view) {
   }
 }
 
-function top(replica) {
-  return padding + (replica - 1) * (row.height + row.gap)
+/** Draws a mark of the legend, with the colours of replica 1. */
+export function drawSample(canvas, name, palette) {
+  const context = prepare(canvas, 14)
+  const isArea = name === 'clash' || name === 'pause'
+  const box = isArea ? { x: 0, y: 0, width: 22, height: 14 } : { x: 0, y: 3, width: 22, height: 8, top: 0, bottom: 14 }
+  marks[name].draw(context, box, palette.of(1))
+}
+
+function top(number) {
+  return padding + (number - 1) * (row.height + row.gap)
 }
 
 function drawSeconds(context, from, to, x, height, palette) {
-  context.fillStyle = palette.line
+  context.fillStyle = palette.common.line
   for (let at = Math.ceil(from / 1000) * 1000; at < to; at += 1000) context.fillRect(Math.round(x(at)), 0, 1, height)
 }
 
-/** Draws waits without overlaps, because several waits at once must not look darker. */
-function clearThenFill(context, x, y, width, height) {
-  context.clearRect(x, y, width, height)
-  context.fillRect(x, y, width, height)
-}
-
-function drawHeld(context, [x, y, width, height], colour) {
-  context.fillStyle = colour
-  if (width < 4) return context.fillRect(x, y, width, height)
-  context.beginPath()
-  context.roundRect(x, y, width - 0.5, height, 2)
-  context.fill()
-}
-
-function drawBare(context, [x, y, width, height], palette, replica) {
-  context.fillStyle = palette.hatches[replica - 1]
-  context.fillRect(x, y, width, height)
-  context.strokeStyle = palette.replicas[replica - 1]
-  context.lineWidth = 1
-  if (width > 2) context.strokeRect(x + 0.5, y + 0.5, width - 1, height - 1)
-}
-
-function drawRing(context, [x, y, width, height], colour) {
+function drawRing(context, { x, y, width, height }, colour) {
   context.strokeStyle = colour
   context.lineWidth = 1.5
   context.beginPath()
   context.roundRect(x - 3, y - 3, width + 6, height + 6, 4)
   context.stroke()
-}
-
-function drawCross(context, x, y, colour) {
-  context.strokeStyle = colour
-  context.lineWidth = 2
-  context.beginPath()
-  context.moveTo(x - 4, y - 4)
-  context.lineTo(x + 4, y + 4)
-  context.moveTo(x + 4, y - 4)
-  context.lineTo(x - 4, y + 4)
-  context.stroke()
-}
-
-/** Draws the marks: the end of a replica, its start, and the switch. */
-function drawMark(context, { replica, kind }, x, height, palette, cutShort) {
-  const colour = replica === 0 ? (kind === 'locksOff' ? palette.bad : palette.ink) : palette.replicas[replica - 1]
-  context.strokeStyle = colour
-  context.lineWidth = 1
-  context.setLineDash([3, 3])
-  context.beginPath()
-  context.moveTo(Math.round(x) + 0.5, 0)
-  context.lineTo(Math.round(x) + 0.5, height)
-  context.stroke()
-  context.setLineDash([])
-  if (cutShort) drawCross(context, x, top(replica) + row.height / 2, palette.bad)
 }
 
 function hatch(colour) {

@@ -1,25 +1,16 @@
-// Everything on the page but the timeline: the figures of this sale, the replicas, the seats, and the totals of all
-// sales.
+// The state of the shop on the page: the replicas, the seats, and the totals of all sales.
+
+import { count, SaleView, wrongs } from './sale.js'
+import { set } from './text.js'
 
 const words = ['No', 'One', 'Two', 'Three', 'Four', 'Five', 'Six', 'Seven', 'Eight']
-
-/** The faults that the page counts: figure, label, format. */
-const wrongs = [
-  ['oversold', 'Oversold', count],
-  ['duplicateSeats', 'Double-booked seats', count],
-  ['missingMoney', 'Revenue missing', (euros) => `€${count(euros)}`],
-  ['settledTwice', 'Paid out twice', count],
-]
-
-function count(number) {
-  return number.toLocaleString('en')
-}
 
 const find = (selector) => document.querySelector(selector)
 
 export class ShopView {
   #replicas = new Map()
   #houses = new Map()
+  #sale = new SaleView()
   #onReplica
 
   /** @param {(action: 'kill' | 'start', replica: number) => void} onReplica */
@@ -28,26 +19,22 @@ export class ShopView {
   }
 
   show(state) {
-    const { sale, replicas, locks, customers, problem, database } = state
-    find('#replica-count').textContent = words[replicas.length]
-    find('#database').textContent = database
+    const { sale, replicas, locks, customers, notice, database } = state
+    set(find('#replica-count'), `${words[replicas.length]} ${replicas.length === 1 ? 'replica' : 'replicas'}`)
+    set(find('#database'), database)
     find('#locks').setAttribute('aria-checked', String(locks))
     document.body.classList.toggle('unlocked', !locks)
-    showProblem(problem)
+    showNotice(notice)
     showCustomers(customers)
-    showSale(sale, locks)
-    this.#showFigures(sale)
+    this.#sale.show(state)
     for (const replica of replicas) this.#showReplica(replica, Math.max(...replicas.map(({ sold }) => sold), 1))
     for (const event of sale.events) this.#showHouse(event)
     showTotals(state)
   }
 
-  #showFigures(sale) {
-    const sold = figure('Tickets sold', String(sale.sold), false, `of ${sale.capacity}`)
-    find('#figures').replaceChildren(
-      sold,
-      ...wrongs.map(([name, label, write]) => figure(label, write(sale[name]), sale[name] > 0)),
-    )
+  /** Shows how long the pause still takes; called again and again. */
+  tick(now) {
+    this.#sale.tick(now)
   }
 
   #showReplica({ number, status, pid, sold }, most) {
@@ -84,13 +71,13 @@ export class ShopView {
     while (view.grid.children.length < shown) view.grid.append(document.createElement('i'))
     for (let seat = 1; seat <= shown; seat++)
       showSeat(view.grid.children[seat - 1], bySeat.get(seat) ?? [], seat > capacity)
-    const again = seats.length - bySeat.size
+    const again = [...bySeat.values()].filter((replicas) => replicas.length > 1).length
     const beyond = Math.max(0, seats.length - capacity)
     set(view.count, `${seats.length} sold, ${available} left`)
-    set(view.more, sentence([again > 0 && `${again} sold again`, beyond > 0 && `${beyond} more tickets than seats`]))
+    set(view.more, sentence([again > 0 && `${again} double-booked`, beyond > 0 && `${beyond} more tickets than seats`]))
     view.grid.setAttribute(
       'aria-label',
-      `${title}: ${seats.length} tickets sold for ${capacity} seats, ${again} of them double bookings`,
+      `${title}: ${seats.length} tickets sold for ${capacity} seats, ${again} seats double-booked`,
     )
   }
 }
@@ -108,25 +95,24 @@ function showCustomers(customers) {
   find('#customers-count').textContent = String(customers)
 }
 
-function showProblem(problem) {
-  find('#problem').hidden = !problem
-  set(find('#problem'), problem ?? '')
+/** How long the error of an action stays, even if the state of the shop needs no notice. */
+const errorMs = 4_000
+let keepUntil = 0
+
+/** Shows the error of an action. */
+export function showError(text) {
+  keepUntil = 0
+  showNotice({ kind: 'error', text })
+  keepUntil = performance.now() + errorMs
 }
 
-const phases = {
-  preparing: 'The first sale is being prepared.',
-  selling: 'A new sale starts when both events sell out.',
-  closing: 'The last orders are being settled; then a new sale starts.',
-  over: 'The next sale is being prepared.',
-}
-
-function showSale(sale, locks) {
-  set(
-    find('#sale-title'),
-    sale.number === 0 ? 'No sale yet' : `Sale ${sale.number}, ${sale.locks ? 'with' : 'without'} locks`,
-  )
-  const change = sale.number > 0 && locks !== sale.locks ? ` It will be ${locks ? 'with' : 'without'} locks.` : ''
-  set(find('#verdict'), phases[sale.phase] + change)
+/** Shows what needs attention; `error` in red. */
+export function showNotice(notice) {
+  if (performance.now() < keepUntil) return
+  const element = find('#notice')
+  element.hidden = !notice
+  element.classList.toggle('error', notice?.kind === 'error')
+  set(element, notice?.text ?? '')
 }
 
 function showTotals({ sale, totals }) {
@@ -154,22 +140,6 @@ function cell(all, name, write) {
   const isWrong = name !== 'sales' && name !== 'sold' && all[name] > 0
   cell.className = isWrong ? 'wrong' : ''
   return cell
-}
-
-function figure(label, value, isWrong, addition = '') {
-  const group = document.createElement('div')
-  const term = document.createElement('dt')
-  const data = document.createElement('dd')
-  term.textContent = label
-  data.textContent = value
-  if (addition) {
-    const small = document.createElement('small')
-    small.textContent = ` ${addition}`
-    data.append(small)
-  }
-  group.className = isWrong ? 'wrong' : ''
-  group.append(term, data)
-  return group
 }
 
 function replicaView(number) {
@@ -209,8 +179,4 @@ function showSeat(seat, replicas, isExtra) {
 
 function sentence(parts) {
   return parts.filter(Boolean).join(', ')
-}
-
-function set(element, text) {
-  if (element.textContent !== text) element.textContent = text
 }

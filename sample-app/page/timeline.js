@@ -1,7 +1,8 @@
 // The timeline: it follows the clock until the user pauses it.
 
 import { Lanes } from './lanes.js'
-import { drawAxis, drawLane, laneHeight, Palette, prepare, replicaAt } from './pen.js'
+import { marks } from './marks.js'
+import { drawAxis, drawLane, drawSample, laneHeight, Palette, prepare, rowAt, scaleOf } from './pen.js'
 
 /** The view lags behind a little, because the latest events have not arrived yet. */
 const lagMs = 350
@@ -12,6 +13,7 @@ const hint = 'Hover a bar for details, or focus a lane and use the arrow keys.'
 export class Timeline {
   #lanes = new Lanes()
   #list = document.querySelector('#lanes')
+  #legend = document.querySelector('#legend')
   #axis = document.querySelector('#axis')
   #detail = document.querySelector('#detail')
   #pauseButton = document.querySelector('#pause')
@@ -19,12 +21,15 @@ export class Timeline {
   #rows = new Map()
   #replicas = 0
   #palette = new Palette(0)
-  /** How far the clock of the sample is ahead of this one, in milliseconds. */
+  /** How far the clock of the sample is ahead of this page's own, which no change of the system's time moves. */
   #ahead = 0
+  /** All marks that were drawn since the page was opened. */
+  #drawn = new Set()
   /** @type {number | undefined} The moment at which the view is paused; undefined while it follows the clock. */
   #pausedAt
   #selected
   #tick = 0
+  #describedAt = 0
 
   constructor() {
     this.#pauseButton.addEventListener('click', () => (this.#pausedAt === undefined ? this.#pause() : this.#resume()))
@@ -32,6 +37,7 @@ export class Timeline {
     isDark.addEventListener('change', () => this.#setPalette())
     this.#list.addEventListener('keydown', (event) => this.#key(event))
     this.#detail.textContent = hint
+    this.#layOut()
     const step = matchMedia('(prefers-reduced-motion: reduce)')
     let last = 0
     const frame = (time) => {
@@ -47,13 +53,19 @@ export class Timeline {
   begin({ now, past }) {
     this.#lanes.clear()
     this.#selected = undefined
-    this.#ahead = now - Date.now()
+    this.#ahead = now - performance.now()
     this.#lanes.add(past)
   }
 
   add({ now, entries }) {
-    this.#ahead = Math.max(this.#ahead, now - Date.now())
+    // The quickest message is the best measure; a clock that runs a little too fast is corrected by and by.
+    this.#ahead = Math.max(this.#ahead - 0.05, now - performance.now())
     this.#lanes.add(entries)
+  }
+
+  /** Now, by the clock of the sample. */
+  get now() {
+    return performance.now() + this.#ahead
   }
 
   setReplicas(count) {
@@ -64,6 +76,9 @@ export class Timeline {
 
   #setPalette() {
     this.#palette = new Palette(this.#replicas)
+    for (const canvas of this.#legend.querySelectorAll('canvas')) {
+      drawSample(canvas, canvas.parentElement.dataset.mark, this.#palette)
+    }
   }
 
   get #now() {
@@ -71,14 +86,13 @@ export class Timeline {
   }
 
   get #clock() {
-    return Date.now() + this.#ahead - lagMs
+    return this.now - lagMs
   }
 
   #draw() {
-    if (this.#lanes.count !== this.#rows.size) this.#layOut()
     const width = this.#axis.clientWidth
     const to = this.#now
-    const from = to - (width / (width > 600 ? 95 : 60)) * 1000
+    const from = to - (width / scaleOf(width)) * 1000
     if (this.#tick++ % framesPerSecond === 0) this.#lanes.forget(this.#clock, [from, to])
     const view = {
       from,
@@ -88,17 +102,21 @@ export class Timeline {
       palette: this.#palette,
       marks: this.#lanes.marks,
       selected: this.#selected,
+      drawn: this.#drawn,
     }
     for (const lane of this.#lanes.all) {
       const { canvas } = this.#rows.get(lane.name)
-      drawLane(prepare(canvas, laneHeight(this.#replicas)), lane, view)
+      drawLane(prepare(canvas, laneHeight(lane.rows(this.#replicas))), lane, view)
     }
     drawAxis(prepare(this.#axis, 20), view)
-    if (this.#tick % 6 === 0) this.#tellNow(to)
+    if (performance.now() - this.#describedAt > 180) this.#describe(to)
+    const drawn = [...this.#drawn].join(' ')
+    if (this.#legend.dataset.drawn !== drawn) this.#legend.dataset.drawn = drawn
   }
 
   /** Describes a lane in words and figures, for screen readers and for details. */
-  #tellNow(at) {
+  #describe(at) {
+    this.#describedAt = performance.now()
     for (const lane of this.#lanes.all) {
       const { track, now, item } = this.#rows.get(lane.name)
       const inside = lane.staysAt(at)
@@ -114,27 +132,30 @@ export class Timeline {
     }
   }
 
+  /** Lays out the lanes, the list of their names for small screens, and the legend. */
   #layOut() {
-    const names = this.#lanes.all.map(({ name }) => name)
-    for (const [name, { item }] of this.#rows) {
-      if (names.includes(name)) continue
-      item.remove()
-      this.#rows.delete(name)
+    for (const lane of this.#lanes.all) {
+      const row = this.#row(lane)
+      this.#rows.set(lane.name, row)
+      this.#list.append(row.item)
+      document.querySelector('#names').append(element('dt', '', lane.name), element('dd', '', lane.purpose))
     }
-    for (const name of names) if (!this.#rows.has(name)) this.#rows.set(name, this.#row(name))
-    const focused = document.activeElement
-    this.#list.append(...names.map((name) => this.#rows.get(name).item))
-    if (focused instanceof HTMLElement && this.#list.contains(focused)) focused.focus()
+    this.#legend.append(
+      ...Object.entries(marks).map(([name, { label }]) => {
+        const item = element('li')
+        item.dataset.mark = name
+        item.append(element('canvas'), label)
+        return item
+      }),
+    )
     this.#chooseTabStop()
   }
 
-  #row(name) {
+  #row({ name, purpose }) {
     const item = element('li', 'lane')
     const label = element('div', 'label')
-    const title = element('span', 'name', name.replace(/^migrations:.*/, 'migrations'))
-    title.title = name
     const now = element('span', 'now')
-    label.append(title, now)
+    label.append(element('span', 'name', name), element('span', 'purpose', purpose), now)
     const track = element('button', 'track')
     track.type = 'button'
     track.tabIndex = -1
@@ -177,7 +198,8 @@ export class Timeline {
 
   #walk(name, step) {
     this.#pause()
-    const from = this.#now - (this.#axis.clientWidth / (this.#axis.clientWidth > 600 ? 95 : 60)) * 1000
+    const width = this.#axis.clientWidth
+    const from = this.#now - (width / scaleOf(width)) * 1000
     const stays = this.#lanes
       .lane(name)
       .stays.filter(({ start, end }) => start < this.#now && end > from)
@@ -193,12 +215,12 @@ export class Timeline {
 
   #stayUnder(name, { offsetX, offsetY }) {
     const width = this.#axis.clientWidth
-    const at = this.#now - ((width - offsetX) / (width > 600 ? 95 : 60)) * 1000
-    const replica = replicaAt(offsetY, this.#replicas)
+    const at = this.#now - ((width - offsetX) / scaleOf(width)) * 1000
+    const lane = this.#lanes.lane(name)
+    const row = rowAt(offsetY, lane.rows(this.#replicas))
     const distance = ({ start, end }) => Math.max(start - at, at - end, 0)
-    return this.#lanes
-      .lane(name)
-      .stays.filter((stay) => stay.replica === replica && distance(stay) < nearEnoughMs)
+    return lane.stays
+      .filter((stay) => stay.row === row && distance(stay) < nearEnoughMs)
       .sort((a, b) => distance(a) - distance(b))[0]
   }
 

@@ -1,5 +1,6 @@
 import * as library from '../../src/index.js'
 import { sectionChannel, type Section } from './activity.js'
+import { now } from './clock.js'
 import { settings } from './settings.js'
 
 // The sample runs from the sources, without a build. A real application writes:
@@ -25,17 +26,21 @@ type Names = string | ((this: unknown, ...args: unknown[]) => string)
 export const WithNamedLock = ((name: Names, ...more: [string?, object?]) =>
   (target: object, key: string, descriptor: TypedPropertyDescriptor<Method>) => {
     const bare = descriptor.value!
+    const recorded = (locked: boolean): Method =>
+      async function (...args) {
+        return section(typeof name === 'string' ? name : name.apply(this, args), locked, () => bare.apply(this, args))
+      }
+    descriptor.value = recorded(true)
     library.WithNamedLock<Method, unknown>(name, ...(more as []))(target, key, descriptor)
-    const locked = descriptor.value!
+    const [withLock, withoutLock] = [descriptor.value, recorded(false)]
     descriptor.value = async function (...args) {
-      if (lockSwitch.on) return locked.apply(this, args)
-      return unguarded(typeof name === 'string' ? name : name.apply(this, args), () => bare.apply(this, args))
+      return (lockSwitch.on ? withLock : withoutLock).apply(this, args)
     }
   }) as unknown as typeof library.WithNamedLock
 
-/** Reports code that should have held a lock to the timeline. */
-async function unguarded<T>(name: string, work: () => Promise<T>): Promise<T> {
-  const section: Section = { name, startedAt: performance.now() }
+/** Records when the method's own code begins and ends, with its lock and without: two of them at once are an overlap. */
+async function section<T>(name: string, locked: boolean, work: () => Promise<T>): Promise<T> {
+  const section: Section = { name, locked, startedAt: now() }
   sectionChannel.start.publish(section)
   try {
     return await work()

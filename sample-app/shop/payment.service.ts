@@ -1,7 +1,7 @@
 import { Inject, Injectable, NotFoundException } from '@nestjs/common'
 import { InjectRepository } from '@nestjs/typeorm'
 import { Repository } from 'typeorm'
-import { TERMINAL } from './activity.js'
+import { TERMINAL, TERMINALS } from './activity.js'
 import { Event } from './entities/event.js'
 import { Order } from './entities/order.js'
 import { Till } from './entities/till.js'
@@ -18,7 +18,7 @@ export class PaymentService {
   ) {}
 
   /** The provider accepts three payments at a time, from all replicas together. */
-  @WithNamedLock(TERMINAL, '2m', { permits: 3 })
+  @WithNamedLock(TERMINAL, '2m', { permits: TERMINALS })
   async pay(orderId: number): Promise<Order> {
     const order = await this.orders.findOneBy({ id: orderId })
     if (!order) throw new NotFoundException(`There is no order ${orderId}`)

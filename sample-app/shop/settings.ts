@@ -11,4 +11,6 @@ export const settings = {
   locks: (process.env.LOCKS ?? 'on') as 'on' | 'off' | 'broken',
   /** The slowness of the outside world. At 1 a venue answers within some milliseconds; the live page uses more. */
   slowness: Number(process.env.SLOWNESS ?? 1),
+  /** The clock of the supervisor, for replicas that have one. */
+  clockOrigin: process.env.CLOCK_ORIGIN === undefined ? undefined : Number(process.env.CLOCK_ORIGIN),
 } as const

@@ -26,6 +26,10 @@ export interface Audit {
   readonly replicas: readonly Books[]
   readonly events: readonly Event[]
   readonly orders: readonly Order[]
+  /** Seats that were sold more than once. */
+  readonly doubleBooked: number
+  /** What customers have paid. */
+  readonly paid: number
   /** Orders that were paid for, and for which the organiser was not paid. */
   readonly unsettled: number
   readonly unpaid: number
@@ -72,15 +76,16 @@ export async function audit(dataSource: DataSource, replicas: number): Promise<A
 
   const paid = orders.filter((order) => order.paid)
   const price = new Map(events.map((event) => [event.id, event.price]))
+  const money = paid.reduce((sum, { eventId }) => sum + price.get(eventId)!, 0)
   return {
     replicas: books,
     events,
     orders,
+    doubleBooked: booked.repeated,
+    paid: money,
     unsettled: paid.filter((order) => !order.settled).length,
     unpaid: orders.length - paid.length,
-    missingMoney:
-      paid.reduce((sum, { eventId }) => sum + price.get(eventId)!, 0) -
-      tills.reduce((sum, { amount }) => sum + amount, 0),
+    missingMoney: money - tills.reduce((sum, { amount }) => sum + amount, 0),
     capacity: events.reduce((sum, event) => sum + event.capacity, 0),
     wrongStocks: events.filter(({ id, capacity, available }) => {
       return available !== capacity - sold.count(id) || taken.count(id) !== sold.count(id)
@@ -95,6 +100,11 @@ class Tally {
     const count = this.count(what) + 1
     this.#counts.set(what, count)
     return count
+  }
+
+  /** How many were added more than once. */
+  get repeated(): number {
+    return [...this.#counts.values()].filter((count) => count > 1).length
   }
 
   count(what: number | string): number {

@@ -2,6 +2,7 @@ import { fork, type ChildProcess } from 'node:child_process'
 import path from 'node:path'
 import { createInterface } from 'node:readline'
 import type { Activity } from '../shop/activity.js'
+import { clockOrigin } from '../shop/clock.js'
 import type { ReplicaMessage, SupervisorMessage } from '../shop/main.js'
 import { UserError } from './user-error.js'
 
@@ -36,6 +37,7 @@ export class ReplicaProcess {
       LOCKS: locks,
       SLOWNESS: String(slowness),
       PORT: '0',
+      CLOCK_ORIGIN: String(clockOrigin),
     }
     this.#process = fork(path.join(__dirname, '../shop/main.ts'), {
       env,

@@ -5,6 +5,7 @@ import type { DataSource } from 'typeorm'
 import { Feed } from '../../sample-app/live/feed.js'
 import { Fleet } from '../../sample-app/live/fleet.js'
 import { audit, type Audit } from '../../sample-app/supervisor/audit.js'
+import { Sections } from '../../sample-app/supervisor/sections.js'
 import { openDatabase, putUpForSale, withoutTables } from '../../sample-app/supervisor/database.js'
 import { randomName } from '../support/random-name.js'
 import { connectRoot, dialectKinds, mysqlKinds, sharedServer } from '../support/servers.js'
@@ -62,7 +63,8 @@ interface Result {
 /** Sells tickets with two replicas, of which one after the other is killed at a random moment and started again. */
 async function saleWithKills(dataSource: DataSource, databaseUrl: string): Promise<Result> {
   const feed = new Feed()
-  const fleet = new Fleet({ databaseUrl, slowness, replicas: 2, feed, onChange: () => undefined })
+  const sections = new Sections(2)
+  const fleet = new Fleet({ databaseUrl, slowness, replicas: 2, feed, sections, onChange: () => undefined })
   const end = new AbortController()
   let interrupted = 0
   const confirmed: number[] = []
