@@ -31,7 +31,7 @@ export class SaleView {
     set(find('#sale-title'), sale.number === 0 ? 'No sale yet' : title(sale))
     set(find('#conclusion'), verdict.conclusion || 'No ticket sold yet.')
     find('#conclusion').dataset.tone = verdict.tone
-    set(find('#reasons'), verdict.reasons.join(' '))
+    showReasons(verdict.reasons)
     set(find('#previous'), previous ? `Before that, ${lower(title(previous))}: ${lower(previous.conclusion)}` : '')
     showFigures(sale)
     this.#announce(sale, verdict)
@@ -75,6 +75,13 @@ function phase({ sale, locks, customers, replicas }, now) {
   }
   const seconds = Math.ceil((sale.nextAt - now) / 1000)
   return seconds > 0 ? `The next sale begins in ${seconds} s, ${mode}.` : `The next sale begins, ${mode} …`
+}
+
+function showReasons(reasons) {
+  const list = find('#reasons')
+  while (list.children.length > reasons.length) list.lastChild.remove()
+  while (list.children.length < reasons.length) list.append(document.createElement('li'))
+  reasons.forEach((reason, index) => set(list.children[index], reason))
 }
 
 function showFigures(sale) {

@@ -48,7 +48,7 @@ export class ShopView {
     const action = status === 'stopped' ? 'start' : 'kill'
     view.item.classList.toggle('stopped', status === 'stopped')
     view.item.dataset.status = status
-    set(view.state, status === 'open' ? `process ${pid}` : status === 'starting' ? 'starting …' : 'stopped')
+    set(view.state, status === 'open' ? `pid ${pid}` : status === 'starting' ? 'starting …' : 'stopped')
     set(view.sold, `${sold} sold`)
     set(view.button, action === 'kill' ? 'Kill' : 'Start')
     view.button.dataset.action = action
