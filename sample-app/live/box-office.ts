@@ -22,7 +22,7 @@ import { verdictOf } from './verdict.js'
 const titles = ['Opening night', 'Late show']
 const capacity = 60
 /** The limit of orders in one sale, because without locks it may take long to sell out. */
-const mostOrders = 5 * capacity * titles.length
+const mostOrders = 3 * capacity * titles.length
 const lookInterval = 300
 /** How long the last orders of a sale may take to be settled. */
 const patienceWithSettlement = 6_000

@@ -2,6 +2,7 @@ import Table from 'cli-table3'
 import colors from 'picocolors'
 import type { Activity } from '../shop/activity.js'
 import { nothing, type Books } from '../supervisor/audit.js'
+import { overlapsIn } from '../supervisor/sections.js'
 import { total, type Run } from './verdict.js'
 
 interface Line {
@@ -44,14 +45,17 @@ export function settlementLine(run: Run): string {
   return `With locks, the settlement ran ${sum('done')} times and was skipped ${sum('skipped')} times because another one was running.`
 }
 
-/** Both runs in two sentences. The second holds because `compare` rejects unless the run with locks was exact. */
+/** Both runs in a sentence each, and the verdict. What is said of locks holds because `compare` rejects unless the run with locks was exact. */
 export function summary(unlocked: Run, locked: Run): string {
+  const subject = locked.accounts.length === 1 ? 'two calls' : 'two replicas'
   return (
     `Without locks, ${count(total(unlocked, 'orders'))} tickets were sold for ${count(unlocked.audit.capacity)} seats: ` +
     `${count(total(unlocked, 'duplicateSeats'))} double bookings, ${count(total(unlocked, 'settledTwice'))} duplicate payouts, ` +
     `€${count(unlocked.audit.missingMoney)} unaccounted for.\n` +
     `With @WithNamedLock (${locked.accounts.length} processes): ${count(total(locked, 'orders'))} tickets for ${count(locked.audit.capacity)} seats, ` +
-    'no double bookings, no duplicate payouts, nothing missing.'
+    'no double bookings, no duplicate payouts, nothing missing.\n' +
+    `Verdict: ${subject} were inside the same lock at once ${count(overlapsIn(unlocked.locksUsed))} times without locks, ` +
+    `and never with them, in ${count(locked.locksUsed.reduce((sum, { entries }) => sum + entries, 0))} entries.`
   )
 }
 

@@ -1,8 +1,10 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { DataSource } from 'typeorm'
+import { now } from '../shop/clock.js'
 import { Order } from '../shop/entities/order.js'
 import { audit } from '../supervisor/audit.js'
 import { putUpForSale } from '../supervisor/database.js'
+import { Sections } from '../supervisor/sections.js'
 import type { ShopClient } from '../supervisor/shop-client.js'
 import type { WatchedReplica } from './replicas.js'
 import { serve } from './serve.js'
@@ -21,17 +23,22 @@ const titles = ['Opening night', 'Matinee', 'Late show', 'Last night']
 export async function rush(label: string, { dataSource, replicas, shops, signal }: Rush, orders: number): Promise<Run> {
   const capacity = Math.max(1, Math.floor(orders / 2 / titles.length))
   const events = await putUpForSale(dataSource, titles, capacity)
+  const sections = new Sections(replicas.length)
+  sections.begin(now())
   const sales = await serve(shops, events, orders)
   await everyOrderSettled(dataSource, signal)
   const accounts = replicas.map(async (replica, index): Promise<Account> => {
     const settlement = await replica.settlementRuns(shops[index]!)
-    return { ...sales[index]!, settlement, activities: replica.takeActivities() }
+    const activities = replica.takeActivities()
+    sections.add(index + 1, activities)
+    return { ...sales[index]!, settlement, activities }
   })
   return {
     label,
     orders,
     accounts: await Promise.all(accounts),
     audit: await audit(dataSource, replicas.length),
+    locksUsed: sections.count(),
   }
 }
 

@@ -1,6 +1,7 @@
 import type { Activity } from '../shop/activity.js'
 import type { SettlementRuns } from '../shop/settlement.service.js'
 import type { Audit, Books } from '../supervisor/audit.js'
+import { overlapsIn, type Overlaps } from '../supervisor/sections.js'
 import type { Sales } from './serve.js'
 
 /** A replica's work as customers and the replica itself report it, independent of the database. */
@@ -16,6 +17,7 @@ export interface Run {
   readonly orders: number
   readonly accounts: readonly Account[]
   readonly audit: Audit
+  readonly locksUsed: readonly Overlaps[]
 }
 
 export function total(run: Run, figure: keyof Books): number {
@@ -40,6 +42,7 @@ export function faults(run: Run): string[] {
   const soldOut = accounts.reduce((sum, account) => sum + account.soldOut, 0)
   const tickets = Math.min(audit.capacity, run.orders)
   const checks: [wrong: boolean, message: string][] = [
+    [overlapsIn(run.locksUsed) > 0, `two replicas were inside one lock at once ${overlapsIn(run.locksUsed)} times`],
     [total(run, 'oversold') > 0, `${total(run, 'oversold')} tickets were oversold`],
     [total(run, 'duplicateSeats') > 0, `${total(run, 'duplicateSeats')} seats were double-booked`],
     [total(run, 'settledTwice') > 0, `${total(run, 'settledTwice')} orders were settled twice`],

@@ -70,8 +70,8 @@ function phase({ sale, locks, customers, replicas }, now) {
     return left === 0 ? 'Selling the last tickets …' : 'Selling. The sale ends when both events are sold out.'
   }
   if (sale.phase === 'closing') {
-    const reason = sale.cutShort ? `Ended early by the switch; the next sale is ${mode}.` : 'Sold out.'
-    return `${reason} The last orders are being settled …`
+    const end = sale.cutShort ? `Ended early, because the next sale is ${mode}.` : 'Closed.'
+    return `${end} The last orders are being settled …`
   }
   const seconds = Math.ceil((sale.nextAt - now) / 1000)
   return seconds > 0 ? `The next sale begins in ${seconds} s, ${mode}.` : `The next sale begins, ${mode} …`

@@ -8,7 +8,7 @@ import { settings } from './settings.js'
 //     import { NamedLockService, WithNamedLock } from 'typeorm-named-lock'
 //     import { NamedLockModule } from 'typeorm-named-lock/nestjs'
 
-export { NamedLockService } from '../../src/index.js'
+export { NamedLockClosedError, NamedLockService, NamedLockTimeoutError } from '../../src/index.js'
 export { NamedLockModule } from '../../src/nestjs/index.js'
 
 /** The switch of the sample: it turns the locks off at run time, with the same code of the shop. */

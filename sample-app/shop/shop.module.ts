@@ -1,7 +1,9 @@
 import { Module } from '@nestjs/common'
+import { APP_FILTER } from '@nestjs/core'
 import { ScheduleModule } from '@nestjs/schedule'
 import { TypeOrmModule } from '@nestjs/typeorm'
 import { databaseOptions, entities } from './database-options.js'
+import { LockFilter } from './lock.filter.js'
 import { NamedLockModule } from './named-lock.js'
 import { OrderService } from './order.service.js'
 import { PaymentService } from './payment.service.js'
@@ -18,6 +20,12 @@ import { ShopController } from './shop.controller.js'
     ScheduleModule.forRoot(),
   ],
   controllers: [ShopController],
-  providers: [OrderService, PaymentService, SeatRepository, SettlementService],
+  providers: [
+    OrderService,
+    PaymentService,
+    SeatRepository,
+    SettlementService,
+    { provide: APP_FILTER, useClass: LockFilter },
+  ],
 })
 export class ShopModule {}

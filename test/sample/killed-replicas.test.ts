@@ -5,8 +5,8 @@ import type { DataSource } from 'typeorm'
 import { Feed } from '../../sample-app/live/feed.js'
 import { Fleet } from '../../sample-app/live/fleet.js'
 import { audit, type Audit } from '../../sample-app/supervisor/audit.js'
-import { Sections } from '../../sample-app/supervisor/sections.js'
 import { openDatabase, putUpForSale, withoutTables } from '../../sample-app/supervisor/database.js'
+import { overlapsIn, Sections } from '../../sample-app/supervisor/sections.js'
 import { randomName } from '../support/random-name.js'
 import { connectRoot, dialectKinds, mysqlKinds, sharedServer } from '../support/servers.js'
 import { until } from '../support/until.js'
@@ -35,8 +35,10 @@ describe('the sample, with replicas that are killed', function () {
       const dataSource = await openDatabase(url.href)
       try {
         await withoutTables(dataSource, async () => {
-          const { books, interrupted, confirmed } = await saleWithKills(dataSource, url.href)
+          const { books, sections, interrupted, confirmed } = await saleWithKills(dataSource, url.href)
           expect(faultsOf(books)).to.equal('')
+          expect(overlapsIn(sections.count()), 'two replicas in one section').to.equal(0)
+          expect(sections.count()[0]).to.include({ lock: 'event:1' }).and.property('entries').above(kills)
           expect(interrupted, 'purchases that a kill interrupted').to.be.above(0)
           const paid = new Set(books.orders.filter((order) => order.paid).map(({ id }) => id))
           expect(confirmed.filter((id) => !paid.has(id))).to.deep.equal([])
@@ -55,6 +57,7 @@ describe('the sample, with replicas that are killed', function () {
 
 interface Result {
   readonly books: Audit
+  readonly sections: Sections
   readonly interrupted: number
   /** The orders that customers have paid for, as far as they know. */
   readonly confirmed: readonly number[]
@@ -108,7 +111,7 @@ async function saleWithKills(dataSource: DataSource, databaseUrl: string): Promi
       throw error
     })
     await settled(dataSource)
-    return { books: await audit(dataSource, 2), interrupted, confirmed }
+    return { books: await audit(dataSource, 2), sections, interrupted, confirmed }
   } finally {
     await fleet.close()
     feed.close()

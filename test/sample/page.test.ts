@@ -10,7 +10,13 @@ import { until } from '../support/until.js'
 
 const kind = mysqlKinds[0]!
 const patiently = { within: 120_000, every: 50 }
-const wrongs = ['oversold', 'duplicateSeats', 'missingMoney', 'settledTwice']
+/** The figures in the order in which they move when the locks are off. */
+const wrongs = ['overlaps', 'doubleBooked', 'missingMoney', 'paidTwice', 'oversold']
+const lanes = ['event:1', 'till:1', 'event:2', 'till:2', 'terminal', 'settlement', 'migrations']
+const phones = [
+  { width: 360, height: 640 },
+  { width: 390, height: 844 },
+]
 
 describe('the page of the sample', function () {
   this.timeout(240_000)
@@ -21,6 +27,8 @@ describe('the page of the sample', function () {
   let sample: Program
   let browser: Browser | undefined
   let page: Page
+  let address: string
+  let url: URL
 
   before(async function () {
     this.timeout(600_000)
@@ -29,21 +37,27 @@ describe('the page of the sample', function () {
       console.log('    (skipped: no Chromium on this machine; apt-get install chromium, or CHROMIUM=/path/to/it)')
       this.skip()
     }
-    const url = new URL((await sharedServer(kind)).url)
+    url = new URL((await sharedServer(kind)).url)
     url.pathname = database
     root = await connectRoot(kind)
     await root.query(`CREATE DATABASE ${database}`)
     sample = new Program('sample-app/main.ts', ['--url', url.href, '--replicas', '2'])
     await sample.printed('The ticket shop is live', 120_000)
     browser = await chromium.launch({ executablePath, args: [...chromiumArgs], timeout: 120_000 })
-    page = await browser.newPage({ viewport: { width: 1280, height: 1000 } })
+    page = await openPage()
+    address = /http:\S+/.exec(sample.stdout)![0]
+    await page.goto(address)
+  })
+
+  async function openPage(): Promise<Page> {
+    const page = await browser!.newPage({ viewport: { width: 1280, height: 1000 } })
     page.setDefaultTimeout(60_000)
     page.on('console', (message) => {
       if (['error', 'warning'].includes(message.type())) complaints.push(message.text())
     })
     page.on('pageerror', (error) => complaints.push(String(error)))
-    await page.goto(/http:\S+/.exec(sample.stdout)![0])
-  })
+    return page
+  }
 
   after(async () => {
     await browser?.close()
@@ -58,10 +72,14 @@ describe('the page of the sample', function () {
 
   const text = (selector: string) => page.locator(selector).innerText()
   const attribute = (selector: string, name: string) => page.locator(selector).getAttribute(name)
+  const values = (selector: string, name: string) =>
+    page.evaluate(`[...document.querySelectorAll('${selector}')].map((element) => element.dataset['${name}'])`)
+  const inPause = async (mode: string) =>
+    new RegExp(`^The next sale begins in \\d s, ${mode} locks\\.$`).test(await text('#phase'))
 
   /** A figure of all sales with locks, or of those without. */
   async function total(figure: string, column: 'with' | 'without'): Promise<number> {
-    const cell = await text(`[data-figure="${figure}"] td:nth-of-type(${column === 'with' ? 1 : 2})`)
+    const cell = await text(`#totals [data-figure="${figure}"] td:nth-of-type(${column === 'with' ? 1 : 2})`)
     return Number(cell.replace(/\D/g, ''))
   }
 
@@ -72,10 +90,26 @@ describe('the page of the sample', function () {
   it('shows the sales of every replica, and the holders of locks', async () => {
     await until('both replicas sell', async () => (await soldBy(1)) > 0 && (await soldBy(2)) > 0, patiently)
     await until('a replica holds the lock', () => attribute('[data-lock="event:1"]', 'data-holders'), patiently)
-    for (const lock of ['event:2', 'till:1', 'till:2', 'settlement']) {
-      await until(lock, () => page.locator(`[data-lock="${lock}"]`).count(), patiently)
+    for (const lock of ['event:2', 'till:1', 'terminal', 'settlement']) {
+      await until(lock, () => attribute(`[data-lock="${lock}"]`, 'data-holders'), patiently)
     }
+    expect(await values('#lanes .lane', 'lock')).to.deep.equal(lanes)
+    expect(await values('#figures > div', 'figure')).to.deep.equal(['sold', ...wrongs])
     for (const figure of wrongs) expect(await total(figure, 'with')).to.equal(0)
+  })
+
+  it('says what it is, and links to documents that exist', async () => {
+    expect(await text('.intro')).to.match(/sells tickets .* Turn the locks off and see what goes wrong\.$/)
+    const links = (await page.evaluate('[...document.links].map(({ href }) => href)')) as string[]
+    expect(links).to.have.length.above(5)
+    for (const link of new Set(links)) {
+      const answer = await fetch(link)
+      expect(answer.status, link).to.equal(200)
+      expect(answer.headers.get('content-type'), link).to.equal('text/plain; charset=utf-8')
+    }
+    for (const other of ['docs/no-such-page.md', 'sample-app/main.ts', 'docs/..%2fpackage.json', 'package.json']) {
+      expect((await fetch(new URL(other, address))).status, other).to.equal(404)
+    }
   })
 
   it('sells a ticket to the user', async () => {
@@ -86,7 +120,7 @@ describe('the page of the sample', function () {
         await page.click('text=Buy a ticket')
         const answer = await until(
           'an answer',
-          async () => /^(Seat|Late show|No)/.test(await text('#bought')),
+          async () => /^(Seat|Late show is|No sale)/.test(await text('#bought')),
           patiently,
         )
         return answer && /^Seat \d+ at Late show, from replica [12] in \d+ ms\.$/.test(await text('#bought'))
@@ -117,16 +151,46 @@ describe('the page of the sample', function () {
     expect(await text('#pause')).to.equal('Pause')
   })
 
-  it('goes wrong when the locks are switched off, and right again', async () => {
+  it('concludes a sale with locks, in a pause before the next one', async () => {
     await page.focus('#customers')
     await page.keyboard.press('End')
+    await until('the pause', () => inPause('with'), patiently)
+    expect(await text('#conclusion')).to.equal('120 seats sold once each, €3,000 of €3,000 in the tills.')
+    expect(await attribute('#conclusion', 'data-tone')).to.equal('good')
+    const reasons = (await text('#reasons')).split('\n')
+    const held =
+      /^No two replicas were inside event:1, event:2, settlement, till:1 or till:2 at once, in (\d+) entries\.$/
+    expect(reasons[0]).to.match(held)
+    expect(Number(held.exec(reasons[0]!)![1])).to.be.above(240) // each sale and each payment, and the settlement
+    expect(reasons[1]).to.equal('Never more than 3 were inside terminal, in 120 entries.')
+    await page.click('text=Buy a ticket')
+    await until('an answer', async () => (await text('#bought')).startsWith('No sale at the moment.'), patiently)
+    await until('the next sale', async () => (await text('#phase')).startsWith('Selling'), patiently)
+    expect(await text('#previous')).to.match(/^Before that, sale \d+, with locks: 120 seats sold once each, €3,000/)
+  })
+
+  it('goes wrong when the locks are switched off, and right again', async () => {
     await page.focus('#locks')
     await page.keyboard.press('Space')
     await until('switched off', async () => (await attribute('#locks', 'aria-checked')) === 'false', patiently)
 
-    await until('oversold', () => total('oversold', 'without'), patiently)
-    await until('seats sold again', () => total('duplicateSeats', 'without'), patiently)
     await until('two inside at once', () => page.locator('[data-holders="1 2"]').count(), patiently)
+    await until('the pause', () => inPause('without'), patiently)
+    const { doubleBooked, money, paidTwice, oversold } = await wrongInTheDatabase()
+    expect(await text('#conclusion')).to.match(
+      new RegExp(
+        `^${doubleBooked} seats sold (twice|up to \\d+ times), €${money} lost, ${paidTwice} orders? paid out twice`,
+      ),
+    )
+    const reasons = (await text('#reasons')).split('\n')
+    expect(reasons[0]).to.match(
+      /^Two replicas were inside event:[12] at once \d+ times?.*: \d+ seats sold more than once/,
+    )
+    expect(reasons[1]).to.match(new RegExp(`^Two replicas were inside till:[12] .*: €${money} lost\\.$`))
+    expect(await total('oversold', 'without'))
+      .to.equal(oversold)
+      .and.to.be.above(0)
+    expect(await total('overlaps', 'without')).to.be.above(doubleBooked)
 
     await page.keyboard.press('Space')
     const isLocked = async () => / with locks$/.test(await text('#sale-title'))
@@ -136,8 +200,24 @@ describe('the page of the sample', function () {
     for (const figure of wrongs) expect(await total(figure, 'with')).to.equal(0)
   })
 
+  /** The same figures as on the page, by queries of their own. */
+  async function wrongInTheDatabase() {
+    const table = (name: string) => `${database}.named_lock_sample_${name}`
+    const number = async (query: string) => Number(await root.value(query))
+    const repeated = (rows: string, columns: string) =>
+      number(`SELECT COUNT(*) FROM (SELECT 1 FROM ${rows} GROUP BY ${columns} HAVING COUNT(*) > 1) AS again`)
+    const paid = await number(`SELECT SUM(paid) * 25 FROM ${table('order')}`)
+    const lost = paid - (await number(`SELECT SUM(amount) FROM ${table('till')}`))
+    return {
+      doubleBooked: await repeated(table('order'), 'eventId, seatNumber'),
+      money: lost.toLocaleString('en'),
+      paidTwice: await repeated(table('payout'), 'orderId'),
+      oversold: (await number(`SELECT COUNT(*) FROM ${table('order')}`)) - 120,
+    }
+  }
+
   it('grants the locks of a killed replica to others', async () => {
-    await page.click('text=Kill >> nth=0')
+    await page.getByRole('button', { name: 'Kill replica 1' }).click()
     await until(
       'it is gone',
       async () => (await attribute('[data-replica="1"]', 'data-status')) === 'stopped',
@@ -156,7 +236,36 @@ describe('the page of the sample', function () {
     await page.getByRole('button', { name: 'Start replica 1' }).click()
     const status = () => attribute('[data-replica="1"]', 'data-status')
     await until('it is back', async () => (await status()) === 'open', patiently)
-    await until('it migrated under a lock', () => page.locator('[data-lock^="migrations:"]').count(), patiently)
+    await until(
+      'its start is drawn',
+      async () => (await attribute('#legend', 'data-drawn'))!.includes('started'),
+      patiently,
+    )
+  })
+
+  it('waits without an error while no replica runs', async () => {
+    const notice = () => page.locator('#notice')
+    for (const replica of [1, 2]) await page.getByRole('button', { name: `Kill replica ${replica}` }).click()
+    await until('the notice', async () => (await text('#notice')).startsWith('No replica is running.'), patiently)
+    expect(await notice().getAttribute('class')).to.equal('notice')
+    await page.click('text=Buy a ticket')
+    await until(
+      'an answer',
+      async () => /^No (ticket: No replica is running|sale)/.test(await text('#bought')),
+      patiently,
+    )
+    for (const replica of [1, 2]) await page.getByRole('button', { name: `Start replica ${replica}` }).click()
+    await until('it says so', async () => (await text('#phase')) === 'The replicas are starting …', patiently)
+    await until('the notice is gone', () => notice().isHidden(), patiently)
+    const sold = await total('sold', 'with')
+    await until('the sale goes on', async () => (await total('sold', 'with')) > sold, patiently)
+  })
+
+  it('has everything that it draws in its legend, and the same lanes all the time', async () => {
+    const drawn = (await attribute('#legend', 'data-drawn'))!.split(' ')
+    expect(await values('#legend li', 'mark')).to.have.members([...drawn, 'lost']) // no lock was lost here
+    expect((await text('#legend')).split('\n').filter(Boolean)).to.have.length(drawn.length + 1)
+    expect(await values('#lanes .lane', 'lock')).to.deep.equal(lanes)
   })
 
   it('fits a phone, and the dark', async () => {
@@ -164,13 +273,32 @@ describe('the page of the sample', function () {
     const light = await ground()
     await page.emulateMedia({ colorScheme: 'dark', reducedMotion: 'reduce' })
     expect(await ground()).to.not.equal(light)
-    await page.setViewportSize({ width: 390, height: 844 })
-    expect(await page.evaluate('document.documentElement.scrollWidth')).to.equal(390)
+    for (const size of phones) {
+      await page.setViewportSize(size)
+      expect(await page.evaluate('document.documentElement.scrollWidth')).to.equal(size.width)
+      await page.evaluate("document.querySelector('#legend').scrollIntoView({ block: 'end' })")
+      const [control, timeline] = [
+        (await page.locator('#locks').boundingBox())!,
+        (await page.locator('#lanes').boundingBox())!,
+      ]
+      expect(control.y).to.be.at.least(0)
+      expect(timeline.y).to.be.at.least(control.y + control.height)
+      expect(timeline.y + timeline.height).to.be.at.most(size.height)
+    }
+  })
+
+  it('is the same in a second tab, whatever its clock says', async () => {
+    const second = await openPage()
+    await second.addInitScript('{ const { now } = Date; Date.now = () => now() - 86_400_000 }')
+    await second.goto(address)
+    const holders = () => second.locator('[data-lock="event:1"]').getAttribute('data-holders')
+    await until('a holder in the second tab', holders, patiently)
+    await second.close()
   })
 
   it('continues after a reload, without errors', async () => {
     await page.reload()
-    await until('the past is there at once', () => page.locator('.lane[data-lock]').count(), patiently)
+    await until('the past is there at once', () => attribute('#legend', 'data-drawn'), patiently)
     await until('it is live', async () => (await text('#connection')).startsWith('Live on '), patiently)
     expect(complaints).to.deep.equal([])
   })
@@ -182,5 +310,17 @@ describe('the page of the sample', function () {
     expect(code).to.equal(0)
     expect(await root.query(`SHOW TABLES FROM ${database}`)).to.deep.equal([])
     await until('the page knows', async () => (await text('#connection')).startsWith('Connection lost'), patiently)
+    expect(await text('#notice')).to.match(/^The sample has ended\./)
+  })
+
+  it('comes back when the sample is started again', async () => {
+    sample = new Program('sample-app/main.ts', ['--url', url.href, '--replicas', '1', '--port', new URL(address).port])
+    await until('the page of the new run', async () => (await text('#replica-count')) === 'One replica', patiently)
+    await until('it sells', async () => (await soldBy(1)) > 0, patiently)
+    expect(await page.locator('[data-replica]').count()).to.equal(1)
+    expect(await page.locator('#notice').isHidden()).to.equal(true)
+    expect(
+      complaints.filter((complaint) => !/ERR_(CONNECTION_REFUSED|INCOMPLETE_CHUNKED_ENCODING)/.test(complaint)),
+    ).to.deep.equal([])
   })
 })

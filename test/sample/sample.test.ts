@@ -77,9 +77,14 @@ describe('the sample with --once', function () {
     expect(withLock!.all.waited).to.be.above(0)
     expect(withLock!.replicas).to.have.length(2)
     for (const replica of withLock!.replicas) expect(replica.sold + replica.soldOut).to.equal(40)
-    const [problem, solution] = stdout.trimEnd().split('\n').slice(-2)
+    const [problem, solution, verdict] = stdout.trimEnd().split('\n').slice(-3)
     expect(problem).to.match(/^Without locks, \d+ tickets were sold for 40 seats: \d+ double bookings, /)
     expect(solution).to.match(/^With @WithNamedLock \(2 processes\): 40 tickets for 40 seats, /)
+    const counted =
+      /^Verdict: two replicas were inside the same lock at once (\d+) times without locks, and never with them, in (\d+) entries\.$/
+    const [overlaps, entries] = counted.exec(verdict!)!.slice(1).map(Number)
+    expect(overlaps).to.be.above(0)
+    expect(entries).to.be.above(80) // a sale and a payment for each of 40 tickets, and the buyers that came too late
     expect(await tables()).to.deep.equal(['precious'])
   })
 
@@ -87,6 +92,7 @@ describe('the sample with --once', function () {
     const { code, stderr } = await run('--url', url, '--orders', '80', '--broken-lock')
 
     expect(code).to.equal(1)
+    expect(stderr).to.match(/^With locks, two replicas were inside one lock at once \d+ times\.$/m)
     expect(stderr).to.match(/^With locks, \d+ tickets were oversold\.$/m)
     expect(stderr).to.not.include('    at ')
     expect(await tables()).to.deep.equal(['precious'])
