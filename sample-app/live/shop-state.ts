@@ -1,5 +1,4 @@
 import type { Overlaps } from '../supervisor/sections.js'
-import type { Verdict } from './verdict.js'
 
 /** The state of the shop for the page, sent as JSON after every change. */
 export interface ShopState {
@@ -16,6 +15,15 @@ export interface ShopState {
   readonly totals: { readonly on: Totals; readonly off: Totals }
   /** The reason why nothing is sold at the moment, if it needs attention. */
   readonly notice: Notice | null
+}
+
+/** The result of a sale in words: what the customers and the organiser got, and why. */
+export interface Verdict {
+  /** `open`: without locks, but nothing has gone wrong yet. */
+  readonly tone: 'good' | 'open' | 'bad'
+  readonly conclusion: string
+  /** One sentence for each cause. */
+  readonly reasons: readonly string[]
 }
 
 export interface Notice {

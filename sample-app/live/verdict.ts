@@ -1,13 +1,4 @@
-import type { SaleState } from './shop-state.js'
-
-/** The result of a sale in words: what the customers and the organiser got, and why. */
-export interface Verdict {
-  /** `open`: without locks, but nothing has gone wrong yet. */
-  readonly tone: 'good' | 'open' | 'bad'
-  readonly conclusion: string
-  /** One sentence for each cause. */
-  readonly reasons: readonly string[]
-}
+import type { SaleState, Verdict } from './shop-state.js'
 
 /** Concludes from the counted figures of a sale; while it is running, from the figures so far. */
 export function verdictOf(sale: SaleState, replicas: number): Verdict {

@@ -26,6 +26,12 @@ async function sell(shop: ShopClient, events: readonly Event[], customers: reado
   )
   const served = answers.filter((answer) => answer.status === 'fulfilled')
   const sold = served.filter((answer) => answer.value !== null).length
-  const failures = answers.filter((answer) => answer.status === 'rejected').map((answer) => String(answer.reason))
+  const failures = answers.filter((answer) => answer.status === 'rejected').map((answer) => why(answer.reason))
   return { sold, soldOut: served.length - sold, failures }
+}
+
+/** "fetch failed" says nothing; its cause does. */
+function why(error: unknown): string {
+  const { cause } = error as { cause?: unknown }
+  return cause === undefined ? String(error) : `${String(error)} (${String(cause)})`
 }

@@ -100,7 +100,7 @@ describe('the page of the sample', function () {
 
   it('says what it is, and links to documents that exist', async () => {
     expect(await text('.intro')).to.match(/sells tickets .* Turn the locks off and see what goes wrong\.$/)
-    const links = (await page.evaluate('[...document.links].map(({ href }) => href)')) as string[]
+    const links = await page.evaluate<string[]>('[...document.links].map(({ href }) => href)')
     expect(links).to.have.length.above(5)
     for (const link of new Set(links)) {
       const answer = await fetch(link)
