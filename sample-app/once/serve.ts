@@ -1,4 +1,5 @@
 import type { Event } from '../shop/entities/event.js'
+import { reason } from '../supervisor/database.js'
 import type { ShopClient } from '../supervisor/shop-client.js'
 
 /** The results of a replica's customers. */
@@ -32,6 +33,6 @@ async function sell(shop: ShopClient, events: readonly Event[], customers: reado
 
 /** "fetch failed" says nothing; its cause does. */
 function why(error: unknown): string {
-  const { cause } = error as { cause?: unknown }
-  return cause === undefined ? String(error) : `${String(error)} (${String(cause)})`
+  const { cause } = error as { cause?: Error }
+  return cause === undefined ? String(error) : `${String(error)} (${reason(cause)})`
 }
