@@ -261,10 +261,10 @@ export class Slots implements SlotHost, PermitsHost {
     if (this.#drains.size > 0) for (const check of this.#drains) check()
   }
 
-  /** The claims of these services that hold the key. */
+  /** The claims of these services that hold the key: that of a lock, of one permit, or of all permits of a name. */
   holdersOf(exclusionKey: string): readonly Claim[] {
     const beside = this.#beside.get(exclusionKey)
-    const holders = (this.#slots.get(exclusionKey) ?? this.#semaphores.get(exclusionKey))?.holders ?? []
+    const holders = (this.get(exclusionKey) ?? this.#semaphores.get(exclusionKey))?.holders ?? []
     return beside ? [...holders, ...[...beside].flatMap((slot) => slot.holders)] : holders
   }
 

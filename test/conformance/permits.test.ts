@@ -165,6 +165,7 @@ describe('permits', () => {
       const list = (await locks.list()).filter(({ name }) => name === 'a')
       expect(list.map(({ permit }) => permit)).to.have.members([0, 1])
       expect(list.map(({ holder }) => holder.permit)).to.deep.equal(list.map(({ permit }) => permit))
+      for (const { holder } of list) expect(holder).to.include({ process: THIS_PROCESS }).and.have.property('since')
       const elsewhere = await (await ctx.service({}, await ctx.dataSource())).holder('a', { permits: 2 })
       expect(list.find(({ permit }) => permit === elsewhere?.permit)?.holder.connectionId).to.equal(
         elsewhere?.connectionId,
