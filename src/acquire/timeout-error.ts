@@ -20,8 +20,18 @@ export async function timeoutError(
   lookup: HolderLookup,
   sessions: Sessions,
 ): Promise<NamedLockTimeoutError> {
-  const what = timedOut(`lock '${claim.name}'`, claim.acquisition.call.timeout)
   const { obstacle } = claim.source ?? sessions
+  const isAsked = !obstacle && claim.slot.trouble === undefined
+  return timeoutErrorOf(claim, isAsked ? await lookup.findQuickly(claim) : undefined, obstacle)
+}
+
+/** The same, with what is known of the holder. */
+export function timeoutErrorOf(
+  claim: Claim,
+  holder: LockHolder | undefined,
+  obstacle = claim.source?.obstacle,
+): NamedLockTimeoutError {
+  const what = timedOut(`lock '${claim.name}'`, claim.acquisition.call.timeout)
   if (obstacle) return notAnswered(what, obstacle)
   const { trouble } = claim.slot
   if (trouble !== undefined) {
@@ -29,7 +39,6 @@ export async function timeoutError(
     const message = because('no-answer', `${what}: the database could not be queried. ${reason}`)
     return new NamedLockTimeoutError(message, { cause: trouble })
   }
-  const holder = await lookup.findQuickly(claim)
   if (!holder) return new NamedLockTimeoutError(`${what}. Its holder is not known.`)
   return new NamedLockTimeoutError(`${what}. ${describe(holder)}`, { holder })
 }

@@ -141,7 +141,7 @@ export function createProgram(): Command {
         // schema.
         throw new UserError('migrate needs --dataSource <file>: a database URL does not contain the migrations.')
       }
-      await withService(flags, (locks, dataSource) => migrate(locks, dataSource, flags), 'migrations')
+      await withService(flags, (locks, dataSource) => migrate(locks, dataSource, flags), 'migrations', flags.timeout)
     })
 
   databaseCommand(program, 'release', 'kill the connection that holds the lock')

@@ -1,10 +1,12 @@
 import type { DataSource } from 'typeorm'
 import { NamedLockError } from '../contract/errors.js'
+import { isConnectionLimit } from '../dialect/connection-limit.js'
 import { NamedLockService } from '../service/named-lock-service.js'
 import type { NamedLockServiceOptions } from '../contract/options.js'
 import { findDataSource, type ConnectionFlags, type ExportedService } from './data-source-file.js'
 import { ExitCode, UserError } from './exit-codes.js'
 import { withOutputOnStderr } from './output.js'
+import { monotonicNow, setTimeout } from '../util/clock.js'
 import { refuseOtherScheme } from '../typeorm/database-of.js'
 import { withoutWrongServer } from './wrong-server.js'
 
@@ -15,12 +17,19 @@ export interface ServiceFlags extends ConnectionFlags {
 
 /** Few connections: a fleet of commands shares the server with the application. */
 const POOL_SIZE = 4
+/** How often a refused connection is tried again, in milliseconds, give or take half of it. */
+const CONNECT_EVERY = 500
 
-/** Connects, calls `work`, and closes everything. */
+/**
+ * Connects, calls `work`, and closes everything.
+ *
+ * @param patience How long to wait for a connection that the account may have, in milliseconds: another process may have its only one.
+ */
 export async function withService<T>(
   flags: ServiceFlags,
   work: (locks: NamedLockService, dataSource: DataSource) => Promise<T>,
   purpose: 'locks' | 'check' | 'migrations' = 'locks',
+  patience = 0,
 ): Promise<T> {
   const { dataSource, services } = await withOutputOnStderr(() => findDataSource(flags))
   const options = serviceOptions(flags, services)
@@ -38,7 +47,7 @@ export async function withService<T>(
       // `check` examines the application's own pool, so it must keep its size.
       ...{ subscribers: [], ...(purpose !== 'check' && { poolSize: POOL_SIZE }) },
     })
-    await connect(dataSource)
+    await connect(dataSource, patience)
   }
   try {
     await using locks = new NamedLockService(dataSource, options)
@@ -48,13 +57,22 @@ export async function withService<T>(
   }
 }
 
-async function connect(dataSource: DataSource): Promise<void> {
-  try {
-    await withOutputOnStderr(() => withoutWrongServer(dataSource, () => dataSource.initialize()))
-  } catch (error) {
-    if (error instanceof UserError || error instanceof NamedLockError) throw error
-    throw new UserError(`Could not connect to the database: ${reasonOf(error)}`, ExitCode.unavailable, { cause: error })
+async function connect(dataSource: DataSource, patience: number): Promise<void> {
+  const deadline = monotonicNow() + patience
+  for (;;) {
+    try {
+      await withOutputOnStderr(() => withoutWrongServer(dataSource, () => dataSource.initialize()))
+      return
+    } catch (error) {
+      if (!isConnectionLimit(error) || monotonicNow() >= deadline) throw notConnected(error)
+    }
+    await new Promise((resolve) => setTimeout(resolve, CONNECT_EVERY * (0.5 + Math.random())))
   }
+}
+
+function notConnected(error: unknown): Error {
+  if (error instanceof UserError || error instanceof NamedLockError) return error
+  return new UserError(`Could not connect to the database: ${reasonOf(error)}`, ExitCode.unavailable, { cause: error })
 }
 
 /**

@@ -62,6 +62,10 @@ export async function probe(
 export function checkPool({ connections, maxSessions }: Settings, poolSize: number): Finding[] {
   const most = Math.min(maxSessions, Math.floor(poolSize / 2))
   if (connections === 'own' || most >= maxSessions) return []
+  if (poolSize < 2) {
+    const message = `The DataSource's pool has ${poolSize} connection: only runMigrations() works there, and all other calls that lock are refused.`
+    return [{ code: 'POOL_TOO_SMALL', severity: 'error', message, remedy: remedyFor(maxSessions) }]
+  }
   return [
     {
       code: 'POOL_TOO_SMALL',
@@ -71,7 +75,11 @@ export function checkPool({ connections, maxSessions }: Settings, poolSize: numb
         (most < 2
           ? ': none of them can wait, so locks that other processes hold are polled for. transaction() and dedicated locks need one connection each beside them.'
           : ` (maxSessions is ${maxSessions}): few can wait at the same time, further waits are polled for.`),
-      remedy: `Set poolSize to ${2 * maxSessions} or more, or use connections: 'own'.`,
+      remedy: remedyFor(maxSessions),
     },
   ]
+}
+
+function remedyFor(maxSessions: number): string {
+  return `Set poolSize to ${2 * maxSessions} or more, or use connections: 'own'.`
 }

@@ -238,7 +238,7 @@ export class Contest {
 
   async #tryOn(claim: Claim, source: SessionSource, mayWait: boolean, isFresh: boolean): Promise<Outcome> {
     // A wait in a transaction of the caller cannot be passed on to another claim.
-    const mayHoldLocks = source.isInUse && !this.#own.isOpeningFor(claim)
+    const isInUse = source.isInUse && !this.#own.isOpeningFor(claim)
     let session: Session | undefined
     try {
       session = await this.#open(claim, source)
@@ -246,7 +246,7 @@ export class Contest {
       this.#slot.leave(claim, error as Error)
     }
     if (!session) return 'slice over'
-    const place = this.#own.use(claim, session, mayHoldLocks)
+    const place = this.#own.use(claim, session, isInUse)
     let outcome: Outcome = 'busy'
     try {
       if (!isQueued(claim)) return 'slice over'

@@ -104,10 +104,15 @@ export class OwnConnection {
   }
 
   /** The lock is asked for on that connection now. */
-  use(claim: Claim, session: Session, mayHoldLocks: boolean): DirectPlace {
+  use(claim: Claim, session: Session, isInUse: boolean): DirectPlace {
     const { source } = claim
     const place = new DirectPlace(session, source)
-    this.#use = { claim, place, isInUse: mayHoldLocks || source?.endTransaction !== undefined, mayHoldLocks }
+    this.#use = {
+      claim,
+      place,
+      isInUse: isInUse || source?.endTransaction !== undefined,
+      mayHoldLocks: isInUse && !source?.isAlone,
+    }
     return place
   }
 

@@ -329,7 +329,7 @@ export class Slot implements Asker, ClaimSlot, Contested, SharedSlot {
     if (!head) {
       this.#become('free', undefined)
       this.#host.retire(this)
-    } else if (this.turn.isOn && !head.isTry && this.turn.isOver(head)) {
+    } else if (this.turn.isOn && !head.isTry && !head.source?.isAlone && this.turn.isOver(head)) {
       // Another process that polls gets a chance before this process asks again.
       const place = this.#placeToLook(head)
       this.#become('yielding', place)

@@ -35,7 +35,7 @@ import { Transactions, type TransactionWork } from '../transaction/transactions.
 import { applicationOf, type DataSourceLike } from '../typeorm/data-source-like.js'
 import { refuseOtherScheme } from '../typeorm/database-of.js'
 import { Family } from './family.js'
-import { migrationsLock, readMigrationOptions } from './run-migrations.js'
+import { Migrations, migrationsLock, readMigrationOptions } from './run-migrations.js'
 import { servicesOf } from './service-registry.js'
 
 type AnyWork = (lock: any) => unknown
@@ -51,6 +51,7 @@ export class LockEngine {
   readonly #acquirer: Acquirer
   readonly #transactions: Transactions
   readonly #locker: TransactionLocker
+  readonly #migrations: Migrations
   readonly #once: Once
   readonly #leads: Leads
   readonly #closing: Closing
@@ -98,6 +99,7 @@ export class LockEngine {
     this.#inspector = inspector
     this.#acquirer = acquirer
     this.#transactions = new Transactions(dataSource, core, owner, callTargets, acquirer, running)
+    this.#migrations = new Migrations(dataSource, sessions, callTargets, acquirer)
     this.#once = new Once(dataSource, sessions, owner, callTargets, this.#transactions)
     this.#locker = new TransactionLocker(dataSource, core, owner, callTargets, acquirer, running)
     this.#leads = new Leads(acquirer, owner, () => sessions.dialect.timeLimits)
@@ -195,12 +197,11 @@ export class LockEngine {
   async runMigrations(options: unknown): Promise<unknown> {
     const { lock, migrations } = readMigrationOptions(options)
     const call = readCallOptions(lock, this.#transactionCall, 'runMigrations')
-    const name = migrationsLock(this.#dataSource)
-    const run = (): Promise<unknown[]> => this.#dataSource.runMigrations(migrations)
     this.#owner.checkOpen()
-    if (!this.#owner.isPooled) return this.#withLock(name, call, run)
+    if (!this.#owner.isPooled) return this.#migrations.run(call, migrations)
     // Behind a pooler the migrations run beside the transaction that holds the lock, on connections and in transactions of their own.
-    return this.#transactions.run(name, call, () => this.outside(run))
+    const run = (): Promise<unknown[]> => this.#dataSource.runMigrations(migrations)
+    return this.#transactions.run(migrationsLock(this.#dataSource), call, () => this.outside(run))
   }
 
   lead(name: LockName, options: unknown, work: LeaderWork): Leadership {

@@ -288,7 +288,8 @@ export class NamedLockService<DS extends DataSourceLike = DataSource> {
   }
 
   /**
-   * Calls `dataSource.runMigrations()` in one instance at a time: instances that start together wait, and find nothing left to do. The lock's
+   * Calls `dataSource.runMigrations()` in one instance at a time: instances that start together wait, and find nothing left to do. Lock and
+   * migrations share one connection. The lock's
    * name is `migrations:` and the name of the migrations' table. When an instance fails or dies, the next one runs.
    *
    * @param options TypeORM's, and how long to wait for the lock: default 10 minutes, because the instance that migrates may take long.

@@ -57,21 +57,27 @@ export class JointBounds {
 
   /** @throws NamedLockConfigurationError when the pool has no room for one more kind of sessions beside so many others. */
   checkRoom(others: number, describe: () => string): void {
-    if (this.poolSize < 2) {
-      throw new NamedLockConfigurationError(
-        because(
-          'small-pool',
-          `The DataSource's pool has ${this.poolSize} connection: the locks would take it, and no work could be done under them. ` +
-            "Set poolSize to at least 2 (better 10), or use connections: 'own' for locks with connections beside the pool.",
-        ),
-      )
-    }
+    // Migrations need no more: `checkSize` refuses all else, when it comes.
+    if (this.poolSize < 2) return
     if (others + 1 <= Math.floor(this.poolSize / 2)) return
     throw new NamedLockConfigurationError(
       because(
         'small-pool',
         `${describe()} Each of them needs a session of its own, and locks may use half of the DataSource's pool of ${this.poolSize}. ` +
           `Give all services of the DataSource the same options, set poolSize to at least ${2 * (others + 1)}, or use connections: 'own'.`,
+      ),
+    )
+  }
+
+  /** @throws NamedLockConfigurationError when a lock would take the only connection of the pool from the work under it. */
+  checkSize(): void {
+    if (this.poolSize >= 2) return
+    throw new NamedLockConfigurationError(
+      because(
+        'small-pool',
+        `The DataSource's pool has ${this.poolSize} connection: the locks would take it, and no work could be done under them. ` +
+          "Set poolSize to at least 2 (better 10), or use connections: 'own' for locks with connections beside the pool. " +
+          'Only runMigrations() works with one connection.',
       ),
     )
   }

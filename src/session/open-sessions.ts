@@ -1,10 +1,10 @@
 import type { Session } from './session.js'
 
 /**
- * What a session is for: the locks of all callers, waits that may block, a lock together with its work, a transaction of the application
- * (`adopted`), or one that the library has begun for locks that end with it.
+ * What a session is for: the locks of all callers, waits that may block, a lock together with its work, migrations with their lock, a
+ * transaction of the application (`adopted`), or one that the library has begun for locks that end with it.
  */
-export type SessionKind = 'shared' | 'waiting' | 'work' | 'adopted' | 'begun'
+export type SessionKind = 'shared' | 'waiting' | 'work' | 'migrations' | 'adopted' | 'begun'
 
 /**
  * The sessions of a core that are open, and what each is for.
@@ -24,6 +24,11 @@ export class OpenSessions {
   /** Those on connections that the library has taken. A transaction of the application returns its session when it ends. */
   get ours(): Session[] {
     return this.all.filter((session) => this.#kinds.get(session) !== 'adopted')
+  }
+
+  /** Whether that session is open, and of that kind. */
+  isOf(session: Session, kind: SessionKind): boolean {
+    return this.#kinds.get(session) === kind
   }
 
   get isEmpty(): boolean {

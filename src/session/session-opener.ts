@@ -25,6 +25,7 @@ const USES: Readonly<Record<SessionKind, SessionUse>> = {
   shared: 'locks',
   waiting: 'locks',
   work: 'work',
+  migrations: 'work',
   adopted: 'transaction',
   begun: 'begun',
 }
@@ -34,6 +35,8 @@ export interface SessionOwner extends SessionsListener {
   /** Why there can be no new sessions; undefined while there can. */
   readonly closedError: Error | undefined
   readonly open: OpenSessions
+  /** @throws NamedLockConfigurationError where the pool has no room for a session of that kind. */
+  checkRoomFor(kind: SessionKind): void
   /** One more, in the same turn in which it was ready. */
   sessionOpened(session: Session, kind: SessionKind): void
 }
@@ -87,6 +90,7 @@ export class SessionOpener {
 
   /** A session, or the database's error. Connections that died unnoticed are passed over. */
   async open(kind: SessionKind): Promise<Session> {
+    this.#owner.checkRoomFor(kind)
     let cancelled = 0
     for (let patience = FIRST_PATIENCE; ; patience = Math.min(patience * 1.25, this.mostPatience)) {
       await this.#backoff.due()
@@ -113,7 +117,7 @@ export class SessionOpener {
   }
 
   async #tryToOpen(kind: SessionKind, patience: number): Promise<Session> {
-    const source = kind === 'work' ? this.#dataSource : await this.source
+    const source = kind === 'work' || kind === 'migrations' ? this.#dataSource : await this.source
     const [runner, connection] = await this.connect(source)
     if (this.#owner.closedError) {
       await runner.release()

@@ -4,6 +4,11 @@ import type { Session } from './session.js'
 export interface SessionSource {
   /** The work uses the connection already: waiting there costs no other caller a connection, but keeps the work from its own. */
   readonly isInUse: boolean
+  /**
+   * The call must not need any other connection: nothing is looked up elsewhere for it. Nothing but its lock is held on this one, so that a
+   * wait there is part of no deadlock.
+   */
+  readonly isAlone?: boolean
   /** A transaction runs on the connection: the lock must not be given back before it has ended. */
   readonly inTransaction: boolean
   /** An EntityManager on the connection. */

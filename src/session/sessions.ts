@@ -88,7 +88,10 @@ export class Sessions implements BoundMember, SessionOwner {
       sessions: open,
       dataSource,
       places: bounds.work,
-      connect: () => this.#opener.connect(this.#dataSource),
+      connect: () => {
+        this.checkRoomFor('begun')
+        return this.#opener.connect(this.#dataSource)
+      },
       prepare: (runner, connection) => this.#opener.prepare(runner, connection, 'begun'),
       destroy: (connection) => this.#opener.dialect.destroy(connection),
       isAnswer: (error) => this.#opener.dialect.isAnswer(error),
@@ -168,9 +171,20 @@ export class Sessions implements BoundMember, SessionOwner {
       : `no connection came free in the DataSource's pool of ${this.#opener.dialect.pool.size(this.#dataSource)} in that time`
   }
 
+  /** The session of migrations and their lock. Where the pool has one connection, it is that one. */
+  openForMigrations(): Promise<Session> {
+    return outside(() => this.#opener.open('migrations'))
+  }
+
+  /** @throws NamedLockConfigurationError for all but migrations where the pool has one connection. */
+  checkRoomFor(kind: SessionKind): void {
+    if (kind !== 'migrations' && !this.isOwn) this.#bounds.checkSize()
+  }
+
   /** A session on a connection that the application works on and keeps; `giveBack` only restores its settings. */
   async adopt(runner: Pick<RunnerLike, 'connect'>): Promise<Session> {
     if (this.closedError) throw this.closedError
+    this.checkRoomFor('adopted')
     const connection = await runner.connect()
     const stays = { connect: () => Promise.resolve(connection), release: () => Promise.resolve() }
     return outside(() => this.#opener.prepare(stays, connection, 'adopted')).catch((error: unknown) => {
@@ -275,8 +289,9 @@ export class Sessions implements BoundMember, SessionOwner {
   }
 
   sessionSilent(session: Session): void {
-    this.#witness.ask(session)
-    this.#listener.sessionSilent(session)
+    const isAlone = this.open.isOf(session, 'migrations')
+    this.#witness.ask(session, isAlone)
+    if (!isAlone) this.#listener.sessionSilent(session)
   }
 
   get waitingSessions(): number {

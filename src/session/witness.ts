@@ -3,6 +3,7 @@ import type { Dialect } from '../dialect/dialect.js'
 import type { Ask } from '../typeorm/raw-connection.js'
 import type { RawConnection, RunnerLike } from '../typeorm/raw-connection.js'
 import { outside } from '../util/outside.js'
+import { isConnectionLimit } from '../dialect/connection-limit.js'
 import { OwnConnections } from './own-data-source.js'
 import { queryWithin } from './query-within.js'
 import { thisMoment } from './lease.js'
@@ -34,6 +35,10 @@ interface Asked {
  * soon, because it is silent, has died or waits for the pool, a connection beside the pool is opened for the question. Connections
  * of the pool cannot stand in: a full pool has none, and in a pool of connections that the network has forgotten, each of them
  * would take a timeout to find out.
+ *
+ * Migrations may run on the only connection that their account can have. For them, a server that refuses one more connection for that
+ * reason is a witness as well: it lives, and what stands in the way is their connection. No statement that is already under way could be
+ * stopped by giving it up, and all others are sent on that connection.
  */
 export class Witness {
   readonly #dataSource: DataSourceLike
@@ -50,14 +55,18 @@ export class Witness {
     this.#nearby = nearby
   }
 
-  /** To be called again until the session has been seen: the second call does not rely on what the first has asked. */
-  ask(session: Session): void {
+  /**
+   * To be called again until the session has been seen: the second call does not rely on what the first has asked.
+   *
+   * @param isAlone The session may be the only connection that the account can have. No connection of the pool is asked for.
+   */
+  ask(session: Session, isAlone = false): void {
     let asked = this.#asked.get(session)
     if (!asked) this.#asked.set(session, (asked = { nearby: false, beside: false }))
-    const way = asked.nearby ? 'beside' : 'nearby'
+    const way = asked.nearby || isAlone ? 'beside' : 'nearby'
     if (asked[way]) return
     asked[way] = true
-    const asking = outside(() => (way === 'nearby' ? this.#askNearby(session) : this.#askBeside(session)))
+    const asking = outside(() => (way === 'nearby' ? this.#askNearby(session) : this.#askBeside(session, isAlone)))
     // The session has not been seen at work, so its deadline stands.
     void asking.catch(() => {}).then(() => (asked[way] = false))
   }
@@ -70,8 +79,9 @@ export class Witness {
     else await this.#nearby.inspect((ask) => this.#askBy(ask, session))
   }
 
-  async #askBeside(session: Session): Promise<void> {
+  async #askBeside(session: Session, isAlone: boolean): Promise<void> {
     const dialect = this.#dialect()
+    const sentAt = thisMoment()
     const own = new OwnConnections(this.#dataSource, dialect.pool, () => 1, this.#patience)
     try {
       const open = async (): Promise<[RunnerLike, RawConnection]> => {
@@ -82,6 +92,9 @@ export class Witness {
       const [runner, connection] = await within(open(), this.#patience, undefined, unanswered)
       await this.#askBy((sql) => queryWithin(dialect.wire(connection), sql, this.#patience), session)
       await runner.release()
+    } catch (error) {
+      if (isAlone && isConnectionLimit(error)) session.seenAtWork(sentAt)
+      throw error
     } finally {
       await own.close()
     }

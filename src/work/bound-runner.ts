@@ -3,7 +3,7 @@ import { NamedLockConfigurationError } from '../contract/errors.js'
 import { plainRunner } from '../typeorm/plain-runner.js'
 import type { WorkRunner } from '../typeorm/query-runner.js'
 import type { Session } from '../session/session.js'
-import { WorkConnection } from './work-connection.js'
+import { WorkConnection, type Owner } from './work-connection.js'
 
 /**
  * A QueryRunner of the application's DataSource that works on a session's connection for one call. Every call gets a new one, though
@@ -18,18 +18,21 @@ export class BoundRunner {
   /**
    * @param runner One that is not connected yet; by default a new one.
    * @param earlier The QueryRunners of earlier tries of the same work.
+   * @param owner Of the transactions on it. Where that is the application, here TypeORM's own migrations, statements that commit implicitly
+   * are no mistake, and `release()` has no effect: TypeORM calls it for every QueryRunner that it has asked for.
    */
   constructor(
     dataSource: DataSourceLike,
     session: Session,
     runner = plainRunner(dataSource),
     earlier?: WeakSet<object>,
+    owner: Owner = 'ours',
   ) {
-    const work = new WorkConnection(session, runner, 'ours', earlier)
+    const work = new WorkConnection(session, runner, owner, earlier)
     const connected = Promise.resolve(work.connection)
     // All statements of a QueryRunner get their connection here, so its own release() has no connection to return.
     runner.connect = () => connected
-    runner.release = refuseRelease
+    runner.release = owner === 'ours' ? refuseRelease : keepConnection
     this.runner = runner
     this.work = work
     this.session = session
@@ -58,6 +61,10 @@ export class BoundRunner {
       })
     }
   }
+}
+
+function keepConnection(): Promise<void> {
+  return Promise.resolve()
 }
 
 function refuseRelease(): Promise<never> {

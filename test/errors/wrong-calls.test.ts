@@ -463,7 +463,7 @@ function wrongServices(ctx: Conformance): Wrong[] {
     ],
     [
       'a pool of one',
-      () => new NamedLockService(ctx.rawDataSource({ poolSize: 1 })),
+      () => ctx.adopt(new NamedLockService(ctx.rawDataSource({ poolSize: 1 }))).acquire('a'),
       wrongSetting(/pool has 1 connection.*poolSize/),
     ],
     ['acquire before initialize', () => uninitialised.acquire('a'), notInitialised],

@@ -1,3 +1,5 @@
+import { mkdtemp, rm, writeFile } from 'node:fs/promises'
+import path from 'node:path'
 import { NestFactory } from '@nestjs/core'
 import { getDataSourceToken, TypeOrmModule } from '@nestjs/typeorm'
 import { expect } from 'chai'
@@ -5,12 +7,15 @@ import 'reflect-metadata'
 import type * as typeorm from 'typeorm'
 import type { DataSourceOptions, MigrationInterface, QueryRunner } from 'typeorm'
 import ts from 'typescript'
+import { attempt } from '../../dev/servers/run.js'
 import {
+  NamedLock,
   NamedLockConfigurationError,
   NamedLockService,
   NamedLockTimeoutError,
   type NamedLockServiceOptions,
 } from '../../src/index.js'
+import { nodeCompiled } from '../support/compiled.js'
 import { rejection } from '../support/rejection.js'
 import { Page } from '../docs/page.js'
 import { borrowedConnections, type DataSource } from '../support/typeorms.js'
@@ -154,10 +159,6 @@ describe('runMigrations', () => {
         expect(await settlesWithin(5_000, 'the migrations', locks.runMigrations())).to.have.length(1)
         expect(await locks.runMigrations()).to.deep.equal([])
       })
-      await using([Create1700000000001], { ...more, service: { connections: 'own' } }, async (locks, dataSource) => {
-        expect(() => new NamedLockService(dataSource)).to.throw(NamedLockConfigurationError, /pool/)
-        expect(await locks.runMigrations()).to.deep.equal([])
-      })
     })
 
     it("is for Nest's dataSourceFactory, as docs/transactions.md has it: three applications start at once", async () => {
@@ -180,6 +181,47 @@ describe('runMigrations', () => {
       expect(Number(await ctx.outsider.value(`SELECT COUNT(*) FROM ${ctx.database}.migrations`))).to.equal(1)
     })
 
+    it('is for a class that overrides runMigrations, as the docs have it: three start at once with migrationsRun', async () => {
+      const AppDataSource = classOfTheDocs(ctx.typeorm.module)
+      const options = optionsOf([Create1700000000001], { migrationsRun: true, poolSize: 1 })
+      const dataSources = [1, 2, 3].map(() => new AppDataSource(options))
+      await settlesWithin(10_000, 'the three', Promise.all(dataSources.map((one) => one.initialize())))
+      for (const dataSource of dataSources) {
+        expect(await dataSource.query('SELECT * FROM created')).to.deep.equal([])
+        await dataSource.destroy()
+      }
+      expect(Number(await ctx.outsider.value(`SELECT COUNT(*) FROM ${ctx.database}.migrations`))).to.equal(1)
+    })
+
+    const onlyOf = ctx.kind === 'mariadb' ? it.skip : it // as on MySQL
+    onlyOf("is for TypeORM's own command with that class: two run at once", async () => {
+      const folder = await mkdtemp(path.join(__dirname, 'tmp-'))
+      try {
+        const file = path.join(folder, 'data-source.ts')
+        const { kind: type, ...address } = ctx.address
+        const lines = [
+          `import { DataSource, type Migration, type QueryRunner } from '${ctx.typeorm.packageName}'`,
+          `import { NamedLock, NamedLockService } from '../../../src/index.js'`,
+          docsBlock(/^class AppDataSource/),
+          `class Create1700000000001 {`,
+          `  up = (runner: QueryRunner) => runner.query('CREATE TABLE created (id INT)')`,
+          `  async down() {}`,
+          `}`,
+          `export default new AppDataSource({ ...${JSON.stringify({ type, ...address })}, poolSize: 1, migrations: [Create1700000000001] } as any)`,
+        ]
+        await writeFile(file, lines.join('\n'))
+        const command = require.resolve(`${ctx.typeorm.packageName}/cli.js`)
+        const run = () => attempt([...nodeCompiled, command, 'migration:run', '-d', file])
+        const ends = await Promise.all([run(), run()])
+        expect(ends.map(({ code }) => code)).to.deep.equal([0, 0], ends.map(({ output }) => output).join('\n'))
+        const outputs = ends.map(({ output }) => output).join('\n')
+        expect(outputs).to.match(/Create1700000000001 has been +executed successfully/)
+        expect(outputs).to.match(/No migrations are pending/)
+      } finally {
+        await rm(folder, { recursive: true })
+      }
+    }).timeout(60_000)
+
     it("leaves no DataSource behind when Nest's dataSourceFactory fails", async () => {
       const dataSourceFactory = factoryOfTheDocs(ctx.typeorm.module)
       const error = await rejection(dataSourceFactory(optionsOf([Fail1700000000002], { logger: 'debug' })))
@@ -192,13 +234,23 @@ describe('runMigrations', () => {
 type DataSourceFactory = (options?: DataSourceOptions) => Promise<DataSource>
 
 /** The very text of the documentation, with the TypeORM that is under test. */
-function factoryOfTheDocs({ DataSource: Major }: typeof typeorm): DataSourceFactory {
-  const text = new Page('docs/transactions.md')
-    .blocks('ts')
-    .find((block) => /^async function dataSourceFactory/.test(block))
-  const { outputText } = ts.transpileModule(`${text}\nreturn dataSourceFactory`, {
-    compilerOptions: { target: ts.ScriptTarget.ES2022 },
-  })
+function factoryOfTheDocs(major: typeof typeorm): DataSourceFactory {
+  return evaluated(`${docsBlock(/^async function dataSourceFactory/)}\nreturn dataSourceFactory`, major)
+}
+
+function classOfTheDocs(major: typeof typeorm): typeof typeorm.DataSource {
+  return evaluated(`${docsBlock(/^class AppDataSource/)}\nreturn AppDataSource`, major)
+}
+
+function docsBlock(start: RegExp): string {
+  const text = new Page('docs/transactions.md').blocks('ts').find((block) => start.test(block))
+  if (text === undefined) throw new Error(`docs/transactions.md has no example that begins with ${String(start)}`)
+  return text
+}
+
+function evaluated<T>(text: string, { DataSource: Major }: typeof typeorm): T {
+  const { outputText } = ts.transpileModule(text, { compilerOptions: { target: ts.ScriptTarget.ES2022 } })
   // eslint-disable-next-line @typescript-eslint/no-implied-eval -- text of this project
-  return new Function('DataSource', 'NamedLockService', outputText)(Major, NamedLockService) as DataSourceFactory
+  const make = new Function('DataSource', 'NamedLockService', 'NamedLock', outputText)
+  return make(Major, NamedLockService, NamedLock) as T
 }

@@ -1,4 +1,4 @@
-import { DataSource, Repository, type DataSourceOptions } from 'typeorm'
+import { DataSource, Repository, type DataSourceOptions, type Migration } from 'typeorm'
 import { NamedLock, NamedLockService, WithNamedLock } from 'typeorm-named-lock'
 declare const locks: NamedLockService
 class Stock {
