@@ -30,7 +30,7 @@ export default defineConfig({
   rewrites: { 'README.md': 'overview.md' },
   head: [['link', { rel: 'icon', type: 'image/svg+xml', href: `${base}lock.svg` }]],
   markdown: {
-    theme: { light: 'github-light-high-contrast', dark: 'github-dark' },
+    theme: { light: 'github-light-high-contrast', dark: 'github-dark-high-contrast' },
     // Headings have the anchors that the repository's own pages give them; test/docs checks the links to them.
     anchor: {
       slugify: (heading) =>
@@ -60,8 +60,6 @@ export default defineConfig({
     search: {
       provider: 'local',
       options: {
-        // The name has to contain the text that is visible, the key included.
-        translations: { button: { buttonText: 'Search', buttonAriaLabel: 'Search K' } },
         miniSearch: {
           options: {
             /** Words that say nothing about a page do not count, so that whole questions may be typed. */

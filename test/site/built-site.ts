@@ -30,7 +30,7 @@ const questions: Readonly<Record<string, string>> = {
   'test with jest': '/testing',
   'what happens on failover': '/operations#failover',
   'why REENTRANCY': '/errors#why-reentrancy',
-  'run with PgBouncer': '/postgresql#poolers',
+  'run with PgBouncer': '/postgresql#pgbouncer-and-other-poolers',
   'which grants': '/operations#grants',
   'how to stop a pod': '/nestjs#shutdown-and-kubernetes',
   'what is holdAtLeast for': '/decorator#scheduled-jobs',
@@ -100,19 +100,17 @@ describe('the built site', function () {
 
   it('answers questions by its search', async () => {
     const page = await open('/', wide)
+    const unanswered: string[] = []
     for (const [question, answer] of Object.entries(questions)) {
       await page.goto(`${address}/`)
       await page.locator('.DocSearch-Button').click()
       await page.locator('.search-input').fill(question)
       await page.locator('.results .result').first().waitFor()
-      const found = await page
-        .locator('.results .result')
-        .evaluateAll((all) => all.map((one) => one.getAttribute('href')))
-      expect(
-        found.slice(0, 5).filter((one) => one?.startsWith(answer)),
-        `${question}: ${found.slice(0, 5).join(', ')}`,
-      ).to.not.be.empty
+      const results = page.locator('.results .result')
+      const found = (await results.evaluateAll((all) => all.map((one) => one.getAttribute('href')))).slice(0, 5)
+      if (!found.some((one) => one?.startsWith(answer))) unanswered.push(`${question}: ${found.join(', ')}`)
     }
+    expect(unanswered).to.deep.equal([])
   })
 
   it('has an entry in the sidebar for every page', async () => {
