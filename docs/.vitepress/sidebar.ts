@@ -49,9 +49,7 @@ export function sidebar(): DefaultTheme.SidebarItem[] {
   return Object.entries(groups).map(([text, pages]) => ({
     text,
     items: [
-      ...pages
-        .filter(([, page]) => page.startsWith('project/') || existsSync(path.join(docs, `${page}.md`)))
-        .map(([title, page]) => ({ text: title, link: `/${page}` })),
+      ...pages.map(([title, page]) => ({ text: title, link: `/${page}` })),
       ...(text === 'Reference' ? [api()] : []),
     ],
   }))
