@@ -235,6 +235,23 @@ describe('permits', () => {
       expect(room).to.include({ most: 2, entries: 8 })
     })
 
+    it('let a decorated method skip the calls that get none, and are held for the minimum time', async () => {
+      const locks = await ctx.service()
+      class Geocoder {
+        readonly locks = locks
+
+        @WithNamedLock('geocoder', 0, { permits: 2, onBusy: 'skip', holdAtLeast: 200 })
+        async locate(): Promise<number | undefined> {
+          return NamedLock.current()?.permit
+        }
+      }
+      const geocoder = new Geocoder()
+      const from = performance.now()
+      const results = await Promise.all(Array.from({ length: 5 }, () => geocoder.locate()))
+      expect(performance.now() - from).to.be.at.least(199)
+      expect(results.filter((permit) => permit !== undefined).sort()).to.deep.equal([0, 1])
+    })
+
     it('work on connections of their own and in transactions', async () => {
       const locks = await ctx.service()
       const room = new Room()

@@ -132,6 +132,28 @@ describe('permits at their limits', function () {
       await release(await Promise.all(times(3, () => locks.tryAcquire('a', { permits: 3 }))))
     })
 
+    it('are not left behind by a storm of aborts and timeouts, nor are locks of readers and writers', async () => {
+      const services = [await ctx.service(), await ctx.service({}, await ctx.dataSource())]
+      const ways = [{ mode: 'read' }, { mode: 'write' }, { permits: 2 }] as const
+      const call = async (i: number): Promise<void> => {
+        const controller = ctx.abortController()
+        setTimeout(() => controller.abort(new Error('enough')), Math.random() * 15)
+        const timeout = Math.random() < 0.3 ? 10 : '5s'
+        const session = i % 5 === 0 ? 'dedicated' : 'shared'
+        await services[i % 2]!.withLock('a', { ...ways[i % 3], signal: controller.signal, session, timeout }, () =>
+          sleep(Math.random() * 5),
+        ).catch((error: Error) => {
+          if (!(error instanceof NamedLockTimeoutError) && error.message !== 'enough') throw error
+        })
+      }
+      for (let round = 0; round < 20; round++) await Promise.all(times(8, call))
+      for (const locks of services) {
+        await locks.withLock('a', { mode: 'write', timeout: '10s' }, () => {})
+        await release(await Promise.all(times(2, () => locks.acquire('a', { permits: 2, timeout: '10s' }))))
+      }
+      await until('no lock on the server', async () => (await services[0]!.list()).length === 0)
+    })
+
     it('wait through a time without connections, and time out in time', async () => {
       const dataSource = await ctx.dataSource({ poolSize: 2 })
       const locks = await ctx.service({}, dataSource)
