@@ -66,6 +66,17 @@ describe('InMemoryNamedLockService', () => {
     expect(await jobs.nightly()).to.equal(1)
   })
 
+  it('simulates another reader: readers get in beside it, writers wait', async () => {
+    await using locks = new InMemoryNamedLockService()
+    const elsewhere = locks.holdElsewhere('prices', { mode: 'read' })
+    expect((await locks.holder('prices'))?.mode).to.equal('read')
+    await locks.withLock('prices', { mode: 'read', timeout: 0 }, () => {})
+    const writing = locks.acquire('prices', { mode: 'write' })
+    expect(await locks.tryAcquire('prices', { mode: 'write' })).to.equal(null)
+    elsewhere.release()
+    await (await writing).release()
+  })
+
   it('simulates the loss of a lock', async () => {
     await using locks = new InMemoryNamedLockService()
     expect(() => locks.simulateLoss('report')).to.throw(NamedLockConfigurationError, 'report')
