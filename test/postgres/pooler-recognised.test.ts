@@ -45,6 +45,25 @@ describe('a pooler in front of PostgreSQL', () => {
       )
     }
 
+    for (const [mode, poolSize, expected] of [
+      ['session', 10, []],
+      // The service's own connection, and one of the probe's.
+      ['session', 2, ['PROBE_INCOMPLETE']],
+      ['transaction', 10, []],
+      ['transaction', 1, ['PROBE_INCOMPLETE']],
+    ] as const)
+      through(
+        `is no cause of alarm for the probe of check(): ${mode} pooling, ${poolSize} connections`,
+        { mode, poolSize },
+        async (behind) => {
+          const locks = await behind.service({ pooling: mode })
+          const findings = await locks.check({ lease: true })
+          expect(findings.map(({ code }) => code)).to.deep.equal(expected)
+          for (const { severity } of findings) expect(severity).to.equal('info')
+          await locks.transaction('one', async (manager) => manager.query('SELECT 1'))
+        },
+      )
+
     through('frees the locks of a client that has gone, with session pooling', { mode: 'session' }, async (behind) => {
       const dataSource = await behind.dataSource()
       const locks = await behind.service(SESSION, dataSource)
