@@ -160,7 +160,8 @@ export class Campaign implements Leadership {
     lock.beginTerm()
     listener.elected(claim, term)
     const work = new WorkOfTerm(term, this.#owner.settings.closeTimeout, this.#ending.signal)
-    const result = await work.run(() => runInScope(scope, this.#work, term))
+    // A listener may have ended the term: work that waits for the abort of its signal would wait forever.
+    const result = term.signal.aborted ? {} : await work.run(() => runInScope(scope, this.#work, term))
     const isLost = term.signal.aborted && !this.#isOver
     const failure = result && 'error' in result && !isAftermath(result.error, term.signal) ? result : undefined
     scope.end()

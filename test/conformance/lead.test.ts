@@ -251,6 +251,53 @@ describe('lead', () => {
       await taken.release()
     })
 
+    it('runs no work of a term that a listener has ended, and is not disturbed by listeners that throw', async () => {
+      const locks = await ctx.service()
+      const warnings = watchWarnings()
+      const terms = new Terms()
+      const events = watch(locks)
+      const leadership: Leadership = locks.lead('job', terms.of('never'))
+      locks.on('elected', () => void leadership.resign())
+      await settlesWithin(5_000, 'the end', leadership.ended)
+      expect(terms.all).to.deep.equal([])
+      expect(events).to.deep.equal(['elected', 'revoked RESIGNED'])
+      expect(await locks.isLocked('job')).to.equal(false)
+
+      for (const event of ['elected', 'revoked'] as const) {
+        locks.on(event, () => {
+          throw new Error(`of ${event}`)
+        })
+      }
+      const next = locks.lead('job', { restart: 1 }, () => terms.all.push())
+      await until('many terms', async () => events.length >= 6)
+      await settlesWithin(5_000, 'resign()', next.resign())
+      expect((await warnings()).join())
+        .to.match(/of elected/)
+        .and.match(/of revoked/)
+      // A request for the lock may have been under way.
+      await until('a free lock', async () => !(await locks.isLocked('job')))
+    })
+
+    it('may do once what is to be done once, lead something else, and close its service, in its work', async () => {
+      const locks = await ctx.service({ closeTimeout: 300 })
+      const seen: unknown[] = []
+      const inner = new Terms()
+      let closing: Promise<void> | undefined
+      const leadership = locks.lead('outer', async (term) => {
+        seen.push((await locks.runOnce('daily', () => 1)).ran, (await locks.runOnce('daily', () => 1)).ran)
+        const [other, same] = [locks.lead('inner', inner.of('inner')), locks.lead('outer', inner.of('same'))]
+        await until('the inner leader', () => other.isLeader)
+        seen.push(same.isLeader, term.isLeader)
+        closing = locks.close()
+        await settlesWithin(5_000, 'close() in the work', closing)
+      })
+      await settlesWithin(9_000, 'the end', leadership.ended)
+      expect(seen).to.deep.equal([true, false, false, true])
+      expect(inner.most).to.equal(1)
+      await closing
+      expect(inner.running).to.deep.equal([])
+    })
+
     it('is shown by list, holder and events', async () => {
       const locks = await ctx.service()
       const events: Record<string, unknown>[] = []
