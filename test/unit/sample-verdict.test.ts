@@ -41,7 +41,7 @@ describe('the overlaps of the sample', () => {
   })
 
   it('count ended stays only, because a replica that has left may not have reported it yet', () => {
-    expect(overlaps(2, [1, [0, 'entered', 'event:1', 0]], [2, stay(1, 2)])).to.equal(0)
+    expect(overlaps(2, [1, [1.5, 'entered', 'event:1', 0]], [2, stay(1, 2)])).to.equal(0)
   })
 
   it('are those of the current sale', () => {
