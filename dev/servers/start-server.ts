@@ -2,6 +2,7 @@ import { dockerServer } from './docker-server.js'
 import { environmentServer, environmentVariable } from './environment-server.js'
 import { installedProgram } from './installed-program.js'
 import { LocalServer } from './local-server.js'
+import { npmPostgres, wantedPostgres } from './npm-postgres.js'
 import { packagedProgram } from './packaged-program.js'
 import {
   serverOrigins,
@@ -18,9 +19,18 @@ type Way = (kind: ServerKind, args: readonly string[], log: Log) => Promise<Runn
 const ways: Readonly<Record<ServerOrigin, Way>> = {
   environment: environmentServer,
   docker: dockerServer,
-  binary: async (kind, args, log) => LocalServer.start('binary', await installedProgram(kind), args, log),
-  packages: async (kind, args, log) => LocalServer.start('packages', await packagedProgram(kind, log), args, log),
+  binary: async (kind, args, log) => {
+    if (versionOf(kind) !== undefined) throw new WayNotOpen('another version is wanted')
+    return LocalServer.start('binary', await installedProgram(kind), args, log)
+  },
+  packages: async (kind, args, log) => {
+    const version = versionOf(kind)
+    const program = version === undefined ? packagedProgram(kind, log) : npmPostgres(version, log)
+    return LocalServer.start('packages', await program, args, log)
+  },
 }
+
+const versionOf = (kind: ServerKind): string | undefined => (kind === 'postgres' ? wantedPostgres() : undefined)
 
 /**
  * Provides a server for tests, benchmarks and the sample: the one named in the environment, otherwise a new one from
