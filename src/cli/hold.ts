@@ -29,7 +29,7 @@ export async function hold(locks: NamedLockService, name: string, flags: HoldFla
     // A changed date makes `isHeld` false without a loss, so the server decides.
     if (!lock.signal.aborted && (lock.isHeld || (await lock.verify()))) return ExitCode.ok
     const { reason } = lock.signal as { reason?: unknown }
-    process.stderr.write(`named-lock: ${reason instanceof Error ? reason.message : `The lock '${name}' was lost.`}\n`)
+    process.stderr.write(`named-lock: ${reason instanceof Error ? reason.message : `Lock '${name}' was lost.`}\n`)
     return ExitCode.lost
   } finally {
     await lock.release()

@@ -1,3 +1,5 @@
+import { rejects } from 'node:assert/strict'
+import { mock } from 'node:test'
 import { DataSource } from 'typeorm'
 import { NamedLockService, NamedLockTimeoutError } from 'typeorm-named-lock'
 import { InMemoryNamedLockService, MemoryServer } from 'typeorm-named-lock/testing'
@@ -9,4 +11,9 @@ class OrderService {
 declare const locks: InMemoryNamedLockService
 declare const orders: OrderService
 declare function expect(value: unknown): { to: { be: { rejectedWith(error: unknown): Promise<void> } } }
-declare const vi: { useFakeTimers(): void; advanceTimersByTimeAsync(ms: number): Promise<void> }
+interface FakeTimers {
+  useFakeTimers(): void
+  advanceTimersByTimeAsync(ms: number): Promise<void>
+}
+declare const vi: FakeTimers
+declare const jest: FakeTimers
