@@ -24,9 +24,9 @@ const types: Readonly<Record<string, string>> = {
 const wide = { width: 1280, height: 900 }
 const phone = { width: 390, height: 844 }
 
-/** What a stranger searches for, and the page that answers it. */
+/** What a stranger searches for, and a page that answers it. */
 const questions: Readonly<Record<string, string>> = {
-  'limit to five': '/permits',
+  'limit to five': '/recipes#limit-calls-to-a-provider',
   'test with jest': '/testing',
   'what happens on failover': '/operations#failover',
   'why REENTRANCY': '/errors#why-reentrancy',
