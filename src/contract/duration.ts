@@ -9,7 +9,10 @@ const TEXT = /^\s*(\d+(?:\.\d+)?|\.\d+|Infinity)\s*(ms|s|m|h|d)?\s*$/
 /**
  * Turns configuration text (`'10s'`, `'1.5h'`, `'500'`: milliseconds, `'Infinity'`) into milliseconds.
  *
- * @throws NamedLockConfigurationError for anything else, negative numbers included.
+ * @throws A {@link NamedLockConfigurationError}: Anything else, negative numbers included.
+ *
+ * @example
+ * const locks = new NamedLockService(dataSource, { timeout: parseDuration(process.env.LOCK_TIMEOUT ?? '10s') })
  */
 export function parseDuration(text: string): number {
   const match = typeof text === 'string' ? TEXT.exec(text) : null

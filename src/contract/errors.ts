@@ -12,6 +12,7 @@ export type TransactionOutcome = 'committed' | 'rolledBack' | 'unknown'
  * subscriber's error is `cause`).
  */
 export class NamedLockError extends Error {
+  /** Stable, for scripts and `switch`. */
   readonly code: NamedLockErrorCode
   /** From `transaction`: its outcome, where the error is about that. */
   declare readonly outcome?: TransactionOutcome | undefined
@@ -38,6 +39,7 @@ function named(constructor: abstract new (...args: never[]) => Error, name: stri
 
 /** The timeout expired while the lock was held. `holder` identifies the holder, if known. */
 export class NamedLockTimeoutError extends NamedLockError {
+  /** Always `TIMEOUT`. */
   declare readonly code: 'TIMEOUT'
   /** The holder of the lock when the timeout expired; undefined if unknown. */
   readonly holder: LockHolder | undefined
@@ -50,6 +52,7 @@ export class NamedLockTimeoutError extends NamedLockError {
 
 /** The lock was lost while it was held: its connection died or its lease ran out. Another caller may hold it by now. */
 export class NamedLockLostError extends NamedLockError {
+  /** Always `LOST`. */
   declare readonly code: 'LOST'
   /**
    * From `transaction`: the outcome of the transaction on the lock's connection. `'unknown'`: the connection was lost during the
@@ -64,6 +67,7 @@ export class NamedLockLostError extends NamedLockError {
 
 /** Waiting would never end: this caller and others wait for each other. */
 export class NamedLockDeadlockError extends NamedLockError {
+  /** Always `DEADLOCK`. */
   declare readonly code: 'DEADLOCK'
   constructor(message: string, options?: ErrorOptions) {
     super(message, { ...options, code: 'DEADLOCK' })
@@ -72,6 +76,7 @@ export class NamedLockDeadlockError extends NamedLockError {
 
 /** The running scope holds the lock already. Pass `reentrant: true` to share it. */
 export class NamedLockReentrancyError extends NamedLockError {
+  /** Always `REENTRANCY`. */
   declare readonly code: 'REENTRANCY'
   constructor(message: string, options?: ErrorOptions) {
     super(message, { ...options, code: 'REENTRANCY' })
@@ -80,6 +85,7 @@ export class NamedLockReentrancyError extends NamedLockError {
 
 /** Requested inside a running transaction, where the lock would be released before the COMMIT. */
 export class NamedLockInsideTransactionError extends NamedLockError {
+  /** Always `INSIDE_TRANSACTION`. */
   declare readonly code: 'INSIDE_TRANSACTION'
   constructor(message: string, options?: ErrorOptions) {
     super(message, { ...options, code: 'INSIDE_TRANSACTION' })
@@ -91,6 +97,7 @@ export class NamedLockInsideTransactionError extends NamedLockError {
  * was not sent.
  */
 export class NamedLockOutsideTransactionError extends NamedLockError {
+  /** Always `OUTSIDE_TRANSACTION`. */
   declare readonly code: 'OUTSIDE_TRANSACTION'
   constructor(message: string, options?: ErrorOptions) {
     super(message, { ...options, code: 'OUTSIDE_TRANSACTION' })
@@ -99,6 +106,7 @@ export class NamedLockOutsideTransactionError extends NamedLockError {
 
 /** The name is not valid for a lock. */
 export class InvalidLockNameError extends NamedLockError {
+  /** Always `INVALID_NAME`. */
   declare readonly code: 'INVALID_NAME'
   constructor(message: string, options?: ErrorOptions) {
     super(message, { ...options, code: 'INVALID_NAME' })
@@ -107,6 +115,7 @@ export class InvalidLockNameError extends NamedLockError {
 
 /** The DataSource's driver has no locks this library can use. */
 export class UnsupportedDriverError extends NamedLockError {
+  /** Always `UNSUPPORTED_DRIVER`. */
   declare readonly code: 'UNSUPPORTED_DRIVER'
   constructor(message: string, options?: ErrorOptions) {
     super(message, { ...options, code: 'UNSUPPORTED_DRIVER' })
@@ -115,6 +124,7 @@ export class UnsupportedDriverError extends NamedLockError {
 
 /** A wrong option, argument or set-up. Nothing was sent to the database for it. */
 export class NamedLockConfigurationError extends NamedLockError {
+  /** Always `CONFIGURATION`. */
   declare readonly code: 'CONFIGURATION'
   constructor(message: string, options?: ErrorOptions) {
     super(message, { ...options, code: 'CONFIGURATION' })
@@ -123,6 +133,7 @@ export class NamedLockConfigurationError extends NamedLockError {
 
 /** The service was closed, before the call or while it waited. */
 export class NamedLockClosedError extends NamedLockError {
+  /** Always `CLOSED`. */
   declare readonly code: 'CLOSED'
   constructor(message: string, options?: ErrorOptions) {
     super(message, { ...options, code: 'CLOSED' })

@@ -6,8 +6,11 @@ import type { LockMode } from './lock-mode.js'
 export interface LockHolder {
   /** The server's id of the connection. */
   readonly connectionId: string
+  /** The account of the connection; undefined if the server does not show it. */
   readonly user?: string | undefined
+  /** The client's host, as the server sees it. */
   readonly host?: string | undefined
+  /** The database that the connection uses. */
   readonly database?: string | undefined
   /** When the lock was granted. */
   readonly since?: Date | undefined
@@ -27,6 +30,7 @@ export interface LockWaiter extends Omit<LockHolder, 'connectionId' | 'permit'> 
 
 /** A lock on the server. */
 export interface LockInfo {
+  /** The lock's name on the server. */
   readonly key: string
   /** The name as a caller gave it, if known. */
   readonly name?: string | undefined
@@ -52,6 +56,7 @@ export interface LockList extends Array<LockInfo> {
 export interface Finding {
   /** Stable, for scripts. */
   readonly code: string
+  /** `error`: locks do not work as promised here. `warning`: they may not. `info`: something to know. */
   readonly severity: 'error' | 'warning' | 'info'
   /** The problem and its consequences. */
   readonly message: string

@@ -17,6 +17,12 @@ export type SessionKind = 'shared' | 'dedicated'
 /** Whether a call waits for the server's answer to the release of its lock. */
 export type ReleaseKind = 'awaited' | 'background'
 
+/**
+ * The options of one call that acquires a lock.
+ *
+ * @example
+ * await locks.withLock(`order:${id}`, { timeout: '5s', signal: shutdown }, report)
+ */
 export interface AcquireOptions<S extends SessionKind = SessionKind> {
   /** How long to wait for the lock. Default: the service's `timeout` (10 s); 0 for the `try…` calls. `Infinity`: no limit. */
   timeout?: Duration | undefined
@@ -51,6 +57,12 @@ export interface AcquireOptions<S extends SessionKind = SessionKind> {
   release?: ReleaseKind | undefined
 }
 
+/**
+ * The options of `transaction`.
+ *
+ * @example
+ * await locks.transaction(`order:${id}`, { isolation: 'READ COMMITTED', retry: 3 }, (manager) => settle(manager, order))
+ */
 export interface TransactionOptions extends Omit<AcquireOptions, 'session' | 'release'> {
   /** The transaction's isolation level. Default: the DataSource's. */
   isolation?: 'READ UNCOMMITTED' | 'READ COMMITTED' | 'REPEATABLE READ' | 'SERIALIZABLE' | undefined
@@ -93,6 +105,12 @@ export interface HandOverOptions {
   for?: Duration | undefined
 }
 
+/**
+ * The options of a NamedLockService.
+ *
+ * @example
+ * const locks = new NamedLockService(dataSource, { namespace: 'billing', timeout: '5s', lease: '15s' })
+ */
 export interface NamedLockServiceOptions {
   /** Key prefix: keeps applications on one server apart. Default: the database's name, as the server spells it. `false`: no prefix. */
   namespace?: string | false | undefined

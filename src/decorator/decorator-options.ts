@@ -9,11 +9,27 @@ export type AsyncMethod = (this: any, ...args: any) => Promise<any>
 
 /** Appears only in compiler messages. */
 export interface NamedLockTypeError<Message extends string> {
+  /** The reason, in words. */
   readonly error: Message
 }
 
 type Result<M extends AsyncMethod> = Awaited<ReturnType<M>>
 
+/**
+ * The options of `@WithNamedLock`.
+ *
+ * @example
+ * ```ts
+ * class Reports {
+ *   constructor(private readonly locks: NamedLockService) {}
+ *
+ *   @WithNamedLock('nightly-report', 0, { onBusy: 'skip', holdAtLeast: '30s' })
+ *   async nightly(): Promise<void> {
+ *     await report()
+ *   }
+ * }
+ * ```
+ */
 export interface WithNamedLockOptions<M extends AsyncMethod = AsyncMethod, This = any> {
   /**
    * The service that holds the lock, or a function of the instance that returns it. Default: the first property of the

@@ -7,22 +7,23 @@ import type { LockNames } from '../contract/options.js'
 /**
  * Runs an asynchronous method while its class's NamedLockService holds a lock.
  *
- * ```ts
- * class OrderService {
- *   constructor(private readonly locks: NamedLockService) {}
- *
- *   @WithNamedLock((id) => `order:${id}`, '5s')
- *   async pay(id: number): Promise<Receipt> { … }
- * }
- * ```
- *
  * Works as a legacy decorator (`experimentalDecorators`) and as a standard one, on instance, static and (standard only)
  * `#private` methods. The method keeps its name, its arity and its Reflect metadata, so it stacks with other decorators.
  *
  * @param name One name, several (all or none), or a function of the method's `this` and arguments that returns them.
  * @param timeout How long a call waits for the lock. Default: the service's `timeout`, or 0 with `onBusy`.
- * @throws NamedLockConfigurationError, InvalidLockNameError at once for invalid arguments, and if the decorated member
- * is not a method.
+ * @throws A {@link NamedLockConfigurationError}: At once: invalid options, or the decorated member is not a method.
+ * @throws An {@link InvalidLockNameError}: At once: the name cannot be the name of a lock.
+ *
+ * @example
+ * ```ts
+ * class OrderService {
+ *   constructor(private readonly locks: NamedLockService) {}
+ *
+ *   @WithNamedLock((id) => `order:${id}`, '5s')
+ *   async pay(id: number): Promise<void> { … }
+ * }
+ * ```
  */
 export function WithNamedLock<M extends AsyncMethod, This>(
   name: LockNames | ((this: This, ...args: Parameters<M>) => LockNames),

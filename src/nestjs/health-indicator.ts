@@ -13,7 +13,7 @@ export type NamedLockHealth<Key extends string> = Record<
  * DataSource; for another one, construct it with that DataSource's service.
  *
  * @example
- * this.health.check([() => this.lockHealth.pingCheck('locks', { timeout: '1s' })])
+ * const result = await health.check([() => lockHealth.pingCheck('locks', { timeout: '1s' })])
  */
 export class NamedLockHealthIndicator {
   readonly #service: NamedLockService
@@ -23,6 +23,8 @@ export class NamedLockHealthIndicator {
   }
 
   /**
+   * Checks whether locks can be acquired.
+   *
    * @param key The name of the check in the result.
    * @param options `timeout`: how long the database may take. Default 1 s.
    * @returns Never rejects: a database that does not answer is `down`, with the reason.

@@ -6,7 +6,11 @@ type Options = NamedLockServiceOptions | Promise<NamedLockServiceOptions>
 
 /** A class that provides the options of a service, for `useClass` and `useExisting`. */
 export interface NamedLockOptionsFactory {
-  /** @param dataSource The name passed to `forRootAsync`. */
+  /**
+   * Makes the options of the service.
+   *
+   * @param dataSource The name passed to `forRootAsync`.
+   */
   createNamedLockOptions(dataSource?: string): Options
 }
 

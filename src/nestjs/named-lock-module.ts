@@ -17,6 +17,8 @@ import { NamedLockCoreModule } from './named-lock-core-module.js'
 @Module({})
 export class NamedLockModule {
   /**
+   * The module, with options that are known when it is imported.
+   *
    * @param options The options of the NamedLockService.
    * @param dataSource The DataSource's name, as given to TypeOrmModule. Default: the DataSource without a name.
    */

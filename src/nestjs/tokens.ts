@@ -17,7 +17,11 @@ export function getNamedLockServiceToken(dataSource?: string): InjectionToken<Na
  * @param dataSource As in `getNamedLockServiceToken`.
  *
  * @example
- * constructor(@InjectNamedLocks('reports') private readonly locks: NamedLockService) {}
+ * ```ts
+ * class Reports {
+ *   constructor(@InjectNamedLocks('reports') private readonly locks: NamedLockService) {}
+ * }
+ * ```
  */
 export function InjectNamedLocks(dataSource?: string): PropertyDecorator & ParameterDecorator {
   return Inject(getNamedLockServiceToken(dataSource))

@@ -30,13 +30,17 @@ const campaigning = new WeakMap<object, Set<string>>()
  * Runs a provider's method while this process leads: it campaigns for the lock of that name from the application's bootstrap to its shutdown, as
  * `locks.lead` does. The method ends when `term.signal` is aborted.
  *
- * @throws NamedLockConfigurationError for wrong options, when the class is defined.
+ * @throws A {@link NamedLockConfigurationError}: Wrong options, when the class is defined.
  *
  * @example
- * @WhileLeader('scheduler')
- * async run(term: LeaderTerm): Promise<void> {
- *   while (!term.signal.aborted) await this.tick(term.signal)
+ * ```ts
+ * class Scheduler {
+ *   @WhileLeader('scheduler')
+ *   async run(term: LeaderTerm): Promise<void> {
+ *     while (!term.signal.aborted) await tick(term.signal)
+ *   }
  * }
+ * ```
  */
 export function WhileLeader(
   name: string,

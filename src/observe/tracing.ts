@@ -7,6 +7,7 @@ import { namesOf } from '../names/targets.js'
 export interface AcquireTrace {
   /** The NamedLockService of the call. */
   readonly service: object | undefined
+  /** The names as the caller gave them. */
   readonly names: readonly string[]
   /** The call's timeout, in milliseconds. */
   readonly timeout: number

@@ -23,6 +23,7 @@ export interface ForgetOptions {
   exactName?: boolean | undefined
 }
 
+/** The options of `forgetDone`. */
 export interface ForgetDoneOptions {
   /** Names that were done longer ago than that, by the server's clock: `'30d'`. */
   olderThan: Duration

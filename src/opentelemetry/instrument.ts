@@ -6,6 +6,7 @@ import { LockSpans } from './lock-spans.js'
 
 const SCOPE = 'typeorm-named-lock'
 
+/** Where spans and metrics go. */
 export interface NamedLockTelemetryOptions {
   /** Default: the global one. */
   readonly tracerProvider?: TracerProvider | undefined

@@ -17,7 +17,7 @@ export interface LeaderTerm {
   /**
    * A number that rises from term to term, so that a write can refuse those of earlier leaders.
    *
-   * @throws NamedLockLostError when the lock is not held any more.
+   * @throws A {@link NamedLockLostError}: The lock is not held any more.
    */
   fencingToken(): Promise<bigint>
 }

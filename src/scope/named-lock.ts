@@ -41,7 +41,7 @@ export abstract class NamedLock<out Manager = EntityManager | undefined> {
    * A number that rises from holder to holder, so that a write can refuse those of earlier holders. Taken on the connection
    * that holds the lock.
    *
-   * @throws NamedLockLostError when the lock is not held any more.
+   * @throws A {@link NamedLockLostError}: The lock is not held any more.
    */
   abstract fencingToken(): Promise<bigint>
 
@@ -60,7 +60,12 @@ export abstract class NamedLock<out Manager = EntityManager | undefined> {
   /**
    * The lock of that name which the running scope holds.
    *
-   * @throws NamedLockError (`NOT_HELD`) when it holds none, NamedLockLostError when it was lost.
+   * @throws A {@link NamedLockError}: It holds none (`NOT_HELD`).
+   * @throws A {@link NamedLockLostError}: It was lost.
+   *
+   * @example
+   * const lock = NamedLock.assertHeld(`order:${id}`)
+   * await charge(lock.signal)
    */
   static assertHeld(name: string): NamedLock {
     const lock = findHeld(name) as NamedLock | undefined

@@ -52,18 +52,19 @@ export let doneOf: (service: NamedLockService<any>) => DoneByHand
  * Locks by name, held in the database of a DataSource: they exclude callers of this process and of all others that use the
  * same server.
  *
- * @example
- * const locks = new NamedLockService(dataSource)
- * await locks.withLock(`order:${id}`, { timeout: '5s' }, async () => { … })
- *
  * Every call that takes a name also takes a list of names: all of them are acquired or none, in the same order everywhere, so that callers
  * that list them in different orders do not block each other.
  *
  * Besides the errors that a call documents, all of them reject with InvalidLockNameError and NamedLockConfigurationError for
  * wrong arguments (before anything is sent), NamedLockClosedError after `close()`, and NamedLockError (`DATABASE`, the database's
  * own error as `cause`) when the database cannot be asked.
+ *
+ * @example
+ * const locks = new NamedLockService(dataSource)
+ * await locks.withLock(`order:${id}`, { timeout: '5s' }, async () => { … })
  */
 export class NamedLockService<DS extends DataSourceLike = DataSource> {
+  /** The DataSource whose database holds the locks. */
   readonly dataSource: DS
   /** As passed to the constructor. */
   readonly options: NamedLockServiceOptions
@@ -114,7 +115,13 @@ export class NamedLockService<DS extends DataSourceLike = DataSource> {
    * stays after a rollback, such as an audit log. `locks.manager` is the DataSource's there. The locks around it stay held.
    *
    * @returns What the work returns.
-   * @throws NamedLockConfigurationError when `work` is no function.
+   * @throws A {@link NamedLockConfigurationError}: `work` is no function.
+   *
+   * @example
+   * await locks.transaction(`order:${id}`, async (manager) => {
+   *   await locks.outside(() => locks.manager.query('INSERT INTO audit (text) VALUES (?)', ['tried']))
+   *   await settle(manager, order)
+   * })
    */
   outside<T>(work: () => T): T {
     if (typeof work === 'function') return this.#engine.outside(work)
@@ -128,8 +135,12 @@ export class NamedLockService<DS extends DataSourceLike = DataSource> {
    * the namespace of the services before it. Of several it is the one that `for` created, otherwise the oldest. In a Nest application with
    * a NamedLockModule for the DataSource it is the module's.
    *
-   * @throws NamedLockConfigurationError when the services of the DataSource have several namespaces and none is the default service: their
-   * locks do not exclude each other.
+   * @throws A {@link NamedLockConfigurationError}: The services of the DataSource have several namespaces and none is the default service: their locks do not exclude each other.
+   * @throws An {@link UnsupportedDriverError}: The database has no named locks.
+   *
+   * @example
+   * const locks = NamedLockService.for(dataSource)
+   * await locks.withLock('report', report)
    */
   static for<DS extends DataSourceLike>(dataSource: DS): NamedLockService<DS> {
     const found = isObject(dataSource) ? servicesOf(dataSource).find(byDefault.service) : undefined
@@ -139,7 +150,14 @@ export class NamedLockService<DS extends DataSourceLike = DataSource> {
     return service
   }
 
-  /** Sets the service for decorated methods of instances that lead to none; `undefined` unsets it. */
+  /**
+   * Sets the service for decorated methods of instances that lead to none; `undefined` unsets it.
+   *
+   * @throws A {@link NamedLockConfigurationError}: `service` is not a NamedLockService.
+   *
+   * @example
+   * NamedLockService.setDefault(new NamedLockService(dataSource))
+   */
   static setDefault(service: NamedLockService<any> | undefined): void {
     if (service !== undefined && !(service instanceof NamedLockService)) {
       throw new NamedLockConfigurationError(`setDefault: ${show(service)} is not a NamedLockService.`)
@@ -147,6 +165,12 @@ export class NamedLockService<DS extends DataSourceLike = DataSource> {
     byDefault.service = service
   }
 
+  /**
+   * The service that `setDefault` has set, for code without access to an instance.
+   *
+   * @example
+   * const service = NamedLockService.getDefault() ?? NamedLockService.for(dataSource)
+   */
   static getDefault(): NamedLockService<any> | undefined {
     return byDefault.service
   }
@@ -154,9 +178,19 @@ export class NamedLockService<DS extends DataSourceLike = DataSource> {
   /**
    * Runs `work` while the lock is held. The lock is released on every path; errors of the work are rethrown unchanged.
    *
-   * @throws NamedLockTimeoutError when the lock is not free in time; NamedLockLostError when it was lost during the work, even
-   * if the work returned: it may not have been alone; NamedLockReentrancyError when the running scope holds the lock;
-   * NamedLockDeadlockError when waiting would never end; NamedLockInsideTransactionError inside a transaction of the DataSource.
+   * @throws A {@link NamedLockTimeoutError}: The lock was not free in time.
+   * @throws A {@link NamedLockLostError}: The lock was lost during the work, even if the work returned: it may not have been alone.
+   * @throws A {@link NamedLockReentrancyError}: The running scope holds the lock already.
+   * @throws A {@link NamedLockDeadlockError}: Waiting would never end.
+   * @throws A {@link NamedLockInsideTransactionError}: Called inside a transaction of the DataSource.
+   * @throws An {@link InvalidLockNameError}: The name cannot be the name of a lock.
+   * @throws A {@link NamedLockConfigurationError}: Wrong options, or a server without safe named locks.
+   * @throws A {@link NamedLockClosedError}: The service was closed.
+   *
+   * @example
+   * await locks.withLock(`order:${id}`, { timeout: '5s' }, async (lock) => {
+   *   await charge(lock.signal)
+   * })
    */
   withLock<T>(name: LockNames, work: Work<NamedLockOf<DS, 'shared'>, T>): Promise<T>
   withLock<T, S extends SessionKind = 'shared'>(
@@ -176,6 +210,18 @@ export class NamedLockService<DS extends DataSourceLike = DataSource> {
 
   /**
    * Like `withLock`, but resolves to `{ acquired: false }` when the lock is taken. Does not wait unless `timeout` is given.
+   *
+   * @throws A {@link NamedLockLostError}: The lock was lost during the work, even if the work returned: it may not have been alone.
+   * @throws A {@link NamedLockReentrancyError}: The running scope holds the lock already.
+   * @throws A {@link NamedLockDeadlockError}: Waiting would never end.
+   * @throws A {@link NamedLockInsideTransactionError}: Called inside a transaction of the DataSource.
+   * @throws An {@link InvalidLockNameError}: The name cannot be the name of a lock.
+   * @throws A {@link NamedLockConfigurationError}: Wrong options, or a server without safe named locks.
+   * @throws A {@link NamedLockClosedError}: The service was closed.
+   *
+   * @example
+   * const result = await locks.tryWithLock('nightly-report', report)
+   * if (!result.acquired) metrics.count('skipped')
    */
   tryWithLock<T>(name: LockNames, work: Work<NamedLockOf<DS, 'shared'>, T>): Promise<TryResult<T>>
   tryWithLock<T, S extends SessionKind = 'shared'>(
@@ -196,7 +242,21 @@ export class NamedLockService<DS extends DataSourceLike = DataSource> {
    * Inside, a statement that reaches another connection of the DataSource rejects with a NamedLockOutsideTransactionError, unless the
    * options `ambientTransactions` or `outsideTransaction` say otherwise.
    *
-   * @throws as `withLock`, and the errors of the work and of the COMMIT.
+   * @throws A {@link NamedLockTimeoutError}: The lock was not free in time.
+   * @throws A {@link NamedLockLostError}: The lock was lost during the work, even if the work returned: it may not have been alone.
+   * @throws A {@link NamedLockReentrancyError}: The running scope holds the lock already.
+   * @throws A {@link NamedLockDeadlockError}: Waiting would never end.
+   * @throws A {@link NamedLockInsideTransactionError}: Called inside a transaction of the DataSource.
+   * @throws An {@link InvalidLockNameError}: The name cannot be the name of a lock.
+   * @throws A {@link NamedLockConfigurationError}: Wrong options, or a server without safe named locks.
+   * @throws A {@link NamedLockClosedError}: The service was closed.
+   * @throws A {@link NamedLockOutsideTransactionError}: A statement of the work reached another connection of the DataSource.
+   *
+   * @example
+   * await locks.transaction([`account:${from}`, `account:${to}`], async (manager) => {
+   *   await manager.query('UPDATE account SET balance = balance - 10 WHERE id = ?', [from])
+   *   await manager.query('UPDATE account SET balance = balance + 10 WHERE id = ?', [to])
+   * })
    */
   transaction<T>(name: LockNames, work: TransactionWork<DS, T>): Promise<T>
   transaction<T>(name: LockNames, options: TransactionOptions | undefined, work: TransactionWork<DS, T>): Promise<T>
@@ -214,8 +274,13 @@ export class NamedLockService<DS extends DataSourceLike = DataSource> {
    * 'unknown'`), call it again: the row tells the truth.
    *
    * @returns `{ ran: true, value }`, or `{ ran: false, doneAt }` if it was done before.
-   * @throws as `transaction`; NamedLockReentrancyError inside of work under the lock of that name; NamedLockInsideTransactionError inside
-   * another transaction; NamedLockConfigurationError with the statement to run when the table cannot be created.
+   * @throws A {@link NamedLockTimeoutError}: The lock was not free in time.
+   * @throws A {@link NamedLockLostError}: The lock was lost: the work was rolled back, or its outcome is unknown.
+   * @throws A {@link NamedLockReentrancyError}: Called inside work under the lock of that name.
+   * @throws A {@link NamedLockInsideTransactionError}: Called inside another transaction.
+   * @throws A {@link NamedLockConfigurationError}: The table cannot be created; the message has the statement to run.
+   * @throws An {@link InvalidLockNameError}: The name cannot be the name of a lock.
+   * @throws A {@link NamedLockClosedError}: The service was closed.
    *
    * @example
    * const { ran } = await locks.runOnce(`stripe:${event.id}`, (manager) => settle(manager, event))
@@ -231,7 +296,13 @@ export class NamedLockService<DS extends DataSourceLike = DataSource> {
   /**
    * Lets `runOnce` run the work of that name again. Waits for a run that is under way. Resolves to true if it was done.
    *
-   * @throws as `runOnce`.
+   * @throws A {@link NamedLockTimeoutError}: A run that is under way did not end in time.
+   * @throws A {@link NamedLockInsideTransactionError}: Called inside a transaction of the DataSource.
+   * @throws An {@link InvalidLockNameError}: The name cannot be the name of a lock.
+   * @throws A {@link NamedLockClosedError}: The service was closed.
+   *
+   * @example
+   * await locks.forget(`stripe:${event.id}`) // the next runOnce runs again
    */
   async forget(name: LockName, options?: ForgetOptions): Promise<boolean> {
     return this.#engine.forget(name, options)
@@ -241,7 +312,10 @@ export class NamedLockService<DS extends DataSourceLike = DataSource> {
    * Removes what was done longer ago than `olderThan`, by the server's clock, in short batches: `forgetDone({ olderThan: '30d' })`. Only
    * names of this namespace, and none that were done by `exactName`. Resolves to how many.
    *
-   * @throws NamedLockConfigurationError without `olderThan`.
+   * @throws A {@link NamedLockConfigurationError}: `olderThan` is missing.
+   *
+   * @example
+   * const removed = await locks.forgetDone({ olderThan: '30d' })
    */
   async forgetDone(options: ForgetDoneOptions): Promise<number> {
     return this.#engine.forgetDone(options)
@@ -256,8 +330,17 @@ export class NamedLockService<DS extends DataSourceLike = DataSource> {
    * (`FOR UPDATE`).
    *
    * @param manager The transaction's EntityManager, from `dataSource.transaction` or a QueryRunner.
-   * @throws NamedLockConfigurationError when no transaction is running on it; NamedLockDeadlockError when the lock's holder waits for a
-   * lock of this transaction, in this process or as the server reports; otherwise as `withLock`.
+   * @throws A {@link NamedLockConfigurationError}: No transaction is running on the manager.
+   * @throws A {@link NamedLockTimeoutError}: The lock was not free in time.
+   * @throws A {@link NamedLockDeadlockError}: The holder waits for a lock of this transaction, in this process or as the server reports.
+   * @throws An {@link InvalidLockNameError}: The name cannot be the name of a lock.
+   * @throws A {@link NamedLockClosedError}: The service was closed.
+   *
+   * @example
+   * await dataSource.transaction(async (manager) => {
+   *   await locks.lockTransaction(manager, `order:${id}`) // before the first read
+   *   await settle(manager, order)
+   * })
    */
   async lockTransaction(
     manager: EntityManagerLike,
@@ -270,7 +353,17 @@ export class NamedLockService<DS extends DataSourceLike = DataSource> {
   /**
    * Acquires the lock and returns a handle: release it when done, or use `await using`. `withLock` is harder to get wrong.
    *
-   * @throws as `withLock`.
+   * @throws A {@link NamedLockTimeoutError}: The lock was not free in time.
+   * @throws A {@link NamedLockReentrancyError}: The running scope holds the lock already.
+   * @throws A {@link NamedLockDeadlockError}: Waiting would never end.
+   * @throws A {@link NamedLockInsideTransactionError}: Called inside a transaction of the DataSource.
+   * @throws An {@link InvalidLockNameError}: The name cannot be the name of a lock.
+   * @throws A {@link NamedLockConfigurationError}: Wrong options, or a server without safe named locks.
+   * @throws A {@link NamedLockClosedError}: The service was closed.
+   *
+   * @example
+   * await using lock = await locks.acquire(`order:${id}`, { timeout: '5s' })
+   * await charge(lock.signal)
    */
   async acquire<S extends SessionKind = 'shared'>(
     name: LockNames,
@@ -279,7 +372,25 @@ export class NamedLockService<DS extends DataSourceLike = DataSource> {
     return (await this.#engine.acquire(name, options)) as NamedLock<any> as NamedLockOf<DS, S>
   }
 
-  /** Like `acquire`, but resolves to null when the lock is taken. Does not wait unless `timeout` is given. */
+  /**
+   * Like `acquire`, but resolves to null when the lock is taken. Does not wait unless `timeout` is given.
+   *
+   * @throws A {@link NamedLockReentrancyError}: The running scope holds the lock already.
+   * @throws A {@link NamedLockDeadlockError}: Waiting would never end.
+   * @throws A {@link NamedLockInsideTransactionError}: Called inside a transaction of the DataSource.
+   * @throws An {@link InvalidLockNameError}: The name cannot be the name of a lock.
+   * @throws A {@link NamedLockConfigurationError}: Wrong options, or a server without safe named locks.
+   * @throws A {@link NamedLockClosedError}: The service was closed.
+   *
+   * @example
+   * const lock = await locks.tryAcquire('nightly-report')
+   * if (!lock) return
+   * try {
+   *   await report()
+   * } finally {
+   *   await lock.release()
+   * }
+   */
   async tryAcquire<S extends SessionKind = 'shared'>(
     name: LockNames,
     options?: AcquireOptions<S>,
@@ -294,7 +405,13 @@ export class NamedLockService<DS extends DataSourceLike = DataSource> {
    *
    * @param options TypeORM's, and how long to wait for the lock: default 10 minutes, because the instance that migrates may take long.
    * @returns The migrations that this instance has run.
-   * @throws as `withLock`, and the error of a migration.
+   * @throws A {@link NamedLockTimeoutError}: Another instance was still migrating when the time was up.
+   * @throws A {@link NamedLockLostError}: The lock was lost during the migrations.
+   * @throws A {@link NamedLockClosedError}: The service was closed.
+   *
+   * @example
+   * await dataSource.initialize()
+   * const migrations = await NamedLockService.for(dataSource).runMigrations()
    */
   async runMigrations(
     options?: NonNullable<Parameters<DS['runMigrations']>[0]> & Pick<AcquireOptions, 'timeout' | 'signal'>,
@@ -309,7 +426,9 @@ export class NamedLockService<DS extends DataSourceLike = DataSource> {
    * The work ends when `term.signal` is aborted: let everything that it waits for end with it. It starts in an async context of its own. When it
    * returns or fails, the lock is released, and the process campaigns again after `restart`. Errors of the work become process warnings.
    *
-   * @throws InvalidLockNameError, NamedLockConfigurationError and NamedLockClosedError at once.
+   * @throws An {@link InvalidLockNameError}: The name cannot be the name of a lock, at once.
+   * @throws A {@link NamedLockConfigurationError}: Wrong options, at once.
+   * @throws A {@link NamedLockClosedError}: The service was closed, at once.
    *
    * @example
    * const leadership = locks.lead('scheduler', async (term) => {
@@ -323,12 +442,29 @@ export class NamedLockService<DS extends DataSourceLike = DataSource> {
     return this.#engine.lead(name, options, work)
   }
 
-  /** Whether the lock is held, by any process. */
+  /**
+   * Whether the lock is held, by any process.
+   *
+   * @throws An {@link InvalidLockNameError}: The name cannot be the name of a lock.
+   * @throws A {@link NamedLockClosedError}: The service was closed.
+   *
+   * @example
+   * if (await locks.isLocked(`order:${id}`)) metrics.count('busy')
+   */
   async isLocked(name: LockName, options?: InspectOptions): Promise<boolean> {
     return this.#engine.inspector.isLocked(name, options)
   }
 
-  /** The holder of the lock; null when it is free. */
+  /**
+   * The holder of the lock; null when it is free.
+   *
+   * @throws An {@link InvalidLockNameError}: The name cannot be the name of a lock.
+   * @throws A {@link NamedLockClosedError}: The service was closed.
+   *
+   * @example
+   * const holder = await locks.holder(`order:${id}`)
+   * console.log(holder ? `held by ${holder.process ?? holder.connectionId}` : 'free')
+   */
   async holder(name: LockName, options?: InspectOptions): Promise<LockHolder | null> {
     return this.#engine.inspector.holder(name, options)
   }
@@ -337,7 +473,13 @@ export class NamedLockService<DS extends DataSourceLike = DataSource> {
    * Every lock of this namespace that is held on the server, with its waiters: also the locks of other processes and other
    * applications. Locks of this service are listed even where the server does not list any; the list's `note` says so then.
    *
-   * @throws NamedLockError that names the missing grant, when the database user may not see the server's locks.
+   * @throws A {@link NamedLockError}: The database user may not see the server's locks; the message names the missing grant.
+   * @throws A {@link NamedLockClosedError}: The service was closed.
+   *
+   * @example
+   * for (const { name, key, holder, waiters } of await locks.list({ prefix: 'order:' })) {
+   *   console.log(name ?? key, holder.connectionId, waiters.length)
+   * }
    */
   async list(options?: ListOptions): Promise<LockList> {
     return this.#engine.inspector.list(options)
@@ -347,6 +489,12 @@ export class NamedLockService<DS extends DataSourceLike = DataSource> {
    * Findings about the server and the set-up that make named locks unsafe or slow here, worst first; empty when all is well. For
    * the start of an application or a deployment's checks. It opens two connections of its own for a moment, and tries on them what
    * locks promise.
+   *
+   * @throws A {@link NamedLockClosedError}: The service was closed.
+   *
+   * @example
+   * const errors = (await locks.check()).filter(({ severity }) => severity === 'error')
+   * if (errors.length > 0) throw new Error(errors.map(({ message }) => message).join(' '))
    */
   async check(options?: CheckOptions): Promise<Finding[]> {
     return this.#engine.inspector.check(options)
@@ -357,23 +505,46 @@ export class NamedLockService<DS extends DataSourceLike = DataSource> {
    *
    * @param timeout How long to wait. Default: the service's `timeout`.
    * @returns The milliseconds it took.
-   * @throws NamedLockTimeoutError when there is no answer in time.
+   * @throws A {@link NamedLockTimeoutError}: There was no answer in time.
+   * @throws A {@link NamedLockClosedError}: The service was closed.
+   *
+   * @example
+   * const milliseconds = await locks.ping('1s')
    */
   async ping(timeout?: Duration): Promise<number> {
     return this.#engine.inspector.ping(timeout)
   }
 
-  /** Calls `listener` for every such event. An error that it throws becomes a process warning. */
+  /**
+   * Calls `listener` for every such event. An error that it throws becomes a process warning.
+   *
+   * @example
+   * locks.on('lost', () => metrics.count('locks lost'))
+   */
   on<E extends keyof NamedLockEvents>(event: E, listener: (...args: NamedLockEvents[E]) => void): this {
     this.#events.on(event, listener)
     return this
   }
 
+  /**
+   * Calls `listener` for the next such event only.
+   *
+   * @example
+   * locks.once('lost', () => metrics.count('first loss'))
+   */
   once<E extends keyof NamedLockEvents>(event: E, listener: (...args: NamedLockEvents[E]) => void): this {
     this.#events.once(event, listener)
     return this
   }
 
+  /**
+   * Removes a listener that `on` or `once` has added.
+   *
+   * @example
+   * const count = () => metrics.count('locks lost')
+   * locks.on('lost', count)
+   * locks.off('lost', count)
+   */
   off<E extends keyof NamedLockEvents>(event: E, listener: (...args: NamedLockEvents[E]) => void): this {
     this.#events.off(event, listener)
     return this
@@ -383,6 +554,12 @@ export class NamedLockService<DS extends DataSourceLike = DataSource> {
    * Ends the service. Callers that wait get a NamedLockClosedError. Handles outside of scoped calls lose their locks at once, and their
    * signals are aborted. Leaders resign. Running work gets `closeTimeout` to finish before the same happens to it. Resolves when all locks are released and
    * all connections returned. A second call waits for the same end.
+   *
+   * @example
+   * process.once('SIGTERM', async () => {
+   *   await locks.close()
+   *   await dataSource.destroy()
+   * })
    */
   close(): Promise<void> {
     return this.#engine.close()

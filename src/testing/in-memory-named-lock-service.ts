@@ -11,6 +11,7 @@ import { MemoryDataSource } from './memory-data-source.js'
 import { adoptRunner } from './memory-runner.js'
 import { MemoryServer } from './memory-server.js'
 
+/** The options of a service in memory: those of a NamedLockService, and the server. */
 export interface InMemoryOptions extends NamedLockServiceOptions {
   /**
    * Stores the locks. Services with the same server exclude each other, like processes with one database server.
@@ -21,6 +22,7 @@ export interface InMemoryOptions extends NamedLockServiceOptions {
 
 /** A lock held by a simulated process outside of the code under test. */
 export interface LockElsewhere {
+  /** The simulated process releases the lock. */
   release(): void
   [Symbol.dispose](): void
 }
@@ -31,9 +33,10 @@ export interface LockElsewhere {
  *
  * @example
  * const locks = new InMemoryNamedLockService()
- * const orders = new OrderService(locks)
- * locks.holdElsewhere('settlement')
- * await expect(orders.settle()).to.be.rejectedWith(NamedLockTimeoutError)
+ * const elsewhere = locks.holdElsewhere('settlement')
+ * const result = await locks.tryWithLock('settlement', report)
+ * assert.equal(result.acquired, false)
+ * elsewhere.release()
  */
 export class InMemoryNamedLockService<DS extends DataSourceLike = DataSource> extends NamedLockService<DS> {
   readonly #server: MemoryServer
@@ -65,7 +68,7 @@ export class InMemoryNamedLockService<DS extends DataSourceLike = DataSource> ex
    * Ends the connection that holds the lock, as a failing network would: the lock is lost, its signal aborts, and the
    * next waiter gets it.
    *
-   * @throws NamedLockConfigurationError if the lock is free.
+   * @throws A {@link NamedLockConfigurationError}: The lock is free.
    */
   simulateLoss(name: LockName): void {
     const holders = this.#server.holdersOf(this.#key(name))
@@ -78,7 +81,7 @@ export class InMemoryNamedLockService<DS extends DataSourceLike = DataSource> ex
    * Acquires one or several locks as another process would, until `release()` of the result is called.
    *
    * @param options `mode`: `'read'` as a reader, otherwise alone.
-   * @throws NamedLockConfigurationError if the lock is already held.
+   * @throws A {@link NamedLockConfigurationError}: The lock is already held.
    */
   holdElsewhere(names: LockNames, { mode }: Pick<AcquireOptions, 'mode'> = {}): LockElsewhere {
     const connection = this.#server.connect()

@@ -18,7 +18,9 @@ let servers = 0
  * database server.
  */
 export class MemoryServer {
+  /** The identity that sessions compare. */
   readonly id = `in memory ${++servers}`
+  /** When it was made, in seconds. */
   readonly startedAt = Math.floor(wallNow() / 1000)
   /** What `runOnce` has done. */
   readonly done = new MemoryDone()
@@ -28,16 +30,19 @@ export class MemoryServer {
   #lastId = 0
   #lastToken = BigInt(wallNow()) << 20n
 
+  /** Opens a connection, as a session of the service does. */
   connect(): MemoryConnection {
     const connection = new MemoryConnection(this, String(++this.#lastId))
     this.#connections.set(connection.id, connection)
     return connection
   }
 
+  /** The connections that hold the key. */
   holdersOf(key: string): readonly Holder[] {
     return this.#locks.get(key) ?? []
   }
 
+  /** Whether the connection holds the key. */
   owns(connection: MemoryConnection, key: string, isShared: boolean): boolean {
     return this.#shareOf(connection, key, isShared) !== undefined
   }
@@ -47,6 +52,7 @@ export class MemoryServer {
     return this.#waiters.get(key)?.some(({ isShared }) => !isShared) ?? false
   }
 
+  /** Grants the key to the connection if it is free; false otherwise. */
   take(connection: MemoryConnection, key: string, isShared: boolean): boolean {
     const own = this.#shareOf(connection, key, isShared)
     if (own) own.count++
@@ -94,6 +100,7 @@ export class MemoryServer {
     })
   }
 
+  /** Ends the wait of that connection. */
   cancel(id: string): void {
     this.#connections.get(id)?.cancelWait?.(new ServerError('cancelled'))
   }
@@ -129,6 +136,7 @@ export class MemoryServer {
     return [...this.#connections.keys()]
   }
 
+  /** The next fencing token. */
   token(): bigint {
     return ++this.#lastToken
   }
@@ -152,6 +160,7 @@ export class MemoryServer {
     return rows
   }
 
+  /** The notes of all connections: the names and times of held locks. */
   notes(): string[] {
     return [...this.#connections.values()].map(({ note }) => note).filter((note) => note !== '')
   }

@@ -7,10 +7,15 @@
  * The members of a DataSource that the library uses. TypeORM 0.3 and 1.x both fit, and so does a second copy of either.
  */
 export interface DataSourceLike {
+  /** `type` selects the dialect. */
   readonly options: { readonly type: string }
+  /** Whether `initialize()` has connected it. */
   readonly isInitialized: boolean
+  /** The EntityManager of the pool. */
   readonly manager: EntityManagerLike
+  /** Provides the connections of locks. */
   createQueryRunner(mode?: 'master' | 'slave'): { connect(): Promise<any>; release(): Promise<void> }
+  /** Runs the pending migrations. */
   runMigrations(options?: any): Promise<unknown[]>
 }
 
@@ -24,7 +29,9 @@ export function applicationOf(dataSource: DataSourceLike): DataSourceLike {
 
 /** The members of an EntityManager that the library uses. */
 export interface EntityManagerLike {
+  /** The QueryRunner of its transaction; undefined outside of one. */
   readonly queryRunner?: { readonly isTransactionActive: boolean } | undefined
+  /** Runs SQL. */
   query(sql: string, parameters?: any[]): Promise<any>
 }
 
