@@ -61,7 +61,7 @@ export interface AcquireOptions<S extends SessionKind = SessionKind> {
  * The options of `transaction`.
  *
  * @example
- * await locks.transaction(`order:${id}`, { isolation: 'READ COMMITTED', retry: 3 }, (manager) => settle(manager, order))
+ * await locks.transaction(`order:${id}`, { isolation: 'READ COMMITTED', retry: { deadlock: 3 } }, (manager) => settle(manager, order))
  */
 export interface TransactionOptions extends Omit<AcquireOptions, 'session' | 'release'> {
   /** The transaction's isolation level. Default: the DataSource's. */

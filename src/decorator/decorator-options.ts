@@ -23,7 +23,7 @@ type Result<M extends AsyncMethod> = Awaited<ReturnType<M>>
  * class Reports {
  *   constructor(private readonly locks: NamedLockService) {}
  *
- *   @WithNamedLock('nightly-report', 0, { onBusy: 'skip', holdAtLeast: '30s' })
+ *   ;@WithNamedLock('nightly-report', 0, { onBusy: 'skip', holdAtLeast: '30s' })
  *   async nightly(): Promise<void> {
  *     await report()
  *   }

@@ -20,8 +20,10 @@ import type { LockNames } from '../contract/options.js'
  * class OrderService {
  *   constructor(private readonly locks: NamedLockService) {}
  *
- *   @WithNamedLock((id) => `order:${id}`, '5s')
- *   async pay(id: number): Promise<void> { … }
+ *   ;@WithNamedLock((id) => `order:${id}`, '5s')
+ *   async pay(id: number): Promise<void> {
+ *     await charge()
+ *   }
  * }
  * ```
  */

@@ -35,7 +35,7 @@ const campaigning = new WeakMap<object, Set<string>>()
  * @example
  * ```ts
  * class Scheduler {
- *   @WhileLeader('scheduler')
+ *   ;@WhileLeader('scheduler')
  *   async run(term: LeaderTerm): Promise<void> {
  *     while (!term.signal.aborted) await tick(term.signal)
  *   }

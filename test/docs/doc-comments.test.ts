@@ -13,6 +13,7 @@ const GIVEN = `
 import { InvalidLockNameError, type LeaderTerm, NamedLock, NamedLockService, NamedLockTimeoutError, WithNamedLock, parseDuration } from 'typeorm-named-lock'
 import { InMemoryNamedLockService } from 'typeorm-named-lock/testing'
 import { InjectNamedLocks, NamedLockHealthIndicator, WhileLeader } from 'typeorm-named-lock/nestjs'
+import { instrumentNamedLocks } from 'typeorm-named-lock/opentelemetry'
 import { HealthCheckService } from '@nestjs/terminus'
 import { DataSource, EntityManager } from 'typeorm'
 import assert from 'node:assert'
