@@ -5,6 +5,20 @@ import { LockEngine } from './lock-engine.js'
 import type { NamedLockEvents } from '../observe/events.js'
 import type { Duration } from '../contract/duration.js'
 import { NamedLockConfigurationError } from '../contract/errors.js'
+/* eslint-disable @typescript-eslint/no-unused-vars -- editors and the reference follow the links of the comments by these */
+import type {
+  InvalidLockNameError,
+  NamedLockClosedError,
+  NamedLockDeadlockError,
+  NamedLockError,
+  NamedLockInsideTransactionError,
+  NamedLockLostError,
+  NamedLockOutsideTransactionError,
+  NamedLockReentrancyError,
+  NamedLockTimeoutError,
+  UnsupportedDriverError,
+} from '../contract/errors.js'
+/* eslint-enable @typescript-eslint/no-unused-vars */
 import type { ServiceDefaults } from '../contract/settings.js'
 import type { DoneByHand } from '../once/once.js'
 import type { LeadOptions, LeaderWork, Leadership } from '../lead/leadership.js'
