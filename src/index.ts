@@ -4,12 +4,14 @@ export type { LeaderTerm } from './scope/leader-term.js'
 export type { LeadOptions, LeaderWork, Leadership } from './lead/leadership.js'
 export { WithNamedLock } from './decorator/with-named-lock.js'
 export type {
+  AnyMethod,
   AsyncMethod,
   NamedLockDecorator,
-  NamedLockTypeError,
+  NameOfMethod,
   WithNamedLockOptions,
 } from './decorator/decorator-options.js'
 export * from './contract/errors.js'
+export type { NamedLockTypeError } from './contract/type-error.js'
 export type { NamedLockErrorCode } from './contract/error-code.js'
 export { parseDuration, type Duration } from './contract/duration.js'
 export type {

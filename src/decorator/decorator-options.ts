@@ -1,5 +1,6 @@
 import type { Duration } from '../contract/duration.js'
-import type { LockMode, ReleaseKind, RetryOptions } from '../contract/options.js'
+import type { LockMode, LockNames, ReleaseKind, RetryOptions } from '../contract/options.js'
+import type { NamedLockTypeError } from '../contract/type-error.js'
 import type { NamedLockService } from '../service/named-lock-service.js'
 
 /* The types of `@WithNamedLock`. */
@@ -7,13 +8,16 @@ import type { NamedLockService } from '../service/named-lock-service.js'
 /** A method that returns a promise. */
 export type AsyncMethod = (this: any, ...args: any) => Promise<any>
 
-/** Appears only in compiler messages. */
-export interface NamedLockTypeError<Message extends string> {
-  /** The reason, in words. */
-  readonly error: Message
-}
+/** Any method, so that the compiler infers the decorated one first and finds fault with it afterwards, in words. */
+export type AnyMethod = (this: any, ...args: any) => any
 
-type Result<M extends AsyncMethod> = Awaited<ReturnType<M>>
+/** The name of a method's lock: the first argument of `@WithNamedLock`. */
+export type NameOfMethod<M extends AnyMethod, This> =
+  ReturnType<M> extends Promise<any>
+    ? LockNames | ((this: This, ...args: Parameters<M>) => LockNames)
+    : NamedLockTypeError<'@WithNamedLock needs a method that returns a promise: make it async'>
+
+type Result<M extends AnyMethod> = Awaited<ReturnType<M>>
 
 /**
  * The options of `@WithNamedLock`.
@@ -30,7 +34,7 @@ type Result<M extends AsyncMethod> = Awaited<ReturnType<M>>
  * }
  * ```
  */
-export interface WithNamedLockOptions<M extends AsyncMethod = AsyncMethod, This = any> {
+export interface WithNamedLockOptions<M extends AnyMethod = AsyncMethod, This = any> {
   /**
    * The service that holds the lock, or a function of the instance that returns it. Default: the first property of the
    * instance that is a NamedLockService, otherwise the service of `this.dataSource` or of `this.manager`'s DataSource,
@@ -101,7 +105,7 @@ export interface WithNamedLockOptions<M extends AsyncMethod = AsyncMethod, This 
 }
 
 /** `This | M` ranks below the second and third parameter when TypeScript infers, so one type serves both kinds of decorator. */
-export interface NamedLockDecorator<M extends AsyncMethod = AsyncMethod, This = unknown> {
+export interface NamedLockDecorator<M extends AnyMethod = AsyncMethod, This = unknown> {
   (method: This | M, context: ClassMethodDecoratorContext<This, M>): void
   (target: This | M, key: string | symbol, descriptor: TypedPropertyDescriptor<M>): void
 }

@@ -1,7 +1,7 @@
 import { decorate } from './decorate.js'
 import { readDecoratorOptions } from './decorator-settings.js'
 import type { Duration } from '../contract/duration.js'
-import type { AsyncMethod, NamedLockDecorator, WithNamedLockOptions } from './decorator-options.js'
+import type { AnyMethod, NameOfMethod, NamedLockDecorator, WithNamedLockOptions } from './decorator-options.js'
 import type { LockNames } from '../contract/options.js'
 
 /**
@@ -27,8 +27,8 @@ import type { LockNames } from '../contract/options.js'
  * }
  * ```
  */
-export function WithNamedLock<M extends AsyncMethod, This>(
-  name: LockNames | ((this: This, ...args: Parameters<M>) => LockNames),
+export function WithNamedLock<M extends AnyMethod, This>(
+  name: NameOfMethod<M, This>,
   timeout?: Duration,
   options?: WithNamedLockOptions<M, This>,
 ): NamedLockDecorator<M, This> {

@@ -38,6 +38,7 @@ import type {
 } from '../contract/options.js'
 import type { ForgetDoneOptions, ForgetOptions, OnceOptions, OnceResult } from '../once/once-options.js'
 import type { Finding, LockHolder, LockList } from '../contract/lock-info.js'
+import type { NamedLockTypeError } from '../contract/type-error.js'
 import { servicesOf, type Registered } from './service-registry.js'
 import { show } from '../util/show.js'
 import { recognisedAcrossCopies } from '../util/across-copies.js'
@@ -47,6 +48,8 @@ import { processWide } from '../util/process-wide.js'
 export type NamedLockOf<DS extends DataSourceLike, S extends SessionKind> = NamedLock<
   S extends 'dedicated' ? ManagerOf<DS> : undefined
 >
+/** What the compiler says of a call without work. No alias of the whole: compilers would print its name alone. */
+type NoWork = 'the last argument is the work: a function that runs while the lock is held'
 /** Runs while the lock is held. */
 export type Work<L, T> = (lock: L) => T | PromiseLike<T>
 /** Runs inside the transaction while the lock is held. */
@@ -206,7 +209,7 @@ export class NamedLockService<DS extends DataSourceLike = DataSource> {
    *   await charge(lock.signal)
    * })
    */
-  withLock<T>(name: LockNames, work: Work<NamedLockOf<DS, 'shared'>, T>): Promise<T>
+  withLock<T>(name: LockNames, work: Work<NamedLockOf<DS, 'shared'>, T> | NamedLockTypeError<NoWork>): Promise<T>
   withLock<T, S extends SessionKind = 'shared'>(
     name: LockNames,
     options: AcquireOptions<S> | undefined,
@@ -237,7 +240,10 @@ export class NamedLockService<DS extends DataSourceLike = DataSource> {
    * const result = await locks.tryWithLock('nightly-report', report)
    * if (!result.acquired) metrics.count('skipped')
    */
-  tryWithLock<T>(name: LockNames, work: Work<NamedLockOf<DS, 'shared'>, T>): Promise<TryResult<T>>
+  tryWithLock<T>(
+    name: LockNames,
+    work: Work<NamedLockOf<DS, 'shared'>, T> | NamedLockTypeError<NoWork>,
+  ): Promise<TryResult<T>>
   tryWithLock<T, S extends SessionKind = 'shared'>(
     name: LockNames,
     options: AcquireOptions<S> | undefined,
@@ -272,7 +278,7 @@ export class NamedLockService<DS extends DataSourceLike = DataSource> {
    *   await manager.query('UPDATE account SET balance = balance + 10 WHERE id = ?', [to])
    * })
    */
-  transaction<T>(name: LockNames, work: TransactionWork<DS, T>): Promise<T>
+  transaction<T>(name: LockNames, work: TransactionWork<DS, T> | NamedLockTypeError<NoWork>): Promise<T>
   transaction<T>(name: LockNames, options: TransactionOptions | undefined, work: TransactionWork<DS, T>): Promise<T>
   async transaction(name: LockNames, optionsOrWork: unknown, maybeWork?: unknown): Promise<unknown> {
     const [options, work] = optionsAndWork('transaction', optionsOrWork, maybeWork)
@@ -300,7 +306,7 @@ export class NamedLockService<DS extends DataSourceLike = DataSource> {
    * const { ran } = await locks.runOnce(`stripe:${event.id}`, (manager) => settle(manager, event))
    * await locks.runOnce('nightly-report', { every: '20h' }, makeReport)
    */
-  runOnce<T>(name: LockName, work: TransactionWork<DS, T>): Promise<OnceResult<T>>
+  runOnce<T>(name: LockName, work: TransactionWork<DS, T> | NamedLockTypeError<NoWork>): Promise<OnceResult<T>>
   runOnce<T>(name: LockName, options: OnceOptions | undefined, work: TransactionWork<DS, T>): Promise<OnceResult<T>>
   async runOnce(name: LockName, optionsOrWork: unknown, maybeWork?: unknown): Promise<OnceResult<unknown>> {
     const [options, work] = optionsAndWork('runOnce', optionsOrWork, maybeWork)

@@ -41,4 +41,19 @@ describe('the types', function () {
       expect(await compile(['-p', `test/types/tsconfig.${config}.json`])).to.equal('')
     })
   }
+
+  it('say on the first line of each error what is wrong', async () => {
+    const output = await compile(['-p', 'test/types/tsconfig.wrong.json', '--pretty', 'false'])
+    const lines = output.split('\n').filter((line) => line.startsWith('test/types/'))
+    const reasons = [
+      /"@WithNamedLock needs a method that returns a promise: make it async"/,
+      /'\(id: string\) => string' .*this: Wrong, id: number/,
+      /'"5 minutes"'.* 'Duration/,
+      /"onBusy: 'skip' needs a method that may return undefined"/,
+      /"the last argument is the work: a function that runs while the lock is held"/,
+      /"the last argument is the work: a function that runs while the lock is held"/,
+    ]
+    expect(lines, output).to.have.length(reasons.length)
+    for (const [at, reason] of reasons.entries()) expect(lines[at]).to.match(reason)
+  })
 })
