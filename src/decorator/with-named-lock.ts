@@ -2,7 +2,6 @@ import { decorate } from './decorate.js'
 import { readDecoratorOptions } from './decorator-settings.js'
 import type { Duration } from '../contract/duration.js'
 import type { AnyMethod, NameOfMethod, NamedLockDecorator, WithNamedLockOptions } from './decorator-options.js'
-import type { LockNames } from '../contract/options.js'
 
 /**
  * Runs an asynchronous method while its class's NamedLockService holds a lock.
