@@ -3,6 +3,7 @@ import path from 'node:path'
 import { Argument, Command, Option } from 'commander'
 import type { InspectOptions, ListOptions } from '../contract/options.js'
 import type { Finding } from '../contract/lock-info.js'
+import { resultsOf, resultsText } from './checks.js'
 import { completionScript, SHELLS, type Shell } from './completion.js'
 import { ExitCode, UserError } from './exit-codes.js'
 import { databaseCommand, exactName, finite, json, lockName, permits, time, waitOptions } from './flags.js'
@@ -116,14 +117,20 @@ export function createProgram(): Command {
         flags,
         async (locks) => {
           const findings = await locks.check({ lease })
+          const checks = resultsOf(findings, lease)
           const namespaces = await Namespaces.look(locks)
           const namespace = namespaces.own
+          const others = namespaces.others()
+          const text = [
+            `${resultsText(checks)}\n`,
+            findingsText(findings),
+            `Locks are in ${labelOf(namespace)}.`,
+            othersText(others),
+          ]
           console.log(
             asJson
-              ? JSON.stringify({ namespace, findings, others: namespaces.others() }, undefined, 2)
-              : [`${findingsText(findings)}\nLocks are in ${labelOf(namespace)}.`, othersText(namespaces.others())]
-                  .filter(Boolean)
-                  .join('\n'),
+              ? JSON.stringify({ namespace, checks, findings, others }, undefined, 2)
+              : text.filter(Boolean).join('\n'),
           )
           process.exitCode = worst(findings)
         },
