@@ -95,8 +95,11 @@ export class PermitConnections {
     const { permits } = claim
     let numbers = this.#numbers(permits)
     if (numbers.length === 0) return this.#isBusy(claim)
-    // No connection is borrowed only to see that all are busy.
-    if (this.#reserved.size === 0 && (misses > 0 || claim.hasWaited || this.#sessions.work.isOpening)) {
+    const isWaiting = misses > 0 || claim.hasWaited
+    // To look first costs a round trip more than other processes need, which might always be faster then.
+    const atOnce = isWaiting && !this.#sessions.work.hasPoolWaiters ? source.openAtOnce() : undefined
+    // But no connection is waited for only to see that all are busy.
+    if (!atOnce && this.#reserved.size === 0 && (isWaiting || this.#sessions.work.isOpening)) {
       const free = await this.#look(numbers)
       if (free === undefined) {
         this.#mark()
@@ -104,8 +107,11 @@ export class PermitConnections {
       }
       numbers = [free]
     }
-    if (claim.state !== 'queued') return 'gone'
-    const session = await this.#open(claim, source)
+    if (!isQueued(claim)) {
+      if (atOnce) void source.close(atOnce)
+      return 'gone'
+    }
+    const session = atOnce ?? (await this.#open(claim, source))
     if (!session) return 'gone'
     const place = new DirectPlace(session, source)
     try {
@@ -123,7 +129,9 @@ export class PermitConnections {
       throw error
     }
     void source.close(session)
-    return isQueued(claim) ? this.#isBusy(claim) : 'gone'
+    if (!isQueued(claim)) return 'gone'
+    if (isWaiting) this.#mark()
+    return this.#isBusy(claim)
   }
 
   #isBusy(claim: Claim): Outcome {

@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises'
 import { expect } from 'chai'
 import type { EntityManager } from 'typeorm'
 import {
@@ -202,7 +203,7 @@ describe('the end of the tries', () => {
 
       it('does not depend on the timeout, which is for the lock', async () => {
         const lock = await locks.acquire('a')
-        const call = { retry: { deadlock: 3 }, timeout: 50 }
+        const call = { retry: { deadlock: 3 }, timeout: 400 }
         await rejection(
           locks.transaction('a', call, (manager) => victim(manager)),
           NamedLockTimeoutError,
@@ -210,6 +211,7 @@ describe('the end of the tries', () => {
         expect(tries).to.equal(0)
         await lock.release()
         await locks.transaction('a', call, async (manager) => {
+          await sleep(250) // two tries last longer than the timeout
           if (tries < 3) await victim(manager)
         })
         expect(tries).to.equal(3)

@@ -1,5 +1,5 @@
 import { rmSync } from 'node:fs'
-import { copyFile, mkdir, mkdtemp, readdir, symlink } from 'node:fs/promises'
+import { copyFile, cp, mkdir, mkdtemp, readdir, symlink } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
 import { run } from '../../../dev/servers/run.js'
@@ -30,6 +30,8 @@ async function pack(): Promise<PackedPackage & { folder: string }> {
   await mkdir(source)
   for (const file of ['package.json', 'README.md', 'CHANGELOG.md', 'LICENSE'])
     await copyFile(path.join(root, file), path.join(source, file))
+  const isSite = (name: string): boolean => /^(\.vitepress|api)$/.test(path.basename(name))
+  await cp(path.join(root, 'docs'), path.join(source, 'docs'), { recursive: true, filter: (name) => !isSite(name) })
   await run(['npm', 'run', 'build', '--', '--outDir', path.join(source, 'dist')], { cwd: root })
   const output = await run(['npm', 'pack', '--json', '--ignore-scripts', '--pack-destination', folder], { cwd: source })
   // npm prints warnings before the JSON, and some versions also after it.
