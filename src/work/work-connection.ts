@@ -48,6 +48,8 @@ export class WorkConnection implements ProxyHandler<Driver> {
   #hasCommitFailed = false
   /** Why the transaction has ended before its COMMIT or ROLLBACK. */
   #endedBy: Error | undefined
+  /** The COMMIT or ROLLBACK that has ended the transaction, until the next one begins. */
+  #end: string | undefined
   /** A COMMIT or ROLLBACK is under way. */
   #isEnding = false
   /** Statements that wait for the answer to the one before. */
@@ -103,7 +105,10 @@ export class WorkConnection implements ProxyHandler<Driver> {
 
   /** Why the transaction has ended, if neither its COMMIT nor its ROLLBACK has ended it. */
   get endedBy(): Error | undefined {
-    return this.#endedBy
+    if (this.#endedBy || this.#end === undefined) return this.#endedBy
+    // The QueryRunner notes the end of a transaction that it has ended itself, so the work has sent this one as text.
+    const isText = this.#owner === 'ours' && this.#runner?.isTransactionActive
+    return isText ? endedByStatement(this.#end) : undefined
   }
 
   /**
@@ -195,6 +200,7 @@ export class WorkConnection implements ProxyHandler<Driver> {
     const callback: unknown = args.at(-1)
     const text = textOf(args[0])
     if (this.#state === 'detached') return method.apply(this.#raw, args)
+    if (text === 'START TRANSACTION') this.#end = undefined
     const refusal = this.#refusal(text, scope)
     if (refusal) return refuseStatement(callback, refusal)
     const isCommit = text === 'COMMIT'
@@ -226,6 +232,7 @@ export class WorkConnection implements ProxyHandler<Driver> {
       const done = (): void => this.#session.workEnds(sentAt, error, () => over(tell))
       if (error && isAnswer && !isEnd) this.#lookAfterError(error, done)
       else {
+        if (isEnd && !error) this.#end = isCommit ? 'COMMIT' : 'ROLLBACK'
         if (!error) this.#heard(result, isEnd ? undefined : () => endedByStatement(text))
         done()
       }
@@ -259,7 +266,7 @@ export class WorkConnection implements ProxyHandler<Driver> {
   /** Why that statement must not be sent. */
   #refusal(text: unknown, scope: LockScope | undefined): Error | undefined {
     if (this.#state === 'closed' || this.#isEnding) return usedTooLate()
-    return this.#refusalIn(scope) ?? (text === 'ROLLBACK' ? undefined : this.#endedBy)
+    return this.#refusalIn(scope) ?? (text === 'ROLLBACK' ? undefined : this.endedBy)
   }
 
   /**

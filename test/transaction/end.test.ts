@@ -118,8 +118,8 @@ describe('the end of a transaction', () => {
     it('by a statement of the work lets nothing more through, and the error names the statement', async () => {
       const { locks } = await open()
       const enders = ctx.isPostgres
-        ? ['ROLLBACK WORK', 'COMMIT WORK', 'END']
-        : [`CREATE TABLE ${ctx.database}.made (id INT)`, 'COMMIT WORK', 'BEGIN', 'ROLLBACK WORK']
+        ? ['ROLLBACK WORK', 'COMMIT WORK', 'END', 'COMMIT', 'ROLLBACK']
+        : [`CREATE TABLE ${ctx.database}.made (id INT)`, 'COMMIT WORK', 'BEGIN', 'ROLLBACK WORK', 'COMMIT', 'ROLLBACK']
       for (const statement of enders) {
         const error = await rejection(
           locks.transaction('statement', async (manager) => {
@@ -133,7 +133,16 @@ describe('the end of a transaction', () => {
           expect(await stock.count(6), statement).to.equal(0)
         } else await stock.fill(8)
       }
-      await locks.transaction('statement', (manager) => stock.add(manager, 6))
+      // Also where nothing comes after it. What the QueryRunner itself ends and begins is another transaction.
+      for (const statement of ['COMMIT', 'ROLLBACK']) {
+        const last = locks.transaction('statement', (manager) => manager.query(statement))
+        expect((await rejection(last, NamedLockConfigurationError)).message).to.include(`of its work: ${statement}.`)
+      }
+      await locks.transaction('statement', async ({ queryRunner }) => {
+        await queryRunner!.rollbackTransaction()
+        await queryRunner!.startTransaction()
+        await stock.add(queryRunner!.manager, 6)
+      })
       expect(await stock.count(6)).to.equal(1)
     })
 
