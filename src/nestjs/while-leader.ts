@@ -1,4 +1,4 @@
-import { MetadataScanner, type ModulesContainer } from '@nestjs/core'
+import type { ModulesContainer } from '@nestjs/core'
 import { NamedLockConfigurationError } from '../contract/errors.js'
 import { readLeadOptions } from '../lead/lead-settings.js'
 import type { LeadOptions } from '../lead/leadership.js'
@@ -22,9 +22,10 @@ interface Led {
   readonly dataSource: string | undefined
 }
 
-const leading = processWide('whileLeader', () => new WeakMap<object, Led>())
-/** Methods of instances that campaign already: a module may be imported twice. */
-const campaigning = new WeakMap<object, Set<string>>()
+/** By the prototype of the class, then by the method's name: other decorators of the method may replace the function. */
+const leading = processWide('whileLeader', () => new WeakMap<object, Map<PropertyKey, Led>>())
+/** Methods of instances that campaign already, by application: a module may be imported twice. */
+const campaigning = new WeakMap<ModulesContainer, WeakMap<object, Set<PropertyKey>>>()
 
 /**
  * Runs a provider's method while this process leads: it campaigns for the lock of that name from the application's bootstrap to its shutdown, as
@@ -52,43 +53,71 @@ export function WhileLeader(
   }
   const { dataSource, ...rest } = options
   readLeadOptions(rest, '@WhileLeader')
-  return (_target, _key, descriptor) => {
-    if (typeof descriptor.value !== 'function') {
+  return (target, key, descriptor) => {
+    if (typeof descriptor.value !== 'function' || typeof target === 'function') {
       throw new NamedLockConfigurationError('@WhileLeader is for methods of providers.')
     }
-    leading.set(descriptor.value, { name, options: rest, dataSource })
+    const methods = leading.get(target) ?? new Map<PropertyKey, Led>()
+    leading.set(target, methods.set(key, { name, options: rest, dataSource }))
   }
 }
 
-/** Begins the campaigns of all providers and controllers for one service. */
+/**
+ * Begins the campaigns of all providers and controllers for one service, however the provider was made: by a class, a factory or a value.
+ *
+ * @throws NamedLockConfigurationError for a provider without an instance that lasts from the bootstrap to the shutdown.
+ */
 export function campaignAll(
   modules: ModulesContainer,
   service: NamedLockService,
   dataSource: string | undefined,
 ): void {
-  const scanner = new MetadataScanner()
   for (const module of modules.values()) {
-    for (const { instance, isNotMetatype } of [...module.providers.values(), ...module.controllers.values()]) {
-      if (isNotMetatype || typeof instance !== 'object' || instance === null) continue
-      const prototype = Object.getPrototypeOf(instance) as Record<string, unknown> | null
-      if (!prototype || prototype === Object.prototype) continue
-      for (const key of scanner.getAllMethodNames(prototype))
-        campaign(instance, key, prototype[key], service, dataSource)
+    for (const wrapper of [...module.providers.values(), ...module.controllers.values()]) {
+      const instance: unknown = wrapper.instance
+      if (typeof instance !== 'object' || instance === null) continue
+      for (const [key, led] of methodsOf(instance)) {
+        if ((led.dataSource ?? 'default') !== (dataSource ?? 'default')) continue
+        if (wrapper.isTransient || !wrapper.isDependencyTreeStatic()) throw shortLived(instance, key)
+        if (isFirst(modules, instance, key)) campaign(instance, key, led, service)
+      }
     }
   }
 }
 
-function campaign(
-  instance: object,
-  key: string,
-  method: unknown,
-  service: NamedLockService,
-  dataSource: string | undefined,
-): void {
-  const led = typeof method === 'function' ? leading.get(method) : undefined
-  if (!led || (led.dataSource ?? 'default') !== (dataSource ?? 'default')) return
-  const known = campaigning.get(instance) ?? new Set<string>()
-  if (known.has(key)) return
-  campaigning.set(instance, known.add(key))
-  service.lead(led.name, led.options, (term) => (instance as Record<string, LeaderMethod>)[key]?.(term))
+/** The decorated methods of an instance. A method of a class hides the one that it overrides, decorated or not. */
+function methodsOf(instance: object): ReadonlyMap<PropertyKey, Led> {
+  const found = new Map<PropertyKey, Led>()
+  const hidden = new Set<PropertyKey>()
+  for (let level = above(instance); level && level !== Object.prototype; level = above(level)) {
+    for (const [key, led] of leading.get(level) ?? []) if (!hidden.has(key)) found.set(key, led)
+    for (const key of Reflect.ownKeys(level)) hidden.add(key)
+  }
+  return found
+}
+
+function above(object: object): object | null {
+  return Object.getPrototypeOf(object) as object | null
+}
+
+/** Whether the method does not campaign yet in this application. Another one may get the same instance, as a value. */
+function isFirst(modules: ModulesContainer, instance: object, key: PropertyKey): boolean {
+  const all = campaigning.get(modules) ?? new WeakMap<object, Set<PropertyKey>>()
+  campaigning.set(modules, all)
+  const known = all.get(instance) ?? new Set<PropertyKey>()
+  all.set(instance, known)
+  const isKnown = known.has(key)
+  known.add(key)
+  return !isKnown
+}
+
+function campaign(instance: object, key: PropertyKey, led: Led, service: NamedLockService): void {
+  service.lead(led.name, led.options, (term) => (instance as Record<PropertyKey, LeaderMethod>)[key]?.(term))
+}
+
+function shortLived(instance: object, key: PropertyKey): NamedLockConfigurationError {
+  return new NamedLockConfigurationError(
+    `@WhileLeader: the provider of ${instance.constructor.name}.${String(key)} is transient, or request-scoped (itself or by what it injects), so no instance ` +
+      'of it lasts from the bootstrap to the shutdown. Move the method to a provider with the default scope.',
+  )
 }
