@@ -1,3 +1,5 @@
+import { show } from '../util/show.js'
+
 /*
  * What goes wrong in the background has no caller whose promise could reject: it becomes a process warning.
  */
@@ -10,7 +12,7 @@ export function warnOfTrouble(name: string, error: Error): void {
 export function warnOfFailure(name: string, error: unknown, next: number | undefined): void {
   const after = next === undefined ? '' : ` This process campaigns again in ${next} ms.`
   warn(
-    `The work of the leader of '${name}' failed.${after} ${error instanceof Error ? (error.stack ?? error.message) : String(error)}`,
+    `The work of the leader of '${name}' failed.${after} ${error instanceof Error ? (error.stack ?? error.message) : show(error)}`,
   )
 }
 

@@ -173,10 +173,14 @@ describe('lead', () => {
         throw 'no error'
       })
       expect(await reasonOf(strange.ended)).to.equal('no error')
+      const unprintable = Object.create(null) as object
+      const bare = locks.lead('job', { restart: false }, () => Promise.reject(unprintable))
+      expect(await reasonOf(bare.ended)).to.equal(unprintable)
       await failing.resign()
       expect(await warnings()).to.deep.equal([])
-      const ignored = locks.lead('job', { restart: false }, () => Promise.reject(failure))
+      const ignored = locks.lead('job', { restart: false }, () => Promise.reject(unprintable))
       await until('its end', async () => (await warnings()).length > 0)
+      expect((await warnings()).join()).to.match(/'job' failed\. an object \(no prototype\)$/)
       await ignored.resign()
       await once.resign()
       expect(await locks.isLocked('job')).to.equal(false)
