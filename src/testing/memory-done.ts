@@ -1,5 +1,5 @@
 import type { DoneRows, OldRow } from '../dialect/done-rows.js'
-import { wallNow } from '../util/clock.js'
+import { testNow } from './test-clock.js'
 
 /** A name that is done. */
 interface Row {
@@ -14,7 +14,7 @@ export class MemoryDone {
 
   /** Answers a statement of `MEMORY_DONE`. */
   answer(connection: object, [request, key = '', time = '0', name = '']: string[]): unknown[] {
-    const since = wallNow() - Number(time)
+    const since = testNow() - Number(time)
     const { doneAt } = this.#written.get(connection)?.get(key) ?? this.#rows.get(key) ?? {}
     switch (request) {
       case 'read':
@@ -22,7 +22,7 @@ export class MemoryDone {
       case 'claim': {
         if (doneAt !== undefined && doneAt > since) return ['0']
         const written = this.#written.get(connection) ?? new Map<string, Row>()
-        this.#written.set(connection, written.set(key, { name, doneAt: wallNow() }))
+        this.#written.set(connection, written.set(key, { name, doneAt: testNow() }))
         return ['1']
       }
       case 'forget':

@@ -1,7 +1,12 @@
 import type { TimeLimits } from '../util/time-limits.js'
 import { LONGEST_TIMER, monotonicNow, setTimeout as realSetTimeout } from '../util/clock.js'
 
-/* eslint no-restricted-globals: off -- the one place in src/ that uses the test's timers, faked or not */
+/* eslint no-restricted-globals: off, no-restricted-properties: off -- the one place in src/ that uses the test's timers and date, faked or not */
+
+/** The time of day of the test, faked or not: it decides how long ago a name was done. */
+export function testNow(): number {
+  return Date.now()
+}
 
 /**
  * The clock of the test: the global `setTimeout` at the time of the call. If a test fakes it and advances it by ten

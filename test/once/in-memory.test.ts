@@ -30,6 +30,24 @@ describe('runOnce in memory', () => {
     expect((await locks.runOnce('b', () => 1)).ran).to.equal(true)
   })
 
+  it('counts `every` and `olderThan` by the date of the test', async () => {
+    await using locks = new InMemoryNamedLockService()
+    const nightly = () => locks.runOnce('nightly', { every: '20h' }, () => 1)
+    const { now } = Date
+    const hoursLater = (hours: number) => (Date.now = () => now() + hours * 3_600_000)
+    try {
+      expect((await nightly()).ran).to.equal(true)
+      hoursLater(19)
+      expect((await nightly()).ran).to.equal(false)
+      hoursLater(21)
+      expect((await nightly()).ran).to.equal(true)
+      hoursLater(21 + 24 * 31)
+      expect(await locks.forgetDone({ olderThan: '30d' })).to.equal(1)
+    } finally {
+      Date.now = now
+    }
+  })
+
   for (const typeorm of typeorms) {
     it(`belongs to the transaction of the application's DataSource, ${typeorm.name}`, async () => {
       const dataSource = await new typeorm.module.DataSource({ type: 'sqljs' }).initialize()
