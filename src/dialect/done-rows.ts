@@ -34,7 +34,11 @@ export interface DoneRows {
    * `purge` takes, from the one after `last` on.
    */
   old(ask: Ask, prefix: string, age: number, last?: OldRow): Promise<readonly OldRow[]>
-  /** Removes those of the keys that are still as old as that. Resolves to how many. */
+  /**
+   * Removes those of the keys that are still as old as that. Resolves to how many. It does not wait for a run that is about to renew its
+   * row: the work may take hours, and the rows that the purge has locked meanwhile would keep other runs waiting. So `old` or `purge` passes
+   * over such rows.
+   */
   purge(ask: Ask, keys: readonly string[], age: number): Promise<number>
 }
 
@@ -50,5 +54,5 @@ export function dateOf(text: string): Date {
 }
 
 export function microseconds(milliseconds: number): string {
-  return String(Math.round(milliseconds * 1_000))
+  return String(Math.round(Math.min(milliseconds, FOREVER) * 1_000))
 }

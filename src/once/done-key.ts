@@ -1,21 +1,29 @@
 import { createHash } from 'node:crypto'
+import type { LockName } from '../contract/options.js'
 import { keyFor } from '../names/lock-name.js'
 import type { Target } from '../names/targets.js'
 
 /*
  * The key of a name in the table of done names: the readable key of its lock, on every server, so that PostgreSQL's numbers do not decide
  * whether two names are one. An exact name is its own key, after a mark: no readable key begins with `~`.
+ *
+ * No key of the table ends with a space: MySQL and MariaDB compare the texts of a primary key without the spaces at their ends, so two names
+ * would be one row. A readable key ends with `~` instead, as no other one does.
  */
 
-const PLAIN = /^[ -~]{1,64}$/
+const PLAIN = /^[ -~]{0,63}[!-~]$/
 const EXACT = '~='
 const HASHED = '~#'
 
 export function doneKey(namespace: string | false, { name, key }: Target, isExact: boolean): string {
-  return plainKey(isExact ? `${EXACT}${key}` : keyFor(namespace, name))
+  return isExact ? exactKey(`${EXACT}${key}`) : readableKey(namespace, name)
 }
 
-function plainKey(text: string): string {
+function readableKey(namespace: string | false, name: LockName): string {
+  return keyFor(namespace, name).replace(/ $/, '~')
+}
+
+function exactKey(text: string): string {
   if (PLAIN.test(text)) return text
   return `${HASHED}${createHash('sha256').update(text).digest('hex').slice(0, 62)}`
 }
@@ -29,7 +37,7 @@ export function isOfNamespace(namespace: string | false, key: string, name: stri
   const whole = name.replaceAll(/\\u([0-9a-f]{4})/g, (_, code: string) => String.fromCharCode(parseInt(code, 16)))
   return [name, whole, ...[name, whole].map((one) => one.replaceAll('\u2400', '\0'))].some((one) => {
     try {
-      return plainKey(keyFor(namespace, one)) === key
+      return readableKey(namespace, one) === key
     } catch {
       return false // not written by this library
     }

@@ -24,6 +24,8 @@ import { readForgetOptions, readOnceOptions, readPurgeOptions, type OnceResult }
 
 /** How long a question about the table waits for the database at least, in milliseconds. */
 const PATIENCE = 3_000
+/** How often a row is looked for that can neither be written nor read: it may have been forgotten in between, but not every time. */
+const MOST_CLAIMS = 5
 
 /** What is done by work that is in no transaction. */
 export interface DoneByHand {
@@ -178,12 +180,15 @@ export class Once {
 
   /** Resolves to when the name was done; undefined: this call does it. */
   async #claim(ask: Ask, rows: DoneRows, key: string, name: string, every: number): Promise<Date | undefined> {
-    for (;;) {
+    for (let i = 0; i < MOST_CLAIMS; i++) {
       if (await rows.claim(ask, key, name, every)) return undefined
       const doneAt = await rows.read(ask, key, every)
       // None: it was forgotten in between.
       if (doneAt) return doneAt
     }
+    throw new NamedLockConfigurationError(
+      `done.table: the table '${this.#owner.settings.done.table}' accepted no row for '${name}', and has none: look for a constraint or a trigger of it.`,
+    )
   }
 
   get #table(): OwnTable {

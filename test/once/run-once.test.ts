@@ -14,6 +14,7 @@ import { forEachDialect, forEachDialectAndTypeorm } from '../support/conformance
 import { failStatements } from '../support/failing-statements.js'
 import { reasonOf, rejection } from '../support/rejection.js'
 import { connectionsIn, onNewConnection, type RawConnection } from '../support/typeorms.js'
+import { settlesWithin } from '../support/until.js'
 
 const ISOLATIONS = ['READ UNCOMMITTED', 'READ COMMITTED', 'REPEATABLE READ', 'SERIALIZABLE'] as const
 
@@ -188,6 +189,8 @@ describe('runOnce', () => {
         'back\\slash',
         '"quoted"',
         ' ',
+        'a ',
+        'a  ',
         'a\0b',
         '~=a',
         '=a',
@@ -204,6 +207,27 @@ describe('runOnce', () => {
       expect((await locks.runOnce(exact, () => 1)).ran).to.equal(true)
       expect(await locks.forget(exact, { exactName: true })).to.equal(true)
       expect((await locks.runOnce(exact, () => 1)).ran).to.equal(false)
+      if (ctx.isPostgres) return // exact names are numbers there
+      for (const name of ['s', 's ', 's~']) {
+        expect((await locks.runOnce(name, { exactName: true }, () => 1)).ran, `exactly '${name}'`).to.equal(true)
+      }
+    })
+
+    it('says so where its table accepts no row, instead of asking again and again', async () => {
+      if (ctx.kind === 'mariadb') return // INSERT IGNORE has an error there
+      const locks = await ctx.service()
+      await locks.runOnce('a', () => 1)
+      const skips = "BEGIN IF NEW.name = 'odd' THEN RETURN NULL; END IF; RETURN NEW; END"
+      const refuse = ctx.isPostgres
+        ? [
+            `CREATE FUNCTION ${ctx.database}.skip_odd() RETURNS trigger LANGUAGE plpgsql AS $$${skips}$$`,
+            `CREATE TRIGGER odd BEFORE INSERT ON ${table()} FOR EACH ROW EXECUTE PROCEDURE ${ctx.database}.skip_odd()`,
+          ]
+        : [`ALTER TABLE ${table()} ADD CONSTRAINT odd CHECK (name <> 'odd')`]
+      for (const sql of refuse) await ctx.outsider.query(sql)
+      const work = (): never => expect.fail('the work ran')
+      const error = await rejection(locks.runOnce('odd', work), NamedLockConfigurationError)
+      expect(error.message).to.match(/named_lock_done' accepted no row for 'odd'/)
     })
 
     it('refuses itself, and other transactions, around it', async () => {
@@ -284,11 +308,37 @@ describe('runOnce', () => {
       const services = await Promise.all(
         ([false, 'shop', 'Shop', 'shop.eu'] as const).map((namespace) => ctx.service({ namespace })),
       )
-      for (const name of ['old', 'Öl']) {
+      for (const name of ['old', 'Öl', 'padded ']) {
         for (const locks of services) await locks.runOnce(name, () => 1)
         await age(name, 31 * 86_400)
       }
-      for (const locks of services) expect(await locks.forgetDone({ olderThan: '30d' })).to.equal(2)
+      for (const locks of services) expect(await locks.forgetDone({ olderThan: '30d' })).to.equal(3)
+    })
+
+    it('is forgotten by age without a wait for a run that renews its row, and without an end to time', async () => {
+      const [locks, other] = [await ctx.service(), await ctx.service()]
+      for (const name of ['a', 'long', 'z']) {
+        await locks.runOnce(name, () => 1)
+        await age(name, 31 * 86_400)
+      }
+      let begin = (): void => {}
+      let finish = (): void => {}
+      const begun = new Promise<void>((resolve) => (begin = resolve))
+      const running = locks.runOnce('long', { every: '20d' }, () => {
+        begin()
+        return new Promise<void>((resolve) => (finish = resolve))
+      })
+      await begun
+      try {
+        const purged = other.forgetDone({ olderThan: '30d' })
+        expect(await settlesWithin(5_000, 'forgetDone()', purged)).to.equal(2)
+      } finally {
+        finish()
+      }
+      expect((await running).ran).to.equal(true)
+      expect((await other.runOnce('long', { every: '20d' }, () => 1)).ran).to.equal(false)
+      // Before the oldest time that servers know.
+      expect(await other.forgetDone({ olderThan: '10000000d' })).to.equal(0)
     })
 
     it('does not take a running transaction for done, where connections read what is not committed', async () => {

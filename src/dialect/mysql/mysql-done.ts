@@ -64,9 +64,10 @@ export function mysqlDone(table: string): DoneRows {
       const own = prefix === '' ? '' : ` AND LEFT(lock_key,${prefix.length})=${ascii(prefix)}`
       const at = last && ascii(last[2])
       const rest = last ? ` AND done_at >= ${at} AND (done_at > ${at} OR lock_key > ${ascii(last[0])})` : ''
+      // The DELETE would wait for a run that renews its row. SKIP LOCKED is not on every server, and the run holds the lock of that key.
       const rows = await committed(
         ask,
-        `SELECT lock_key,HEX(name),${TIME} FROM ${name} WHERE done_at < ${ago(age)}${rest}${own} ` +
+        `SELECT lock_key,HEX(name),${TIME} FROM ${name} WHERE done_at < ${ago(age)}${rest}${own} AND IS_FREE_LOCK(lock_key) ` +
           `ORDER BY done_at,lock_key LIMIT ${PURGE_BATCH}`,
       )
       // In hexadecimal: the connection's character set may lack characters of the name.

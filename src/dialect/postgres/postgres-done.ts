@@ -54,9 +54,8 @@ export function postgresDone(table: string): DoneRows {
 
     async purge(ask, keys, age) {
       const list = keys.map(text).join(',')
-      return countOf(
-        await ask(`DELETE FROM ${name} WHERE lock_key IN (${list}) AND done_at < ${ago(age)} RETURNING '1'`),
-      )
+      const old = `SELECT lock_key FROM ${name} WHERE lock_key IN (${list}) AND done_at < ${ago(age)} FOR UPDATE SKIP LOCKED`
+      return countOf(await ask(`DELETE FROM ${name} WHERE lock_key IN (${old}) RETURNING '1'`))
     },
   }
 }
