@@ -19,7 +19,7 @@ export function claimAround(dataSource: object, exclusionKey: string): Claim | u
 /**
  * The claims that a call shares with the scopes around it, by exclusion key.
  *
- * @throws NamedLockReentrancyError without `reentrant`, and for a writer in the scope of a reader; NamedLockLostError when the scope has
+ * @throws NamedLockReentrancyError without `reentrant`, for a writer in the scope of a reader, and for fewer permits than the scope's permit needs; NamedLockLostError when the scope has
  * lost the lock: the call cannot acquire it again under the scope's work.
  */
 export function claimsAround(
@@ -34,7 +34,7 @@ export function claimsAround(
     if (!call.reentrant) throw reentrancyRefused(name)
     const claim = claimIn(scope, exclusionKey)
     if (!claim?.checkLease()) throw lostIn(scope, name)
-    if (call.mode !== 'read') refuseUpgrade(claim.target)
+    refuseUpgrade(claim.target, call)
     held ??= new Map()
     held.set(exclusionKey, claim)
   }

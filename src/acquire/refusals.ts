@@ -5,7 +5,7 @@ import {
   NamedLockReentrancyError,
 } from '../contract/errors.js'
 import type { LockNames, NamedLockServiceOptions } from '../contract/options.js'
-import type { Settings } from '../contract/settings.js'
+import type { CallSettings, Settings } from '../contract/settings.js'
 import { because, withAddress } from '../contract/troubleshooting.js'
 import { namesOf, type Target } from '../names/targets.js'
 import { transactionScope } from '../scope/lock-scope.js'
@@ -62,13 +62,23 @@ export function reentrancyRefused(name: string): NamedLockReentrancyError {
   )
 }
 
-/** Two readers that each wait for the other to leave, to hold the lock alone, would wait forever. */
-export function refuseUpgrade({ name, isShared }: Target): void {
-  if (!isShared) return
-  throw new NamedLockReentrancyError(
-    `Lock '${name}' is held by the running scope together with other readers (mode: 'read'), so the scope cannot become its writer. ` +
-      "Acquire it with mode: 'write' in the first place.",
-  )
+/**
+ * What a call shares with the scope around it must exclude all that the call wants to exclude. A reader is beside other readers: two that
+ * each waited for the other to leave, to hold the lock alone, would wait forever. And a permit of `permits: 5` is beside the ones below it.
+ */
+export function refuseUpgrade({ name, isShared, permit }: Target, { mode, permits }: CallSettings): void {
+  if (isShared && mode !== 'read') {
+    throw new NamedLockReentrancyError(
+      `Lock '${name}' is held by the running scope together with other readers (mode: 'read'), so the scope cannot become its writer. ` +
+        "Acquire it with mode: 'write' in the first place.",
+    )
+  }
+  if (permit !== undefined && permits !== undefined && permit >= permits) {
+    throw new NamedLockReentrancyError(
+      `The running scope holds permit ${permit} of '${name}', which a call with permits: ${permits} may not hold. Pass the same number of ` +
+        'permits inside as outside, or the smaller one outside.',
+    )
+  }
 }
 
 export function deadlockRefused(name: string, cycle: readonly string[]): NamedLockDeadlockError {

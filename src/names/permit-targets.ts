@@ -22,6 +22,11 @@ export class PermitTargets {
   readonly any: Omit<PermitTarget, 'permit'> & { readonly permits: PermitTargets }
   /** What stands for all of them in the keys of polling marks. Frozen, like those. */
   readonly markKey: string
+  /**
+   * The same for names with the same permits, and only for these. No key has a NUL: a scope may hold a permit, and not the name. Made of a
+   * key of the server, and not of the mark's: where keys are numbers, the names `b` of the namespace `a` and `a.b` of none share their mark.
+   */
+  readonly #exclusionKey: string
   readonly #rules: PermitKeyRules
   readonly #namespace: string | false
   readonly #name: LockName
@@ -33,6 +38,7 @@ export class PermitTargets {
     this.#namespace = namespace
     this.#name = name
     this.markKey = `${partBase(namespace, name)}~p`
+    this.#exclusionKey = `${rules.permitKeyFor(namespace, name, 0)}\0`
     const { name: text, key, literal, exclusionKey } = this.at(0)
     this.any = { name: text, key, literal, exclusionKey, permits: this }
   }
@@ -45,8 +51,7 @@ export class PermitTargets {
         name: String(this.#name),
         key,
         literal: this.#rules.literal(key),
-        // No key has a NUL: a scope may hold a permit, and not the name.
-        exclusionKey: `${this.markKey}\0`,
+        exclusionKey: this.#exclusionKey,
         permit: number,
       }
       this.#targets.set(number, target)

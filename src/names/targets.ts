@@ -83,7 +83,8 @@ export class Targets implements NameUser {
   readonly #recentPermits = new Map<LockName, PermitTargets>()
   /** Those of names that are used with a mode, where that makes other locks of them. */
   readonly #inModes = new Map<string, Readonly<Record<LockMode, Target>>>()
-
+  /** The keys of the same names. */
+  readonly #keysInMode = new Set<string>()
   /** Those of questions, where a name may be used with a mode or without one. */
   readonly #inspected = new Map<string, Target>()
 
@@ -131,9 +132,8 @@ export class Targets implements NameUser {
     }
     const recent = this.#recent.get(name)
     if (recent) return recent
-    const space = this.#space()
-    if (this.#uses.isInMode(space, name)) throw mixed(name, false)
-    const key = rules.keyFor(space, name)
+    const key = rules.keyFor(this.#space(), name)
+    if (this.#uses.isInMode(key)) throw mixed(name, false)
     const target = {
       name: typeof name === 'string' ? name : String(name),
       key,
@@ -160,18 +160,21 @@ export class Targets implements NameUser {
     return permits.any
   }
 
-  isInMode(namespace: string | false, name: LockName): boolean {
-    return this.#namespace === namespace && this.#inModes.has(String(name))
+  isInMode(key: string): boolean {
+    return this.#keysInMode.has(key)
   }
 
-  isAlone(namespace: string | false, name: LockName): boolean {
-    return this.#namespace === namespace && (this.#recent.has(name) || this.#recent.has(String(name)))
+  /** Asked once for each name that is used with a mode; `#recent` has no keys of its own, as most names never are. */
+  isAlone(key: string): boolean {
+    for (const target of this.#recent.values()) if (target.key === key) return true
+    return false
   }
 
   /** Forgets how names were used, at the end of the service. */
   close(): void {
     this.#recent.clear()
     this.#inModes.clear()
+    this.#keysInMode.clear()
   }
 
   /** False until the server has answered the question for the database's name, where that has to be known first. */
@@ -244,8 +247,8 @@ export class Targets implements NameUser {
         `mode: ${rules.server} has no reader locks of its own, so the library makes them of several locks, and exactName cannot name those. ` +
           'Leave one of the two out.',
       )
-    if (this.#uses.isAlone(this.#space(), name)) throw mixed(name, true)
     const key = rules.keyFor(this.#space(), name)
+    if (this.#uses.isAlone(key)) throw mixed(name, true)
     const base = partBase(this.#space(), name)
     const literalOf = (mode: LockMode): string => rules.partedLiteral?.(mode, key, base) ?? ''
     const target = { name: text, key, exclusionKey: key, gate: rules.literal(key) }
@@ -254,8 +257,12 @@ export class Targets implements NameUser {
       write: { ...target, literal: literalOf('write') },
     } as const
     if (this.#namespace !== undefined) {
-      if (this.#inModes.size >= REMEMBERED_PARTED) this.#inModes.clear()
+      if (this.#inModes.size >= REMEMBERED_PARTED) {
+        this.#inModes.clear()
+        this.#keysInMode.clear()
+      }
       this.#inModes.set(text, targets)
+      this.#keysInMode.add(key)
     }
     return targets[mode]
   }

@@ -13,7 +13,8 @@ import { MOST_AT_ONCE, type SearchedPermits } from './permit-search.js'
 type Outcome = 'won' | 'gone' | 'busy' | 'failed'
 
 /**
- * How claims with a connection of their own (dedicated, a transaction) find free permits: the first of them is served, then the next.
+ * How claims with a connection of their own (dedicated, a transaction) find free permits: the first of them is served, then the next. While
+ * the permits of one are busy, those behind it are served that may use more.
  *
  * Such a claim waits without a connection. Its permit is asked for on a connection of its own at once, as long as no permit is known to
  * be busy; after that the process first asks on the shared session whether one is free.
@@ -25,6 +26,8 @@ export class PermitConnections {
   /** Permits that were released for the claim that is first: only it asks for them, until it has tried. */
   readonly #reserved = new Set<number>()
   #isRunning = false
+  /** In this round, the permits below that number were found busy. 0 at the beginning of a round. */
+  #busyBelow = 0
   /** A permit was released since the last try began. */
   #isNews = false
   /** The claim that is being served; while its connection is waited for, with what ends that wait. */
@@ -77,9 +80,13 @@ export class PermitConnections {
       if (!this.#isNews) this.#reserved.clear()
       if (outcome !== 'failed') this.#permits.trouble = undefined
       if (outcome === 'won') misses = 0
-      if (outcome !== 'busy' && outcome !== 'failed') continue
-      misses++
-      if (this.#first && !this.#isNews) await this.#pauses.next(outcome === 'failed', false)
+      else if (outcome !== 'gone') misses++
+      if (outcome === 'failed' || this.#isNews) this.#busyBelow = 0
+      else if (outcome === 'busy') this.#busyBelow = claim.permits
+      if (outcome === 'failed' || (this.#busyBelow > 0 && !this.#first)) {
+        this.#busyBelow = 0
+        if (this.#first && !this.#isNews) await this.#pauses.next(outcome === 'failed', false)
+      }
     }
     // One may have been released for a claim that has left, or has got another.
     this.#reserved.clear()
@@ -87,8 +94,9 @@ export class PermitConnections {
     this.#permits.rested()
   }
 
+  /** The first claim that has not been served in this round for nothing. */
   get #first(): Claim | undefined {
-    return this.#permits.waiters.find((claim) => claim.source)
+    return this.#permits.waiters.find((claim) => claim.source && claim.permits > this.#busyBelow)
   }
 
   async #try(claim: Claim, source: SessionSource, misses: number): Promise<Outcome> {
@@ -98,8 +106,9 @@ export class PermitConnections {
     const isWaiting = misses > 0 || claim.hasWaited
     // To look first costs a round trip more than other processes need, which might always be faster then.
     const atOnce = isWaiting && !this.#sessions.work.hasPoolWaiters ? source.openAtOnce() : undefined
+    const isReserved = [...this.#reserved].some((number) => number < permits)
     // But no connection is waited for only to see that all are busy.
-    if (!atOnce && this.#reserved.size === 0 && (isWaiting || this.#sessions.work.isOpening)) {
+    if (!atOnce && !isReserved && (isWaiting || this.#sessions.work.isOpening)) {
       const free = await this.#look(numbers)
       if (free === undefined) {
         this.#mark()
@@ -135,8 +144,11 @@ export class PermitConnections {
   }
 
   #isBusy(claim: Claim): Outcome {
-    for (const other of this.#permits.waiters)
-      if (other.source && other.permits <= claim.permits) this.#permits.keepWaiting(other)
+    for (const other of this.#permits.waiters) {
+      // What a search of this process asks for is not offered here, and may be free all the same.
+      if (other.source && other.permits <= claim.permits && !this.#permits.isAsked(other.permits))
+        this.#permits.keepWaiting(other)
+    }
     return 'busy'
   }
 

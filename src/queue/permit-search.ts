@@ -27,6 +27,8 @@ export interface SearchedPermits {
   candidates(below: number): number[]
   /** Whether this process has all permits below that number. */
   hasAll(below: number): boolean
+  /** A search is asking for one of the permits below that number: of those that are free, it takes one. */
+  isAsked(below: number): boolean
   /** The server has granted that permit on `place`. */
   won(number: number, place: Place): void
   /** A claim has to wait: one that does not want to leaves. */
@@ -91,6 +93,11 @@ export class PermitSearch {
     return false
   }
 
+  isAsked(below: number): boolean {
+    for (const { numbers } of this.#flying) if (numbers.some((number) => number < below)) return true
+    return false
+  }
+
   /** A claim has been queued. Returns false if it has to wait for the next sweep, or for a permit of this process. */
   add(claim: Claim): boolean {
     if (this.#pausing && claim.permits <= this.#busyBelow) return false
@@ -146,7 +153,11 @@ export class PermitSearch {
   #ask(): void {
     const waiting = this.#waiting
     const most = Math.max(...waiting.map(({ permits }) => permits))
-    this.#untested = this.#untested.filter((number) => number < most)
+    if (most < this.#reach) {
+      // The claims that could use more have left, or have got theirs: those permits are not looked at, and nothing is known of them.
+      this.#untested = this.#untested.filter((number) => number < most)
+      this.#reach = most
+    }
     const wanted = waiting.every(({ permits }) => permits === most) ? waiting.length : 1
     for (let missing = wanted - this.#flying.size; missing > 0 && this.#untested.length > 0; missing--) {
       const size = Math.min(Math.ceil(this.#untested.length / missing), MOST_AT_ONCE)

@@ -70,7 +70,8 @@ export class Permit implements Asker {
   grant(claim: Claim, by: 'server' | 'handover'): void {
     if (claim.source) this.place.passTo?.(claim.source)
     this.#holder = claim
-    claim.target = this.target
+    // Services of two namespaces may share a semaphore: the key is the same, and each has its own name for it.
+    claim.target = claim.target.permits?.at(this.number) ?? this.target
     claim.state = 'held'
     claim.by = by
     claim.place = this.place

@@ -168,6 +168,10 @@ export class Permits implements ClaimSlot, SearchedPermits, PermitOwner {
     return true
   }
 
+  isAsked(below: number): boolean {
+    return this.#search.isAsked(below)
+  }
+
   won(number: number, place: Place): void {
     this.trouble = undefined
     if (!this.turn.isOn) this.turn.begin()

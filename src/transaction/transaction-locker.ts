@@ -82,7 +82,7 @@ export class TransactionLocker {
     let source: RunningTransactionSource | undefined
     try {
       for (const [i, target] of targets.entries()) {
-        if (held[i] && call.mode !== 'read') refuseUpgrade(held[i].target)
+        if (held[i]) refuseUpgrade(held[i].target, call)
         if (locks.claimOf(target.exclusionKey)) continue
         source = new RunningTransactionSource(locks)
         const claim = held[i] ?? (await this.#claim(target, { call, startedAt, source, scope: locks.scope, waitsIn }))

@@ -77,7 +77,7 @@ export class Transactions {
       return level.claimOf(exclusionKey) ?? claimAround(this.#dataSource, exclusionKey)
     })
     if (!claims.every((claim) => claim !== undefined)) return undefined
-    if (call.mode !== 'read') for (const claim of claims) refuseUpgrade(claim.target)
+    for (const claim of claims) refuseUpgrade(claim.target, call)
     return claims
   }
 

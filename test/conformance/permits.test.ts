@@ -133,6 +133,91 @@ describe('permits', () => {
       expect(await locks.isLocked('a', { permits: 1 })).to.equal(false)
     })
 
+    it('do not let a scope count as a caller with fewer permits than its permit needs', async () => {
+      const locks = await ctx.service()
+      const first = await locks.acquire('a', { permits: 1 })
+      const calls = {
+        withLock: (permits: number, work: () => Promise<unknown>) =>
+          locks.withLock('a', { permits, reentrant: true }, work),
+        transaction: (permits: number, work: () => Promise<unknown>) =>
+          locks.transaction('a', { permits, reentrant: true }, work),
+      }
+      for (const call of Object.values(calls)) {
+        await call(3, async () => {
+          // Another caller with one permit has it: there cannot be two.
+          const error = await rejection(
+            call(1, async () => expect.fail('the work ran')),
+            NamedLockReentrancyError,
+          )
+          expect(error.message).to.match(/holds permit [12] of 'a', which a call with permits: 1 may not hold/)
+          await call(3, async () => {})
+          await call(9, async () => {})
+        })
+      }
+      await first.release()
+      await calls.withLock(1, () => calls.withLock(1, async () => {}))
+    })
+
+    it('come to callers with connections of their own past one that may use fewer', async () => {
+      const [locks, other] = [await ctx.service(), await ctx.service({}, await ctx.dataSource())]
+      for (const holder of [locks, other]) {
+        const first = await holder.acquire('a', { permits: 1 })
+        const waiting = locks.acquire('a', { permits: 1, session: 'dedicated', timeout: '20s' })
+        const [second, third] = await Promise.all([
+          locks.acquire('a', { permits: 3, session: 'dedicated' }),
+          locks.transaction('a', { permits: 3 }, async (_manager, lock) => lock.permit),
+        ])
+        expect([1, 2]).to.include(second.permit)
+        expect([1, 2]).to.include(third)
+        const last = await locks.tryAcquire('a', { permits: 3, session: 'dedicated' })
+        expect(last?.permit).to.equal(3 - (second.permit as number))
+        expect(await locks.tryAcquire('a', { permits: 3, session: 'dedicated' })).to.equal(null)
+        await first.release()
+        expect((await waiting).permit).to.equal(0)
+        await Promise.all([second, last, await waiting].map((lock) => lock?.release()))
+      }
+    })
+
+    it('come to callers that do not wait, whatever connections they ask on, as long as there are any', async () => {
+      const locks = await ctx.service()
+      for (let i = 0; i < 5; i++) {
+        const [one, two, three] = await Promise.all([
+          locks.tryAcquire('a', { permits: 4 }),
+          locks.tryAcquire('a', { permits: 4, session: 'dedicated' }),
+          locks.transaction('a', { permits: 4, timeout: 0 }, async (_manager, lock) => lock.permit),
+        ])
+        expect(new Set([one?.permit, two?.permit, three]).has(undefined)).to.equal(false)
+        await Promise.all([one?.release(), two?.release()])
+      }
+    })
+
+    it('are those of the name in its namespace, whatever other services of the DataSource have', async () => {
+      const dataSource = await ctx.dataSource()
+      const namespace = `${ctx.database}_n`
+      const whole = await ctx.service({ namespace: false }, dataSource)
+      const inside = await ctx.service({ namespace }, dataSource)
+      const elsewhere = await ctx.service({ namespace }, await ctx.dataSource())
+      const full = `${namespace}.a`
+      const outer = await whole.acquire(full, { permits: 1 })
+      expect(outer.name).to.equal(full)
+      // Where keys are texts, the two have the same.
+      const lock = await inside.tryAcquire('a', { permits: 1 })
+      const other = await elsewhere.tryAcquire('a', { permits: 1 })
+      expect([lock !== null, other]).to.deep.equal([ctx.isPostgres, null])
+      await lock?.release()
+      await inside.withLock('a', { permits: 2, timeout: 0 }, (held) => {
+        expect(held.name).to.equal('a')
+        expect(NamedLock.current('a')?.permit).to.equal(held.permit)
+      })
+      const waiting = inside.acquire('a', { permits: 1, timeout: '10s' })
+      await sleep(30)
+      await outer.release()
+      const next = await waiting
+      expect(next.name).to.equal('a')
+      expect(await elsewhere.tryAcquire('a', { permits: 1 })).to.equal(null)
+      await next.release()
+    })
+
     it('are given back by callers that leave while they wait', async () => {
       const locks = await ctx.service()
       const held = await locks.acquire('a', { permits: 1 })

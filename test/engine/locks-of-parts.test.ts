@@ -246,6 +246,21 @@ describe('a lock of several parts', () => {
       await two.withLock('plain', read, () => undefined)
     })
 
+    it('is refused as an ordinary lock by its key, however the name is written', async () => {
+      const dataSource = await ctx.dataSource()
+      const namespace = `${ctx.database}_n`
+      const whole = await ctx.service({ namespace: false }, dataSource)
+      const inside = await ctx.service({ namespace }, dataSource)
+      const refused = (call: Promise<unknown>) => rejection(call, NamedLockConfigurationError)
+      await inside.withLock(42n, () => undefined)
+      for (const name of [42n, '42']) await refused(inside.acquire(name, read))
+      await refused(whole.acquire(`${namespace}.42`, write))
+      await whole.withLock(`${namespace}.moded`, write, () => undefined)
+      await refused(inside.acquire('moded'))
+      await inside.withLock(43n, read, () => undefined)
+      for (const name of [43n, '43']) await refused(inside.acquire(name))
+    })
+
     it('keeps an ordinary caller of another process away from a writer', async () => {
       const [locks, other] = [await ctx.service(), await ctx.service({}, await ctx.dataSource())]
       const writer = await locks.acquire('a', write)

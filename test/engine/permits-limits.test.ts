@@ -109,6 +109,39 @@ describe('permits at their limits', function () {
       await release(next)
     })
 
+    it('are asked for anew when the caller that was to use more of them has left', async () => {
+      const dataSource = await ctx.dataSource()
+      const [locks, other] = [await ctx.service({}, dataSource), await ctx.service({}, await ctx.dataSource())]
+      const held = await Promise.all(times(64, () => other.acquire('a', { permits: 64, timeout: '20s' })))
+      const waiting = locks.acquire('a', { permits: 1, timeout: '20s' })
+      await sleep(30)
+      const controller = ctx.abortController()
+      const { random } = Math
+      const hook = hookStatements(dataSource)
+      const answered = new Promise<void>((resolve) => {
+        // The first group is that of the 64 that are held; the caller leaves before the next one is asked for.
+        hook.onAnswer = ({ sql }) => {
+          if (sql.length < 1_000) return
+          hook.onAnswer = undefined
+          controller.abort(new Error('enough'))
+          setImmediate(resolve)
+        }
+      })
+      try {
+        Math.random = () => 0
+        const leaving = rejection(locks.acquire('a', { permits: 200, signal: controller.signal }))
+        await answered
+        await leaving
+        const lock = await locks.tryAcquire('a', { permits: 200 })
+        expect(lock?.permit).to.be.at.least(64)
+        await lock?.release()
+      } finally {
+        Math.random = random
+      }
+      await release(held)
+      await release([await waiting])
+    })
+
     it('are given back when they come too late', async () => {
       const dataSource = await ctx.dataSource()
       const locks = await ctx.service({}, dataSource)
