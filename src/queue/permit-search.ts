@@ -75,6 +75,8 @@ export class PermitSearch {
   #pausing: 'between' | 'yielding' | undefined
   /** The server is being asked whether another process polls. */
   #isLooking = false
+  /** Between two looks there is a sweep, however short a turn is: otherwise two processes could yield to each other forever. */
+  #hasLooked = false
   /** How many sweeps in a row have found nothing. */
   #misses = 0
 
@@ -131,10 +133,11 @@ export class PermitSearch {
     if (this.#reach === 0) {
       const [first] = this.#waiting
       const { turn } = this.#permits
-      if (turn.isOn && first && !first.isTry && turn.isOver(first)) {
+      if (!this.#hasLooked && turn.isOn && first && !first.isTry && turn.isOver(first)) {
         this.#look()
         return
       }
+      this.#hasLooked = false
       if (this.#misses > 1) this.#permits.marks.take()
       this.#widen(Math.max(...this.#waiting.map(({ permits }) => permits)))
     }
@@ -237,6 +240,7 @@ export class PermitSearch {
     this.#sessions.shared.ask('isFree', this.#permits.marks.ofOthers, {
       answered: (_request, answer) => {
         this.#isLooking = false
+        this.#hasLooked = true
         this.#permits.turn.begin()
         if (answer !== '0' || this.#permits.sharedWaiters === 0) this.#go()
         else this.#sleep('yielding', () => this.#pauses.yieldToPollers())

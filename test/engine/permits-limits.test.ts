@@ -109,6 +109,19 @@ describe('permits at their limits', function () {
       await release(next)
     })
 
+    it('pass from process to process, however short their turns are', async () => {
+      const handOver = { times: 0, for: 0 }
+      const services = [await ctx.service({ handOver }), await ctx.service({ handOver }, await ctx.dataSource())]
+      const first = await services[0]!.acquire('a', { permits: 1, session: 'dedicated' })
+      const waits = times(8, (i) =>
+        services[i % 2]!.withLock('a', { permits: 1, timeout: '5s' }, () => sleep(i > 3 ? 10 : 1)),
+      )
+      // Both poll, and show it.
+      await sleep(60)
+      await first.release()
+      await Promise.all(waits)
+    })
+
     it('are asked for anew when the caller that was to use more of them has left', async () => {
       const dataSource = await ctx.dataSource()
       const [locks, other] = [await ctx.service({}, dataSource), await ctx.service({}, await ctx.dataSource())]
