@@ -174,7 +174,7 @@ describe('permits', () => {
         expect(await locks.tryAcquire('a', { permits: 3, session: 'dedicated' })).to.equal(null)
         await first.release()
         expect((await waiting).permit).to.equal(0)
-        await Promise.all([second, last, await waiting].map((lock) => lock?.release()))
+        for (const lock of [second, last, await waiting]) await lock?.release()
       }
     })
 
