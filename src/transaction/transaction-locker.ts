@@ -72,7 +72,11 @@ export class TransactionLocker {
   ): Promise<void> {
     call.signal?.throwIfAborted()
     const held = targets.map(({ exclusionKey }) => {
-      return locks.claimOf(exclusionKey) ?? claimAround(this.#dataSource, exclusionKey)
+      return (
+        locks.claimOf(exclusionKey) ??
+        claimAround(this.#dataSource, exclusionKey) ??
+        this.#claimOn(locks.session.connectionId, exclusionKey)
+      )
     })
     const again = held.findIndex((claim) => claim !== undefined)
     if (again >= 0 && !call.reentrant) throw reentrancyRefused(targets[again]?.name as string)
@@ -98,6 +102,15 @@ export class TransactionLocker {
       throw error
     }
     for (const claim of taken) locks.add(claim)
+  }
+
+  /**
+   * The claim of a handle on the transaction's own connection. A server lets a connection have its locks again, so that a reader would
+   * become a writer there; and any other lock would be waited for until the call's time is over.
+   */
+  #claimOn(connectionId: string, exclusionKey: string): Claim | undefined {
+    const holders = this.#core.slots.holdersInProcess(exclusionKey)
+    return holders.find((claim) => claim.session?.connectionId === connectionId)
   }
 
   #claim(target: Target, acquisition: Acquisition): Promise<Claim> {

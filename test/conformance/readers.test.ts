@@ -346,6 +346,25 @@ describe('readers and writers', () => {
       })
     })
 
+    it('refuses to upgrade a reader to a writer on the connection of its handle', async () => {
+      const [locks, other] = [await ctx.service(), await ctx.service()]
+      for (const held of [mode, undefined] as const) {
+        const name = held ? 'a' : 'ordinary'
+        const lock = await locks.acquire(name, { mode: held, session: 'dedicated' })
+        const beside = held && (await other.acquire(name, { mode: held }))
+        await lock.manager.transaction(async (manager) => {
+          const again = held ? write : {}
+          for (const reentrant of held ? [false, true] : [false])
+            await rejection(locks.lockTransaction(manager, name, { ...again, reentrant }), NamedLockReentrancyError)
+          await locks.lockTransaction(manager, name, { mode: held, reentrant: true })
+        })
+        expect(await lock.verify()).to.equal(true)
+        await beside?.release()
+        await lock.release()
+        expect(await locks.isLocked(name)).to.equal(false)
+      }
+    })
+
     it('is lost for all readers of a connection together', async () => {
       const [locks, other] = [await ctx.service(), await ctx.service()]
       const readers = [await locks.acquire('a', { mode }), await locks.acquire('a', { mode })]
