@@ -76,7 +76,8 @@ export function beginTimeoutError(name: string, milliseconds: number): NamedLock
 }
 
 function timedOut(what: string, milliseconds: number): string {
-  return `Timed out after ${milliseconds} ms waiting for ${what}`
+  // What is left of a timeout after a first step has fractions.
+  return `Timed out after ${Math.ceil(milliseconds)} ms waiting for ${what}`
 }
 
 /** `Held by vm:15594 (connection 1200, root@localhost) for 12 s.` */
