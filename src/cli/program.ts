@@ -141,7 +141,7 @@ export function createProgram(): Command {
   databaseCommand(program, 'migrate', "run TypeORM's pending migrations, by one process at a time")
     .addOption(time('--timeout', 'how long to wait for another migrating process', '60s'))
     .addOption(new Option('--transaction <what>', "same as TypeORM's --transaction").choices(['all', 'none', 'each']))
-    .option('--fake', 'record them as run without running them')
+    .option('--fake', 'record the pending migrations as run, without running them')
     .action(async (flags: MigrateFlags & ServiceFlags) => {
       if (flags.dataSource === undefined) {
         // A URL contains no migrations: none would ever be pending, and a start script would continue with an old
@@ -153,8 +153,8 @@ export function createProgram(): Command {
 
   databaseCommand(program, 'release', 'kill the connection that holds the lock')
     .addArgument(lockName())
-    .option('--kill-holder', 'confirm that the connection is to be killed')
-    .option('-y, --yes', 'do not ask for confirmation')
+    .option('--kill-holder', 'required: ends the connection of the holder, with all of its locks')
+    .option('-y, --yes', 'do not ask on the terminal')
     .addOption(exactName())
     .action(async (lock: string, flags: ReleaseFlags & ServiceFlags) => {
       process.exitCode = await withService(flags, (locks, dataSource) => release(locks, dataSource, lock, flags))

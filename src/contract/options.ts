@@ -136,7 +136,7 @@ export interface NamedLockServiceOptions {
   connections?: 'pool' | 'own' | undefined
   /**
    * `'transaction'`: for PostgreSQL behind a pooler that pools transactions (PgBouncer), where a connection belongs to a client for one
-   * transaction only. `transaction`, `lockTransaction`, `runMigrations` and the decorator with `transaction: true` acquire locks that
+   * transaction only. `transaction`, `runOnce`, `lockTransaction`, `runMigrations` and the decorator with `transaction: true` acquire locks that
    * end with a transaction; `withLock`, `acquire` and the like throw a NamedLockConfigurationError. Default `'session'`.
    */
   pooling?: 'session' | 'transaction' | undefined

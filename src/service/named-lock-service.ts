@@ -376,7 +376,6 @@ export class NamedLockService<DS extends DataSourceLike = DataSource> {
    * @throws A {@link NamedLockTimeoutError}: The lock was not free in time.
    * @throws A {@link NamedLockReentrancyError}: The running scope holds the lock already.
    * @throws A {@link NamedLockDeadlockError}: Waiting would never end.
-   * @throws A {@link NamedLockInsideTransactionError}: Called inside a transaction of the DataSource.
    * @throws An {@link InvalidLockNameError}: The name cannot be the name of a lock.
    * @throws A {@link NamedLockConfigurationError}: Wrong options, or a server without safe named locks.
    * @throws A {@link NamedLockClosedError}: The service was closed.
@@ -397,7 +396,6 @@ export class NamedLockService<DS extends DataSourceLike = DataSource> {
    *
    * @throws A {@link NamedLockReentrancyError}: The running scope holds the lock already.
    * @throws A {@link NamedLockDeadlockError}: Waiting would never end.
-   * @throws A {@link NamedLockInsideTransactionError}: Called inside a transaction of the DataSource.
    * @throws An {@link InvalidLockNameError}: The name cannot be the name of a lock.
    * @throws A {@link NamedLockConfigurationError}: Wrong options, or a server without safe named locks.
    * @throws A {@link NamedLockClosedError}: The service was closed.

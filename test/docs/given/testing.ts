@@ -10,7 +10,6 @@ class OrderService {
 }
 declare const locks: InMemoryNamedLockService
 declare const orders: OrderService
-declare function expect(value: unknown): { to: { be: { rejectedWith(error: unknown): Promise<void> } } }
 interface FakeTimers {
   useFakeTimers(): void
   advanceTimersByTimeAsync(ms: number): Promise<void>
