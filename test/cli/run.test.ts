@@ -63,7 +63,8 @@ describe('named-lock run', function () {
         )
       })
 
-      it('lets commands read together with --mode read, and one write alone, and shows the mode', async () => {
+      it('lets commands read together with --mode read, and one write alone, and shows the mode', async function () {
+        this.timeout(60_000) // seven commands
         const hold = 'echo inside; read word'
         const readers = [1, 2].map(() => start('prices', hold, '--mode', 'read'))
         await Promise.all(readers.map((run) => run.printed(/inside/)))
