@@ -1,6 +1,6 @@
 import { expect } from 'chai'
 import { NamedLockConfigurationError, type Finding, type NamedLockService } from '../../src/index.js'
-import { cli } from '../support/cli.js'
+import { cli, findingIn } from '../support/cli.js'
 import { forEachDialect, forEachFamily, type Conformance } from '../support/conformance.js'
 import { LyingServer, type Lie } from '../support/lying-server.js'
 import { rejection } from '../support/rejection.js'
@@ -170,7 +170,10 @@ describe('an engine that only looks like MySQL or PostgreSQL', () => {
       await behind(ctx, engine(version, comment), async (_locks, { host, port }) => {
         const url = ctx.server.url.replace(/@[^/]*\/.*$/, `@${host}:${port}/${ctx.database}`)
         const { code, stdout } = await cli('check', '--lease', '--url', url)
-        expect([code, stdout.split('\n')[0]]).to.deep.equal([2, 'ERROR  SERVER_NOT_SUPPORTED'])
+        expect([code, findingIn(stdout)]).to.deep.equal([2, 'ERROR  SERVER_NOT_SUPPORTED'])
+        expect(stdout).to.match(
+          /^error +the server, .*: SERVER_NOT_SUPPORTED\n(.*\n)*not checked +two sessions exclude each other\n/,
+        )
       })
     })
   })

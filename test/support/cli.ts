@@ -12,6 +12,11 @@ export interface CliEnd {
   readonly stderr: string
 }
 
+/** The first finding in the output of `named-lock check`: its severity and its code. */
+export function findingIn(stdout: string): string | undefined {
+  return /^(ERROR|WARNING|INFO) {2}[A-Z_]+$/m.exec(stdout)?.[0]
+}
+
 const running = new Set<Cli>()
 
 /** The command `named-lock` in a process of its own, with or without a terminal. */
