@@ -66,7 +66,7 @@ export async function openMySqlSession(
   const [id, lease, identity, user, database, version = '', ...tried] = singleRow(
     isTried ? await askWithLock(ask, columns) : await ask(`SELECT ${columns}`),
   )
-  if (isTried) refuseUnfit(version, tried)
+  if (isTried) await refuseUnfit(ask, version, tried)
   const [clock] = singleRow(await ask('SELECT UNIX_TIMESTAMP(SYSDATE()) AS t'))
   const [, uptime] = singleRow(await ask("SHOW GLOBAL STATUS LIKE 'Uptime'"))
   const at = user?.lastIndexOf('@') ?? -1
