@@ -4,11 +4,8 @@ import type { Session } from '../session/session.js'
 import type { Sessions } from '../session/sessions.js'
 import type { DataSourceLike } from '../typeorm/data-source-like.js'
 import type { RawConnection } from '../typeorm/raw-connection.js'
-import { clearTimeout, setTimeout } from '../util/clock.js'
 import { BoundRunner } from './bound-runner.js'
-
-/** How long the connection may take to come back from a wait that is of no use any more, in milliseconds. */
-const RETURN_PATIENCE = 1_500
+import { LentConnection } from './lent-connection.js'
 
 /**
  * The one connection of `runMigrations`: for the lock and for the migrations, in the pool of the DataSource. The call needs no other one,
@@ -25,9 +22,7 @@ export class MigrationSource implements SessionSource {
   #session: Session | undefined
   #opening: Promise<Session> | undefined
   #bound: BoundRunner | undefined
-  /** Resolves when the wait no longer uses the connection; empty until a wait does. */
-  #returned: Promise<void> | undefined
-  #giveBack: (() => void) | undefined
+  readonly #lent = new LentConnection()
 
   constructor(dataSource: DataSourceLike, sessions: Sessions) {
     this.#dataSource = dataSource
@@ -64,7 +59,7 @@ export class MigrationSource implements SessionSource {
 
   openAtOnce(): Session | undefined {
     const { session } = this
-    if (session) this.#returned = new Promise((resolve) => (this.#giveBack = resolve))
+    if (session) this.#lent.lend()
     return session
   }
 
@@ -76,7 +71,7 @@ export class MigrationSource implements SessionSource {
   }
 
   close(): Promise<void> {
-    this.#giveBack?.()
+    this.#lent.giveBack()
     return Promise.resolve()
   }
 
@@ -90,15 +85,9 @@ export class MigrationSource implements SessionSource {
     this.#bound?.close()
   }
 
-  /** The wait is over: resolves when nothing of it is under way on the connection, which is given up where that takes long. */
+  /** The wait is over: resolves when the migrations, or their end, can use the connection. */
   async connectionIsBack(): Promise<void> {
-    const { session } = this
-    if (!session || !this.#returned) return
-    let timer: NodeJS.Timeout | undefined
-    const late = new Promise<'late'>((resolve) => (timer = setTimeout(() => resolve('late'), RETURN_PATIENCE)))
-    const first = await Promise.race([this.#returned, late])
-    clearTimeout(timer)
-    if (first === 'late') session.lose(new Error('the database did not answer when a wait for a lock was to end'))
+    if (this.session) await this.#lent.isBack(this.session)
   }
 
   /** The call is over: the connection returns to the pool. One that is still being opened does so when it comes. */

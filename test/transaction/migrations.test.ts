@@ -193,8 +193,7 @@ describe('runMigrations', () => {
       expect(Number(await ctx.outsider.value(`SELECT COUNT(*) FROM ${ctx.database}.migrations`))).to.equal(1)
     })
 
-    const onlyOf = ctx.kind === 'mariadb' ? it.skip : it // as on MySQL
-    onlyOf("is for TypeORM's own command with that class: two run at once", async () => {
+    it("is for TypeORM's own command with that class: two run at once", async () => {
       const folder = await mkdtemp(path.join(__dirname, 'tmp-'))
       try {
         const file = path.join(folder, 'data-source.ts')
