@@ -17,7 +17,10 @@ function questions(): string {
   return `IF(GET_LOCK(${key},0),1,0) AS g,IS_USED_LOCK(${key})<=>CONNECTION_ID() AS h,RELEASE_LOCK(${key}) AS r`
 }
 
-const ANSWERS = '1,1,1'
+const QUESTIONS = 3
+const RIGHT = '1,1,1'
+/** How often they are asked again. */
+const REPETITIONS = 3
 
 /** Errors of a server that does not know a function, or not in that place. */
 const ER_NOT_SUPPORTED_YET = 1235
@@ -28,32 +31,41 @@ const REFUSALS: ReadonlySet<unknown> = new Set([ER_NOT_SUPPORTED_YET, ER_UNKNOWN
 
 const REMEDY = 'Use a MySQL or MariaDB server for locks; `named-lock check` tells more.'
 
-/** Asks for the columns, with the questions as three more columns at the end. */
-export async function askWithLock(ask: Ask, columns: string): Promise<unknown> {
-  try {
-    return await ask(`SELECT ${columns},${questions()}`)
-  } catch (error) {
-    if (!REFUSALS.has((error as { errno?: unknown }).errno)) throw error
-    // One of the columns may be the reason.
-    await ask(`SELECT ${columns}`)
-    const message = `It refuses a statement with GET_LOCK in an expression: ${(error as Error).message}.`
-    throw unfit({ message, remedy: REMEDY })
-  }
-}
-
-/** How often wrong answers are asked for again: a statement that is cancelled (KILL QUERY) may answer as if it had not got the lock. */
-const REPETITIONS = 3
-
-/** @throws NamedLockConfigurationError when the lock functions answer otherwise again and again. */
-export async function refuseUnfit(ask: Ask, version: string, columns: readonly (string | undefined)[]): Promise<void> {
-  let answers = textOf(columns)
-  for (let i = 0; i < REPETITIONS && answers !== ANSWERS; i++)
-    answers = textOf(singleRow(await ask(`SELECT ${questions()}`)))
-  if (answers === ANSWERS) return
+/**
+ * The answers to the columns, and the check of the server's lock functions with the same statement. Wrong answers are doubt: a statement that is
+ * cancelled (KILL QUERY) may answer as if it had not got the lock, and an error may be any trouble of the server. So the questions are asked
+ * again, and only a server that answers wrong each time is refused.
+ *
+ * @throws NamedLockConfigurationError when the lock functions do not do what sessions rely on.
+ */
+export async function askWithLock(ask: Ask, columns: string): Promise<(string | undefined)[]> {
+  const first = await answersOf(ask, `SELECT ${columns},${questions()}`)
+  const row = first instanceof Error ? singleRow(await ask(`SELECT ${columns}`)) : first.slice(0, -QUESTIONS)
+  let answers: Answers | Error = first instanceof Error ? first : first.slice(-QUESTIONS)
+  for (let i = 0; i < REPETITIONS && !isRight(answers); i++) answers = await answersOf(ask, `SELECT ${questions()}`)
+  if (isRight(answers)) return row
   const message =
-    `It says that it is ${version}, but its lock functions do not do what MySQL's do: to GET_LOCK of a free lock, IS_USED_LOCK and ` +
-    `RELEASE_LOCK it answered ${answers} instead of ${ANSWERS}.`
+    answers instanceof Error
+      ? `It refuses a statement with GET_LOCK in an expression: ${answers.message}.`
+      : "Its lock functions do not do what MySQL's do: to GET_LOCK of a free lock, IS_USED_LOCK and RELEASE_LOCK it answered " +
+        `${textOf(answers)} instead of ${RIGHT}.`
   throw unfit({ message, remedy: REMEDY })
 }
 
-const textOf = (columns: readonly (string | undefined)[]): string => columns.map((answer) => answer ?? 'NULL').join(',')
+type Answers = (string | undefined)[]
+
+/** An error that may be a refusal is an answer, too. */
+async function answersOf(ask: Ask, sql: string): Promise<Answers | Error> {
+  try {
+    return singleRow(await ask(sql))
+  } catch (error) {
+    if (REFUSALS.has((error as { errno?: unknown }).errno)) return error as Error
+    throw error
+  }
+}
+
+function isRight(answers: Answers | Error): boolean {
+  return !(answers instanceof Error) && textOf(answers) === RIGHT
+}
+
+const textOf = (columns: Answers): string => columns.map((answer) => answer ?? 'NULL').join(',')

@@ -3,7 +3,7 @@ import type { ServerFacts, SessionUse } from '../dialect.js'
 import { enforcesLease } from '../engines.js'
 import { serverLeaseSeconds } from '../server-lease.js'
 import { PROBE, refuseIllegible } from './legible.js'
-import { askWithLock, refuseUnfit } from './lock-functions.js'
+import { askWithLock } from './lock-functions.js'
 import type { ReplacedSettings } from './server-check.js'
 import { statusIn } from './transaction-status.js'
 import { VERSION_TEXT } from './version-text.js'
@@ -63,10 +63,9 @@ export async function openMySqlSession(
   const columns = `CONNECTION_ID() AS i,@@SESSION.wait_timeout AS w,${server} AS s,USER() AS u,DATABASE() AS d,${VERSION_TEXT} AS v`
   // The probe asks about the lock functions one by one; and the application's own connection is not used for it.
   const isTried = use === 'locks' || use === 'work'
-  const [id, lease, identity, user, database, version = '', ...tried] = singleRow(
-    isTried ? await askWithLock(ask, columns) : await ask(`SELECT ${columns}`),
-  )
-  if (isTried) await refuseUnfit(ask, version, tried)
+  const [id, lease, identity, user, database, version = ''] = isTried
+    ? await askWithLock(ask, columns)
+    : singleRow(await ask(`SELECT ${columns}`))
   const [clock] = singleRow(await ask('SELECT UNIX_TIMESTAMP(SYSDATE()) AS t'))
   const [, uptime] = singleRow(await ask("SHOW GLOBAL STATUS LIKE 'Uptime'"))
   const at = user?.lastIndexOf('@') ?? -1
