@@ -35,7 +35,8 @@ describe('named-lock hold', function () {
       it('holds the lock until the end of a pipe, with permits and JSON', async () => {
         const held = start('pool', '--permits', '2', '--json')
         await held.printed(/\n/)
-        const { fencingToken, permit, ...line } = JSON.parse(held.stdout) as Record<string, unknown>
+        type Line = { permit: number; fencingToken: string } & Record<string, unknown>
+        const { fencingToken, permit, ...line } = JSON.parse(held.stdout) as Line
         expect(permit).to.be.oneOf([0, 1]) // processes begin their search at different permits
         const key = `${ctx.keyOf('pool')}~p${permit}`
         expect(line).to.deep.equal({ namespace: ctx.database, name: 'pool', key })
