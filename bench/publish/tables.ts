@@ -16,6 +16,7 @@ const ratioRows: readonly [title: string, against: string, benchCase: string, la
   ['the same, all polling', 'naive', 'processes', 'polling library / naive'],
   ['the same with 1 ms of work', 'naive', 'processes-1ms', 'library / naive'],
   ['the same with 1 ms of work, all polling', 'naive', 'processes-1ms', 'polling library / naive'],
+  ['1 ms of work, p99 of the wait (time)', 'naive', 'hand-over', 'times 256, for 50 ms / naive: p99 wait'],
   ['waking across two processes (time)', 'raw', 'waking', 'library / raw'],
   ['`transaction`, 1 caller', 'a QueryRunner by hand', 'transaction', 'library / by hand, 1 caller'],
   [

@@ -101,7 +101,7 @@ export interface InspectOptions {
 export interface HandOverOptions {
   /** How many times in a row. Default 256. 0: every lock comes from the server. */
   times?: number | undefined
-  /** For how long. Default 100 ms. */
+  /** For how long. Default 50 ms. Longer turns make others wait longer, and gain little. */
   for?: Duration | undefined
 }
 

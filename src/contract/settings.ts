@@ -141,7 +141,7 @@ export function readServiceOptions(given: NamedLockServiceOptions, defaults: Ser
     pooling: oneOf(options.pooling, 'pooling', ['session', 'transaction'], 'session'),
     handOver: {
       times: handOver.times === Infinity ? Infinity : count(handOver.times, 'handOver.times', 256, 0),
-      for: duration(handOver.for, 'handOver.for', 100),
+      for: duration(handOver.for, 'handOver.for', 50),
     },
     release: oneOf(options.release, 'release', RELEASES, 'awaited'),
     closeTimeout: duration(options.closeTimeout, 'closeTimeout', 5_000),

@@ -3,7 +3,7 @@ import { clearTimeout, monotonicNow, setTimeout } from '../util/clock.js'
 /** Between polls of one slot, in milliseconds, growing from one to the other. */
 const FIRST_POLL = 4
 const LONGEST_POLL = 25
-/** The most in the first second: turns pass from process to process then (100 ms each), so it is worth asking more often. */
+/** The most in the first second: turns pass from process to process then (50 ms each), so it is worth asking more often. */
 const EARLY_POLL = 10
 const EARLY = 1_000
 /** The most for a caller that is patient: three to four statements a second. */
