@@ -186,6 +186,8 @@ describe('list where performance_schema is off', () => {
     (ctx) => {
       it('lists the locks that this service holds or has requested, and notes that the list is incomplete', async () => {
         const locks = await ctx.service()
+        for (const free of ['free', 'free too']) expect(await locks.isLocked(free)).to.equal(false)
+        expect(await locks.list()).to.deep.equal([])
         const lock = await locks.acquire('mine')
         const outsider = await SqlClient.connect(ctx.server)
         await outsider.getLock(`${ctx.database}.asked for`)

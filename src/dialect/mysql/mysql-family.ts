@@ -2,7 +2,7 @@ import type { Finding } from '../../contract/lock-info.js'
 import type { LockMode } from '../../contract/options.js'
 import { keyFor } from '../../names/lock-name.js'
 import { permitKey } from '../../names/part-keys.js'
-import { singleRow, singleValue, type RawConnection } from '../../typeorm/raw-connection.js'
+import { singleRow, type RawConnection } from '../../typeorm/raw-connection.js'
 import type {
   CounterStatements,
   Dialect,
@@ -15,6 +15,7 @@ import type {
 } from '../dialect.js'
 import type { Ask } from '../../typeorm/raw-connection.js'
 import { readHolders, type Holders } from '../holders.js'
+import { readBatch } from '../read-batch.js'
 import type { LockTable } from '../lock-table.js'
 import { readUserVariable } from './metadata-locks.js'
 import { MARKS } from '../marks.js'
@@ -190,10 +191,7 @@ export abstract class MySqlFamily implements Dialect {
     return `SELECT ${expression} AS r`
   }
 
-  readBatch(rows: unknown): (string | undefined)[] {
-    const answers = singleValue(rows)
-    return answers === undefined ? [] : answers.length === 1 ? [answers] : answers.split(',')
-  }
+  readBatch = readBatch
 
   cancel(connectionId: string): string {
     return `KILL QUERY ${connectionId}`

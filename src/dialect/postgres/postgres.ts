@@ -2,7 +2,7 @@ import { postgresKeyFor } from '../../names/lock-name.js'
 import { postgresPermitKey } from '../../names/part-keys.js'
 import type { LockName } from '../../contract/options.js'
 import type { Finding } from '../../contract/lock-info.js'
-import { singleRow, singleValue, type RawConnection } from '../../typeorm/raw-connection.js'
+import { singleRow, type RawConnection } from '../../typeorm/raw-connection.js'
 import type {
   CounterStatements,
   Dialect,
@@ -16,6 +16,7 @@ import type {
 import type { Ask } from '../../typeorm/raw-connection.js'
 import { postgresExactKey } from '../../names/exact-names.js'
 import { readHolders, type Holders } from '../holders.js'
+import { readBatch } from '../read-batch.js'
 import type { LockTable } from '../lock-table.js'
 import { MARKS } from '../marks.js'
 import { PG_POOL } from './pg-pool.js'
@@ -146,10 +147,7 @@ export class PostgresDialect implements Dialect {
     return `SELECT ${sqlOf(expression)} AS r`
   }
 
-  readBatch(rows: unknown): (string | undefined)[] {
-    const answers = singleValue(rows)
-    return answers === undefined ? [] : answers.length === 1 ? [answers] : answers.split(',')
-  }
+  readBatch = readBatch
 
   /**
    * All in one statement: the limit is in force for this statement alone, and what was there before comes back within the
@@ -283,7 +281,7 @@ export class PostgresDialect implements Dialect {
     }
   }
 
-  /** COMMIT of a transaction in which a statement has failed. No error tells. */
+  /** COMMIT of a transaction in which a statement has failed. No error reports it. */
   isRolledBack(result: unknown): boolean {
     return (result as { command?: unknown } | undefined)?.command === 'ROLLBACK'
   }
