@@ -62,21 +62,21 @@ async function acquire(locks: NamedLockService, name: LockName, flags: WaitFlags
   const forget = onSignals(ENDING, (signal) => ending.abort(new Interrupted(signal)))
   const status = new StatusLine(process.stderr)
   const { exactName, mode, permits, timeout } = flags
-  const told = new AbortController()
-  const telling =
-    status.isUseful && timeout > 0 ? tell(locks, name, status, told.signal, { exactName, permits }) : undefined
+  const waited = new AbortController()
+  const showing =
+    status.isUseful && timeout > 0 ? showHolder(locks, name, status, waited.signal, { exactName, permits }) : undefined
   try {
     return await locks.acquire(name, { timeout, exactName, mode, permits, signal: ending.signal })
   } finally {
-    told.abort()
-    await telling
+    waited.abort()
+    await showing
     status.clear()
     forget()
   }
 }
 
 /** Shows the holder of the lock on the terminal during the wait. */
-async function tell(
+async function showHolder(
   locks: NamedLockService,
   name: LockName,
   status: StatusLine,

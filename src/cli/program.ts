@@ -155,6 +155,7 @@ export function createProgram(): Command {
     .addArgument(lockName())
     .option('--kill-holder', 'required: ends the connection of the holder, with all of its locks')
     .option('-y, --yes', 'do not ask on the terminal')
+    .addOption(permits('release the lowest held of so many permits'))
     .addOption(exactName())
     .action(async (lock: string, flags: ReleaseFlags & ServiceFlags) => {
       process.exitCode = await withService(flags, (locks, dataSource) => release(locks, dataSource, lock, flags))
@@ -197,8 +198,9 @@ Examples:
 
 const RUN_HELP = `
 Exit codes: the command's own; ${ExitCode.busy} if the lock is busy; ${ExitCode.lost} if the lock was lost
-while the command ran (the command gets SIGTERM then); 128 + n if signal n ended
-it. The command's environment has NAMED_LOCK_NAME, NAMED_LOCK_KEY
+while the command ran (the command gets SIGTERM then); ${ExitCode.notExecutable} if it cannot be
+executed; ${ExitCode.notFound} if it is not found; 128 + n if signal n ended it or the wait.
+The command's environment has NAMED_LOCK_NAME, NAMED_LOCK_KEY
 and NAMED_LOCK_FENCING_TOKEN, and with --permits NAMED_LOCK_PERMIT (from 0).
 
 Examples:

@@ -22,9 +22,9 @@ export async function release(
   locks: NamedLockService,
   dataSource: DataSource,
   name: string,
-  { killHolder, yes, exactName }: ReleaseFlags,
+  { killHolder, yes, exactName, permits }: ReleaseFlags,
 ): Promise<number> {
-  const holder = await locks.holder(name, { exactName })
+  const holder = await locks.holder(name, { exactName, permits })
   if (!holder) {
     console.log(freeText(name, await Namespaces.look(locks), exactName))
     return ExitCode.ok
@@ -32,7 +32,7 @@ export async function release(
   const where = labelOf(exactName ? false : inspectorOf(locks).namespace)
   if (!killHolder) {
     throw new UserError(
-      `'${printable(name)}' in ${where} is held by ${describeHolder(holder)}. A lock can only be taken from its holder by ending that connection, ` +
+      `'${printable(name)}' in ${where} is held by ${describeHolder(holder)}${permitOf(holder)}. A lock can only be taken from its holder by ending that connection, ` +
         'with its work and all other locks that it holds. Pass --kill-holder to confirm.',
     )
   }
@@ -41,7 +41,7 @@ export async function release(
     return ExitCode.failed
   }
   // The holder may have released the lock during the question, and the confirmation does not cover the next holder.
-  const now = await locks.holder(name, { exactName })
+  const now = await locks.holder(name, { exactName, permits })
   if (now?.connectionId !== holder.connectionId) {
     throw new UserError('Another connection holds the lock now. Aborted.', ExitCode.failed)
   }
@@ -54,7 +54,7 @@ export async function release(
     )
   })
   const end = monotonicNow() + PATIENCE
-  while ((await locks.holder(name, { exactName }))?.connectionId === holder.connectionId) {
+  while ((await locks.holder(name, { exactName, permits }))?.connectionId === holder.connectionId) {
     if (monotonicNow() > end) {
       throw new UserError(
         `Connection ${holder.connectionId} was ended, but still holds the lock after ${PATIENCE / 1_000} s.`,
@@ -62,15 +62,19 @@ export async function release(
       )
     }
   }
-  console.log(`Ended ${describeHolder(holder)}, which held '${printable(name)}' in ${where}.`)
+  console.log(`Ended ${describeHolder(holder)}, which held '${printable(name)}' in ${where}${permitOf(holder)}.`)
   return ExitCode.ok
+}
+
+function permitOf({ permit }: LockHolder): string {
+  return permit === undefined ? '' : ` (permit ${permit})`
 }
 
 async function isAgreed(name: string, where: string, holder: LockHolder): Promise<boolean> {
   if (!process.stdin.isTTY) throw new UserError('No terminal to ask for confirmation: pass --yes.')
   const prompt = createInterface({ input: process.stdin, output: process.stderr })
   const since = holder.since ? `, for ${age(holder.since)}` : ''
-  const question = `End ${describeHolder(holder)}, which holds '${printable(name)}' in ${where}${since}? All other locks and the work of that connection end with it. [y/N] `
+  const question = `End ${describeHolder(holder)}, which holds '${printable(name)}' in ${where}${permitOf(holder)}${since}? All other locks and the work of that connection end with it. [y/N] `
   try {
     return /^y(es)?$/i.test((await prompt.question(question)).trim())
   } catch {

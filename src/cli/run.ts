@@ -66,9 +66,9 @@ async function runUnder(
   // Signals that arrive before the command's constructor returns; its process may already be running.
   const early: NodeJS.Signals[] = []
   let forward = (signal: NodeJS.Signals): unknown => early.push(signal)
-  let isToldToEnd = false
+  let isInterrupted = false
   const forget = onSignals(FORWARDED, (signal) => {
-    isToldToEnd ||= ENDING.includes(signal)
+    isInterrupted ||= ENDING.includes(signal)
     forward(signal)
   })
   const command = new Command(words, lockVariables(lock, token))
@@ -92,7 +92,7 @@ async function runUnder(
   // A changed date makes `isHeld` false without a loss, so the server decides.
   if (!lock.isHeld && !(await lock.verify())) return ExitCode.lost
   await ended(code)
-  if (!isToldToEnd) await holdUntil(endOfHold, lock.signal)
+  if (!isInterrupted) await holdUntil(endOfHold, lock.signal)
   return code
 }
 

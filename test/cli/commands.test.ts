@@ -122,6 +122,22 @@ describe('named-lock', function () {
       expect((await cli('release', 'stuck', '--url', url())).stdout).to.match(/^'stuck' is free in namespace/)
     })
 
+    it('kills the connection that holds a permit, the lowest one that is held', async () => {
+      const services = [await ctx.service(), await ctx.service()]
+      const held = await Promise.all(services.map((locks) => locks.acquire('permitted', { permits: 3 })))
+      const [lowest, other] = held.sort((a, b) => a.permit! - b.permit!)
+      const without = await cli('release', 'permitted', '--kill-holder', '--yes', '--url', url())
+      expect(without.stdout).to.match(/^'permitted' is free/)
+      const words = ['release', 'permitted', '--permits', '3', '--kill-holder', '--yes', '--url', url()]
+      const { code, stdout, stderr } = await cli(...words)
+      expect([code, stderr]).to.deep.equal([0, ''])
+      expect(stdout).to.match(new RegExp(`^Ended .*, which held 'permitted' .*\\(permit ${lowest!.permit}\\)\\.$`, 'm'))
+      await until('the loss', () => lowest!.signal.aborted)
+      expect(await other!.verify()).to.equal(true)
+      await other!.release()
+      await lowest!.release().catch(() => undefined)
+    })
+
     it('runs migrations in one process at a time, from a DataSource file of any kind', async () => {
       // Inside the project, where `typeorm` can be resolved.
       const folder = await mkdtemp(path.join(__dirname, 'tmp-'))
