@@ -14,7 +14,7 @@ export type SupervisorMessage = { readonly locks: boolean } | { readonly close: 
 
 /** One replica of the shop: a process of its own, with its own connections and its own NamedLockService. */
 async function openShop(): Promise<void> {
-  if (process.send) watchLocks((activities) => tell({ activities }))
+  if (process.send) watchLocks((activities) => send({ activities }))
   const app = await NestFactory.create(ShopModule, { logger: ['error', 'fatal'], forceCloseConnections: true })
   if (process.send) obey(app)
   else app.enableShutdownHooks()
@@ -23,7 +23,7 @@ async function openShop(): Promise<void> {
   await app.get(NamedLockService).runMigrations()
   await app.listen(settings.port, '127.0.0.1')
   const { port } = app.getHttpServer().address() as AddressInfo
-  tell({ open: { port } })
+  send({ open: { port } })
   if (!process.send) console.log(`Replica ${settings.replica} of the ticket shop: http://127.0.0.1:${port}`)
 }
 
@@ -47,7 +47,7 @@ async function close(app: INestApplication): Promise<void> {
   }
 }
 
-function tell(message: ReplicaMessage): void {
+function send(message: ReplicaMessage): void {
   process.send?.(message, undefined, undefined, () => undefined)
 }
 

@@ -63,12 +63,12 @@ export class ReplicaProcess {
   }
 
   setLocks(locks: boolean): void {
-    this.#tell({ locks })
+    this.#send({ locks })
   }
 
   /** Resolves when the process has ended on its own, as it does after the application has closed. */
   async close(): Promise<void> {
-    this.#tell({ close: true })
+    this.#send({ close: true })
     const stuck = setTimeout(() => void this.kill(), patience)
     const end = await this.ended
     clearTimeout(stuck)
@@ -85,7 +85,7 @@ export class ReplicaProcess {
     throw this.#failure(await this.ended)
   }
 
-  #tell(message: SupervisorMessage): void {
+  #send(message: SupervisorMessage): void {
     this.#process.send(message, () => undefined) // an unreachable process has ended
   }
 

@@ -62,7 +62,7 @@ export class Settling {
     }
   }
 
-  /** A connection that dies here held no lock, and KILL QUERY tells nothing of the server: the question is sent again. */
+  /** A connection that dies here held no lock, and KILL QUERY is no fault of the server: the question is sent again. */
   async #retried(ask: () => Promise<void>): Promise<void> {
     for (let tries = 1; ; tries++) {
       try {

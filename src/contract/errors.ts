@@ -3,7 +3,7 @@ import type { LockHolder } from './lock-info.js'
 import { recognisedAcrossCopies } from '../util/across-copies.js'
 import { withAddress } from './troubleshooting.js'
 
-/** The outcome of a transaction. `'unknown'`: the connection was lost during the COMMIT, and only the data can tell. */
+/** The outcome of a transaction. `'unknown'`: the connection was lost during the COMMIT, and only the data shows which. */
 export type TransactionOutcome = 'committed' | 'rolledBack' | 'unknown'
 
 /**
@@ -56,7 +56,7 @@ export class NamedLockLostError extends NamedLockError {
   declare readonly code: 'LOST'
   /**
    * From `transaction`: the outcome of the transaction on the lock's connection. `'unknown'`: the connection was lost during the
-   * COMMIT, and only the data can tell.
+   * COMMIT, and only the data shows which.
    */
   declare readonly outcome?: 'rolledBack' | 'unknown' | undefined
 

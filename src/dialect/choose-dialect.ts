@@ -79,7 +79,7 @@ export interface FoundServer {
   readonly version: string
 }
 
-/** Both driver types of MySQL and MariaDB talk to both servers: the version tells which dialect is right. */
+/** Both driver types of MySQL and MariaDB talk to both servers: the version decides which dialect is right. */
 export async function findServer(ask: Ask): Promise<FoundServer> {
   const version = singleRow(await ask('SELECT VERSION() AS v,@@version_comment AS c')).join(' ')
   if (!/^\d/.test(version)) return { dialect: undefined, version }

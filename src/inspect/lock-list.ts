@@ -29,7 +29,7 @@ export interface ListSettings {
   readonly isEverywhere?: boolean
 }
 
-/** Finds out what locks there are: what the server tells, what the notes of other processes say, and what this service knows itself. */
+/** Finds out what locks there are: in the server's list, in the notes of other processes, and in this service. */
 export class LockLister {
   readonly #slots: Slots
   readonly #targets: Targets

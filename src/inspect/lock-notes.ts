@@ -17,7 +17,7 @@ interface Noted {
   readonly connectionId: string
   /** Milliseconds of the epoch. */
   readonly since: number
-  /** Where the key does not tell it. */
+  /** Where it does not follow from the key. */
   readonly name?: string
 }
 
@@ -40,8 +40,8 @@ export interface NotedLocks {
  * What servers do not know of locks: the name behind a shortened key, since when it is held, and by which process. Each process
  * leaves that as a note on its shared session, for the `list` of all others.
  *
- * Taking and giving a lock costs nothing for it: the note is written at most twice in a second, only when it changes, and tells
- * only of locks that are held or waited for at that time and have been for half a second.
+ * Taking and giving a lock costs nothing for it: the note is written at most twice in a second, only when it changes, and lists
+ * only locks that are held or waited for at that time and have been for half a second.
  */
 export class LockNotes {
   readonly #slots: Slots
@@ -87,7 +87,7 @@ export class LockNotes {
       for (const { holder, head } of this.#slots.all) {
         if (count >= MOST) return
         const claim = holder ?? head
-        if (!claim || isTold(claim) === mustHaveName) continue
+        if (!claim || isInKey(claim) === mustHaveName) continue
         if (holder?.checkLease() && now - holder.grantedAt >= LOOK_EVERY) {
           held.push({
             key: holder.target.key,
@@ -110,8 +110,8 @@ export class LockNotes {
   }
 }
 
-/** The key itself tells the name. */
-function isTold({ target }: Claim): boolean {
+/** The name follows from the key. */
+function isInKey({ target }: Claim): boolean {
   return target.key.endsWith(target.name)
 }
 

@@ -32,7 +32,7 @@ export const findings = {
   HOLDER_UNKNOWN: (answer: string, holder: string) =>
     error(
       'HOLDER_UNKNOWN',
-      `The server does not give the holder of a lock: it answered ${answer === '' ? 'nothing' : answer} where connection ${holder} had it. After a failed statement the library could not tell which locks it owns.`,
+      `The server does not give the holder of a lock: it answered ${answer === '' ? 'nothing' : answer} where connection ${holder} had it. After a failed statement the library could not determine which locks it owns.`,
     ),
   EXPRESSIONS_REFUSED: (answer: string) =>
     error(

@@ -55,7 +55,7 @@ export class Reporter implements ClaimListener {
 
   releaseFailed(claim: Claim, error: Error): void {
     if (error instanceof NamedLockLostError && claim.handle) claim.handle.foundLostByRelease(error)
-    // No call waits for the answer, so only the event can tell of a loss.
+    // No call waits for the answer, so only the event reports a loss.
     if (claim.isReleasedLater && isLoss(error)) this.lost(claim, error, true)
     if (this.#events.hears('releaseFailed')) this.#events.emit('releaseFailed', { ...describe(claim), error })
   }

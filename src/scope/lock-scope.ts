@@ -41,7 +41,7 @@ export class LockScope {
     readonly isOutside = false,
   ) {}
 
-  /** The handle. Kept after the work: `isOpen` tells whether it still counts. */
+  /** The handle. Kept after the work: it counts only while `isOpen`. */
   get lock(): ScopedLock | undefined {
     return this.#lock
   }

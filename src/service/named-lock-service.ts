@@ -291,7 +291,7 @@ export class NamedLockService<DS extends DataSourceLike = DataSource> {
    * What it does elsewhere (a message that is sent, an HTTP call) may happen again after a rollback. A name that is done costs one read.
    *
    * Work that throws, is rolled back or has lost its lock is not done. When the connection is lost during the COMMIT (`outcome:
-   * 'unknown'`), call it again: the row tells the truth.
+   * 'unknown'`), call it again: the row decides.
    *
    * @returns `{ ran: true, value }`, or `{ ran: false, doneAt }` if it was done before.
    * @throws A {@link NamedLockTimeoutError}: The lock was not free in time.

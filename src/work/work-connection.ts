@@ -93,7 +93,7 @@ export class WorkConnection implements ProxyHandler<Driver> {
     }
   }
 
-  /** True when a COMMIT was sent and no answer has come that tells the outcome of the transaction. */
+  /** True when a COMMIT was sent and no answer has come with the outcome of the transaction. */
   get isCommitInDoubt(): boolean {
     return this.#isCommitInDoubt
   }
@@ -211,13 +211,13 @@ export class WorkConnection implements ProxyHandler<Driver> {
     this.#isUsed = true
     this.#inFlight++
     const sentAt = this.#session.workBegins()
-    const over = (tell: () => void): void => {
+    const over = (pass: () => void): void => {
       this.#inFlight--
       if (isEnd) this.#isEnding = false
-      tell()
+      pass()
       this.#sendNext()
     }
-    const answered = (error: Error | null | undefined, tell: () => void, result?: unknown): void => {
+    const answered = (error: Error | null | undefined, pass: () => void, result?: unknown): void => {
       const { dialect } = this.#session
       const isAnswer = !error || dialect.isAnswer(error)
       if (error && !isAnswer) (this.#failures ??= new WeakSet()).add(error)
@@ -229,7 +229,7 @@ export class WorkConnection implements ProxyHandler<Driver> {
         this.#isRolledBack = dialect.isRolledBack(result)
         this.#isCommitted = true
       } else if (this.#lastError && !error && !isRollback(text)) this.#lastError = undefined
-      const done = (): void => this.#session.workEnds(sentAt, error, () => over(tell))
+      const done = (): void => this.#session.workEnds(sentAt, error, () => over(pass))
       if (error && isAnswer && !isEnd) this.#lookAfterError(error, done)
       else {
         if (isEnd && !error) this.#end = isCommit ? 'COMMIT' : 'ROLLBACK'
@@ -333,7 +333,7 @@ function isSubmittable(statement: unknown): boolean {
 /** The same outcome, passed on when the session allows it. */
 function settled(
   answer: Promise<unknown>,
-  answered: (error: Error | undefined, tell: () => void, result?: unknown) => void,
+  answered: (error: Error | undefined, pass: () => void, result?: unknown) => void,
 ): Promise<unknown> {
   return new Promise((resolve, reject) => {
     answer.then(

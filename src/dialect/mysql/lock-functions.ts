@@ -29,7 +29,7 @@ const ER_SP_DOES_NOT_EXIST = 1305
 const ER_PARSE = 1064
 const REFUSALS: ReadonlySet<unknown> = new Set([ER_NOT_SUPPORTED_YET, ER_UNKNOWN, ER_SP_DOES_NOT_EXIST, ER_PARSE])
 
-const REMEDY = 'Use a MySQL or MariaDB server for locks; `named-lock check` tells more.'
+const REMEDY = 'Use a MySQL or MariaDB server for locks; run `named-lock check` for the details.'
 
 /**
  * The answers to the columns, and the check of the server's lock functions with the same statement. Wrong answers are doubt: a statement that is

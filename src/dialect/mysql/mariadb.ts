@@ -69,7 +69,7 @@ export class MariaDbDialect extends MySqlFamily {
 
   protected override readonly variables = {
     timeLimit: 'max_statement_time',
-    // There is no server_uuid here: host name, port and data directory tell servers apart.
+    // There is no server_uuid here: servers differ in host name, port or data directory.
     identity: "CONCAT_WS(' ',@@hostname,@@port,@@datadir)",
     idleLimits,
   }

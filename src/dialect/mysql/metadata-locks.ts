@@ -13,7 +13,7 @@ type Row = readonly (string | number | null | undefined)[]
 
 const INSTRUMENT = `SELECT COUNT(*) AS n FROM performance_schema.setup_instruments WHERE NAME='wait/lock/metadata/sql/mdl' AND ENABLED='YES'`
 
-/** Written out: else sql_select_limit cuts a list short, and nothing tells that it did. */
+/** Written out: else sql_select_limit cuts a list short without a warning. */
 const ALL = 'LIMIT 18446744073709551615'
 
 /** Granted and pending only: the other states are of no length. */

@@ -56,7 +56,7 @@ export class MySqlDialect extends MySqlFamily {
     return {
       rows: [],
       missing:
-        "performance_schema or its instrument wait/lock/metadata/sql/mdl is off on this server, so that it does not tell of other applications' locks",
+        "performance_schema or its instrument wait/lock/metadata/sql/mdl is off on this server, so it does not list other applications' locks",
     }
   }
 

@@ -51,7 +51,7 @@ function listen(pool: PgPool, onWaiter: () => void): () => void {
     const connect = pool.connect.bind(pool)
     pool.connect = (...args) => {
       const result = connect(...args)
-      if ((pool.waitingCount ?? 0) > 0) for (const tell of all) tell()
+      if ((pool.waitingCount ?? 0) > 0) for (const notify of all) notify()
       return result
     }
   }

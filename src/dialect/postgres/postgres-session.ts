@@ -61,7 +61,7 @@ export async function openPostgresSession(
   }
 }
 
-/** A text that tells one server from another. */
+/** A text that differs from server to server. */
 export function serverOf(port: string | undefined, startedAt: string | undefined): string {
   return `the one on port ${port ?? '(local)'} that was started at ${startedAt}`
 }
