@@ -29,16 +29,21 @@ const wholeFirst: Readonly<Record<string, string>> = {
   'docs/nestjs.md': 'declare function charge(id: number): Promise<void>',
 }
 
-/** `docs/cli.md`, third block → `docs-cli-3.ts`. */
+/** A block that begins with the name of its file is a whole file, and other blocks of its page import it. */
+const FILE_NAME = /^\/\/ ([\w-]+)((?:\.test)?)\.ts\n/
+
+/** `docs/cli.md`, third block → `docs-cli-3.ts`; tests of the same file for several runners need names of their own. */
 function filesOf(name: string): [string, string][] {
   const prefix = name.replace(/\.md$/, '').replaceAll('/', '-')
   const behind = wholeFirst[name]
-  return new Page(name)
-    .blocks('ts')
-    .map((text, i) => [
+  return new Page(name).blocks('ts').map((text, i) => {
+    const [, file, isTest] = FILE_NAME.exec(text) ?? []
+    if (file !== undefined) return [isTest ? `${prefix}-${i + 1}.ts` : `${file}.ts`, text]
+    return [
       `${prefix}-${i + 1}.ts`,
       i === 0 && behind !== undefined ? `${text}\n${behind}` : exampleFile(text, givenFor(name)),
-    ])
+    ]
+  })
 }
 
 describe('the documents', function () {
@@ -48,7 +53,8 @@ describe('the documents', function () {
   before('write their examples down', async () => {
     const files = names.filter((name) => !complete.includes(name)).flatMap(filesOf)
     expect(files.length).to.be.above(20)
-    examples = await Examples.write(Object.fromEntries(files))
+    const runners = readFileSync(path.join(__dirname, 'given', 'runners.d.ts'), 'utf8')
+    examples = await Examples.write({ ...Object.fromEntries(files), 'runners.d.ts': runners })
   })
 
   after(() => examples.remove())

@@ -1,9 +1,10 @@
 import { execFile } from 'node:child_process'
-import { cp, writeFile } from 'node:fs/promises'
+import { cp, mkdir, readFile, writeFile } from 'node:fs/promises'
 import path from 'node:path'
 import { promisify } from 'node:util'
 import { expect } from 'chai'
 import { before, describe, it } from 'mocha'
+import ts from 'typescript'
 import { testRunners } from '../../dev/versions/index.js'
 import { consumer, own, root } from '../package/support/packed-package.js'
 
@@ -59,15 +60,47 @@ describe('InMemoryNamedLockService under fake timers', function () {
     it(`is as documented with ${title}`, async function () {
       const settings = { testMatch: ['**/jest.test.cjs'], transform: {}, testEnvironment: 'node', ...jest }
       await writeFile(path.join(home, 'jest.config.json'), JSON.stringify(settings))
-      const args = command.map((word) => (/\.m?js$/.test(word) && word.includes('/') ? path.join(modules, word) : word))
-      const { stdout, stderr } = await promisify(execFile)(process.execPath, [...args, file], {
-        cwd: home,
-        env: { ...process.env, FAKE_TIMERS: JSON.stringify(how), CI: '1', NO_COLOR: '1' },
-        timeout: 110_000,
-      }).catch((error: unknown) => error as { stdout: string; stderr: string; code: unknown })
-      const output = `${stdout}\n${stderr}`
+      const output = await runnerOutput(home, [...command, file], { FAKE_TIMERS: JSON.stringify(how) })
       expect(/(?:Tests:? +|[#ℹ] pass )\d+/.test(output), output).to.equal(true)
       expect(/\b[1-9]\d* failed|[#ℹ] fail [1-9]/.test(output), output).to.equal(false)
     })
+  }
+
+  const runners = { jest: [JEST, 'js'], vitest: [VITEST, 'mjs'], 'node:test': [['--test'], 'js'] } as const
+  for (const [runner, [command, extension]] of Object.entries(runners)) {
+    it(`passes the whole test of docs/testing.md with ${runner}`, async function () {
+      const folder = path.join(home, `whole-${runner.replace(':', '-')}`)
+      await mkdir(folder)
+      const page = await readFile(path.join(root, 'docs/testing.md'), 'utf8')
+      const module = extension === 'mjs' ? ts.ModuleKind.ESNext : ts.ModuleKind.CommonJS
+      for (const [title, name] of [
+        ['', 'order-service'],
+        [` [${runner}]`, 'order-service.test'],
+      ]) {
+        const begin = `\`\`\`ts${title}\n// ${name}.ts\n`
+        expect(page).to.include(begin)
+        const text = page.split(begin)[1]!.split('```')[0]!
+        const { outputText } = ts.transpileModule(text, { compilerOptions: { module, target: ts.ScriptTarget.ES2022 } })
+        await writeFile(path.join(folder, `${name}.${extension}`), outputText)
+      }
+      await writeFile(path.join(folder, 'jest.config.json'), JSON.stringify({ transform: {} }))
+      await writeFile(path.join(folder, 'vitest.config.mjs'), 'export default {}')
+      const output = await runnerOutput(folder, [...command, `order-service.test.${extension}`])
+      expect(/Tests:? +2 passed|[#ℹ] pass 2\b/.test(output), output).to.equal(true)
+    })
+  }
+
+  async function runnerOutput(
+    cwd: string,
+    command: readonly string[],
+    variables: NodeJS.ProcessEnv = {},
+  ): Promise<string> {
+    const args = command.map((word) => (/\.m?js$/.test(word) && word.includes('/') ? path.join(modules, word) : word))
+    const { stdout, stderr } = await promisify(execFile)(process.execPath, args, {
+      cwd,
+      env: { ...process.env, ...variables, CI: '1', NO_COLOR: '1' },
+      timeout: 110_000,
+    }).catch((error: unknown) => error as { stdout: string; stderr: string; code: unknown })
+    return `${stdout}\n${stderr}`
   }
 })

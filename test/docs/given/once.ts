@@ -1,6 +1,14 @@
 import { Cron } from '@nestjs/schedule'
 import { type EntityManager } from 'typeorm'
 import { NamedLockService, WithNamedLock } from 'typeorm-named-lock'
+class Order {
+  id!: number
+  paid!: boolean
+}
+class OutboxMessage {
+  id!: string
+  sent!: boolean
+}
 interface StripeEvent {
   id: string
   orderId: number

@@ -10,9 +10,3 @@ class OrderService {
 }
 declare const locks: InMemoryNamedLockService
 declare const orders: OrderService
-interface FakeTimers {
-  useFakeTimers(): void
-  advanceTimersByTimeAsync(ms: number): Promise<void>
-}
-declare const vi: FakeTimers
-declare const jest: FakeTimers
