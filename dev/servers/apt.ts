@@ -6,6 +6,14 @@ import type { Log } from './server-types.js'
 
 const progressInterval = 3000
 
+export interface DebianMirror {
+  readonly uri: string
+  /** The file with the keys that sign it. */
+  readonly signedBy: string | undefined
+  /** A mirror of the security updates only. */
+  readonly security: boolean
+}
+
 /**
  * A separate state for the package manager, in `folder`. In this state nothing is installed, so the manager lists every
  * library that a package needs. It writes nowhere else, so it needs no privileges.
@@ -93,17 +101,20 @@ export class PrivateApt {
     return archivesIn(folder)
   }
 
-  /** The machine's own Debian mirror, and the key that signs it. */
-  async debianMirror(): Promise<{ uri: string; signedBy: string | undefined } | undefined> {
+  /** The machine's own mirrors of Debian and of its security updates, in this order, at most one of each. */
+  async debianMirrors(): Promise<DebianMirror[]> {
     const format = '$(REPO_URI)|$(ORIGIN)|$(LABEL)|$(SIGNED_BY)'
     const lines = (await this.#run('apt-get', ['indextargets', '--format', format])).split('\n')
-    for (const line of lines) {
-      const [uri, origin, label, signedBy] = line.split('|')
-      if (!uri || origin !== 'Debian' || label !== 'Debian') continue
-      const keys = [signedBy ?? '', '/usr/share/keyrings/debian-archive-keyring.gpg']
-      return { uri, signedBy: keys.find((key) => key.startsWith('/') && existsSync(key)) }
-    }
-    return undefined
+    const found = ['Debian', 'Debian-Security'].map((wanted): DebianMirror | undefined => {
+      const fields = lines.map((line) => line.split('|'))
+      const [uri, , , signedBy] = fields.find(([, origin, label]) => origin === 'Debian' && label === wanted) ?? []
+      if (!uri) return undefined
+      // The key of a release may not sign another release; this file has the keys of all.
+      const keys = ['/usr/share/keyrings/debian-archive-keyring.gpg', signedBy ?? '']
+      const key = keys.find((each) => each.startsWith('/') && existsSync(each))
+      return { uri, signedBy: key, security: wanted !== 'Debian' }
+    })
+    return found.filter((mirror) => mirror !== undefined)
   }
 
   async #run(command: string, args: readonly string[], cwd?: string): Promise<string> {

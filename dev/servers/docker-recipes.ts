@@ -1,4 +1,4 @@
-import { mysqlFamilyArgs } from './mysql-family.js'
+import { mysqlFamilyArgs, withoutXProtocol } from './mysql-family.js'
 import { postgresArgs } from './postgres-engine.js'
 import { appLogin, type ServerKind } from './server-types.js'
 
@@ -22,7 +22,7 @@ export const dockerRecipes: Readonly<Record<ServerKind, DockerRecipe>> = {
       MYSQL_USER: username,
       MYSQL_PASSWORD: password,
     },
-    args: [...mysqlFamilyArgs, '--mysqlx=OFF'],
+    args: [...mysqlFamilyArgs, withoutXProtocol],
   },
   mariadb: {
     image: 'mariadb:11.8',

@@ -3,6 +3,7 @@ import os from 'node:os'
 import path from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { ContainerRuntimeClient, StartedTestContainer } from 'testcontainers'
+import { chosenVersion, type ChosenVersion } from './chosen-version.js'
 import { dockerRecipes } from './docker-recipes.js'
 import { engines } from './engines.js'
 import { freePort } from './free-port.js'
@@ -13,15 +14,20 @@ const answerLimit = 5000
 const startLimit = 120_000
 const { username, password, database } = appLogin
 
-/** A container of the kind's official image; `NAMED_LOCK_MYSQL_IMAGE` and the like name another. */
+/**
+ * A container of the kind's official image; `NAMED_LOCK_MYSQL_IMAGE` and the like name another, and a chosen version of
+ * PostgreSQL chooses its image.
+ */
 export async function dockerServer(kind: ServerKind, args: readonly string[], log: Log): Promise<RunningServer> {
+  const chosen = chosenVersion(kind)
+  if (chosen?.from === 'debian') throw new WayNotOpen('a version of another source is chosen')
   if (!mayHaveDocker()) throw new WayNotOpen('no Docker on this machine')
   // Loaded late, because loading it takes longer than starting some servers.
   const { GenericContainer, getContainerRuntimeClient, ImageName, Wait } = await import('testcontainers')
   const client = await inTime(getContainerRuntimeClient(), answerLimit)
   if (!client) throw new WayNotOpen('Docker does not respond')
   const recipe = dockerRecipes[kind]
-  const image = process.env[`NAMED_LOCK_${kind.toUpperCase()}_IMAGE`] ?? recipe.image
+  const image = process.env[`NAMED_LOCK_${kind.toUpperCase()}_IMAGE`] ?? imageOf(chosen) ?? recipe.image
   if (!(await client.image.exists(ImageName.fromString(image)))) log(`Docker downloads ${image}`)
   // A fixed port: one chosen by Docker would change with a restart.
   const port = await freePort()
@@ -39,6 +45,10 @@ export async function dockerServer(kind: ServerKind, args: readonly string[], lo
     await server.stop()
     throw error
   }
+}
+
+function imageOf(chosen: ChosenVersion | undefined): string | undefined {
+  return chosen?.from === 'npm' ? `postgres:${chosen.major}` : undefined
 }
 
 class DockerServer implements RunningServer {

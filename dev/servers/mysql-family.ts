@@ -27,7 +27,9 @@ export const mysqlFamilyArgs = [
   '--innodb-flush-log-at-trx-commit=2',
 ] as const
 
-const mysqlArgs = [...mysqlFamilyArgs, '--innodb-redo-log-capacity=16M']
+// Servers before 8.0 do not know every argument: with `loose` they go on without it.
+const mysqlArgs = [...mysqlFamilyArgs, '--loose-innodb-redo-log-capacity=16M']
+export const withoutXProtocol = '--loose-mysqlx=OFF'
 const mariadbArgs = [...mysqlFamilyArgs, '--innodb-log-file-size=16M']
 
 function placeArgs(program: ServerProgram, dataDir: string): string[] {
@@ -65,7 +67,7 @@ export const mysqlEngine: Engine = {
     ...placeArgs(program, place.dataDir),
     ...mysqlArgs,
     ...networkArgs(place),
-    '--mysqlx=OFF',
+    withoutXProtocol,
     '--secure-file-priv=NULL',
   ],
   portTaken: /Address already in use/i,

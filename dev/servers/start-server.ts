@@ -1,8 +1,9 @@
+import { chosenVersion } from './chosen-version.js'
 import { dockerServer } from './docker-server.js'
 import { environmentServer, environmentVariable } from './environment-server.js'
 import { installedProgram } from './installed-program.js'
 import { LocalServer } from './local-server.js'
-import { npmPostgres, wantedPostgres } from './npm-postgres.js'
+import { npmPostgres } from './npm-postgres.js'
 import { packagedProgram } from './packaged-program.js'
 import {
   serverOrigins,
@@ -20,17 +21,16 @@ const ways: Readonly<Record<ServerOrigin, Way>> = {
   environment: environmentServer,
   docker: dockerServer,
   binary: async (kind, args, log) => {
-    if (versionOf(kind) !== undefined) throw new WayNotOpen('another version is wanted')
+    if (chosenVersion(kind)) throw new WayNotOpen('a version of another source is chosen')
     return LocalServer.start('binary', await installedProgram(kind), args, log)
   },
   packages: async (kind, args, log) => {
-    const version = versionOf(kind)
-    const program = version === undefined ? packagedProgram(kind, log) : npmPostgres(version, log)
+    const chosen = chosenVersion(kind)
+    const program =
+      chosen?.from === 'npm' ? npmPostgres(chosen.major, log) : packagedProgram(kind, chosen?.release, log)
     return LocalServer.start('packages', await program, args, log)
   },
 }
-
-const versionOf = (kind: ServerKind): string | undefined => (kind === 'postgres' ? wantedPostgres() : undefined)
 
 /**
  * Provides a server for tests, benchmarks and the sample: the one named in the environment, otherwise a new one from
@@ -38,6 +38,7 @@ const versionOf = (kind: ServerKind): string | undefined => (kind === 'postgres'
  */
 export async function startServer(kind: ServerKind, options: StartServerOptions = {}): Promise<RunningServer> {
   const log = options.log ?? ((line) => process.stderr.write(`${line}\n`))
+  chosenVersion(kind) // a wrong choice is refused before any source is tried
   const failures: string[] = []
   const errors: unknown[] = []
   for (const origin of options.via ?? serverOrigins) {

@@ -2,10 +2,11 @@ import { existsSync } from 'node:fs'
 import path from 'node:path'
 import { expect } from 'chai'
 import { DataSource } from 'typeorm'
-import { PrivateApt } from '../../dev/servers/apt.js'
 import { cachedFolder } from '../../dev/servers/cache-folder.js'
+import { chosenDebian } from '../../dev/servers/chosen-version.js'
 import { freePort } from '../../dev/servers/free-port.js'
 import { startServer, type RunningServer } from '../../dev/servers/index.js'
+import { packageSource } from '../../dev/servers/package-source.js'
 import { run } from '../../dev/servers/run.js'
 import { NamedLockService } from '../../src/index.js'
 import { serverKinds } from '../support/servers.js'
@@ -13,9 +14,10 @@ import { until } from '../support/until.js'
 
 /** The provider from the distribution's package, unpacked into the cache. */
 async function galeraProvider(): Promise<string> {
-  const folder = await cachedFolder(`programs/galera-${process.arch}-v1`, async (unfinished) => {
-    const apt = await PrivateApt.create(path.join(unfinished, 'work'), () => undefined)
-    await apt.update()
+  const release = chosenDebian() // the provider needs the libraries of the server's own release
+  const name = `programs/galera-${process.arch}-${release === undefined ? '' : `${release}-`}v1`
+  const folder = await cachedFolder(name, async (unfinished) => {
+    const apt = await packageSource(path.join(unfinished, 'work'), release, () => undefined)
     for (const archive of await apt.downloadAlone('galera-4')) await run(['dpkg-deb', '-x', archive, unfinished])
   })
   return path.join(folder, 'usr', 'lib', 'galera', 'libgalera_smm.so')
