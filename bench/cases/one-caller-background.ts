@@ -1,3 +1,4 @@
+import { openBarePair } from '../subjects/bare-pair.js'
 import { openDecorated, openLibrary } from '../subjects/library.js'
 import { openRaw } from '../subjects/raw.js'
 import { openRedlock } from '../subjects/redlock.js'
@@ -15,6 +16,7 @@ export const oneCallerBackground: BenchCase = {
     await using library = await openLibrary(address, { release: 'background' })
     await using decorated = await openDecorated(address, { release: 'background' })
     await using redlock = bench.redisPort === undefined ? undefined : await openRedlock(bench.redisPort)
+    await using bare = address.kind === 'postgres' ? undefined : await openBarePair(address)
     const rates = await paired(
       {
         raw: pairs(raw),
@@ -22,6 +24,7 @@ export const oneCallerBackground: BenchCase = {
         library: pairs(library),
         decorator: pairs(decorated),
         redlock: redlock && pairs(redlock),
+        'one statement alone': bare && pairs(bare),
       },
       bench,
     )

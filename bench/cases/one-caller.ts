@@ -1,6 +1,5 @@
 import { openLibrary } from '../subjects/library.js'
 import { openNaive } from '../subjects/naive.js'
-import { openRawPostgres } from '../subjects/raw-postgres.js'
 import { openRaw } from '../subjects/raw.js'
 import { openRedlock } from '../subjects/redlock.js'
 import type { Subject } from '../subjects/subject.js'
@@ -21,14 +20,14 @@ export const oneCaller: BenchCase = {
   async run(bench, findings) {
     const { address } = bench
     await using raw = await openRaw(address)
-    await using prepared = address.kind === 'postgres' ? await openRawPostgres(address, true) : undefined
+    await using prepared = await openRaw(address, true)
     await using library = await openLibrary(address)
     await using naive = await openNaive(address)
     await using redlock = bench.redisPort === undefined ? undefined : await openRedlock(bench.redisPort)
     const rates = await paired(
       {
         raw: pairs(raw),
-        'raw, prepared': prepared && pairs(prepared),
+        'raw, prepared': pairs(prepared),
         library: pairs(library),
         naive: pairs(naive),
         redlock: redlock && pairs(redlock),
@@ -38,8 +37,9 @@ export const oneCaller: BenchCase = {
     for (const [subject, samples] of Object.entries(rates))
       if (samples.length > 0) findings.rate(subject, 'locks/s', samples)
     findings.rateRatio('library / raw', rates.library, rates.raw, { atLeast: 0.9 })
-    if (prepared) findings.rateRatio('library / raw, prepared', rates.library, rates['raw, prepared'])
+    findings.rateRatio('library / raw, prepared', rates.library, rates['raw, prepared'])
     if (redlock) findings.rateRatio('library / redlock', rates.library, rates.redlock, { atLeast: 1 })
+    if (redlock) findings.rateRatio('raw, prepared / redlock', rates['raw, prepared'], rates.redlock)
     findings.rateRatio('library / naive', rates.library, rates.naive)
   },
 }

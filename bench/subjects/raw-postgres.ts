@@ -4,12 +4,12 @@ import type { ServerAddress } from '../../dev/servers/index.js'
 import type { HandleSubject } from './subject.js'
 
 /**
- * pg with the usual statements, or, if `named`, prepared once for the connection. Keys are numbers, as usual for
+ * pg with the usual statements, or, if `isPrepared`, prepared once for the connection. Keys are numbers, as usual for
  * advisory locks without a library; each name is hashed at its first use only.
  */
 export async function openRawPostgres(
   { host, port, username: user, password, database }: ServerAddress,
-  named = false,
+  isPrepared = false,
 ): Promise<HandleSubject> {
   const client = new Client({ host, port, user, password, database })
   client.on('error', () => undefined) // the failing statement reports it
@@ -23,13 +23,13 @@ export async function openRawPostgres(
   }
   const lock = async (name: string): Promise<void> => {
     const text = 'SELECT pg_advisory_lock($1)'
-    await client.query(named ? { name: 'lock', text, values: [keyOf(name)] } : { text, values: [keyOf(name)] })
+    await client.query(isPrepared ? { name: 'lock', text, values: [keyOf(name)] } : { text, values: [keyOf(name)] })
   }
   const unlock = async (name: string): Promise<void> => {
     const text = 'SELECT pg_advisory_unlock($1) AS result'
     const values = [keyOf(name)]
     const { rows } = await client.query<{ result: boolean }>(
-      named ? { name: 'unlock', text, values } : { text, values },
+      isPrepared ? { name: 'unlock', text, values } : { text, values },
     )
     if (rows[0]?.result !== true) throw new Error(`The lock '${name}' was not held`)
   }
