@@ -36,6 +36,8 @@ const SERVERS: Record<string, readonly string[]> = {
   'wal_level=minimal': ['-c', 'wal_level=minimal', '-c', 'max_wal_senders=0', '-c', 'synchronous_commit=off'],
 }
 
+const ROUNDS = process.env.NAMED_LOCK_CHAOS === 'full' ? 6 : 2
+
 const highest = (tokens: readonly bigint[]): bigint => tokens.reduce((a, b) => (a > b ? a : b), 0n)
 
 describe('fencing tokens', () => {
@@ -71,7 +73,7 @@ describe('fencing tokens', () => {
             this.timeout(400_000)
             const ways = Object.entries(WAYS).filter(([, [, , only]]) => !only || only === ctx.kind)
             const seen = new Map(ways.map(([way]) => [way, 0n]))
-            for (let round = 0; round < 3; round++) {
+            for (let round = 0; round < ROUNDS; round++) {
               const taken = new Map<string, bigint[]>()
               const errors = new Map<string, unknown>()
               let isOver = false

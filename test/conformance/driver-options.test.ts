@@ -70,23 +70,19 @@ const POSTGRES: Readonly<Record<string, Record<string, unknown>>> = {
 }
 
 describe('driver options that change the form of answers', () => {
-  forEachDialectAndTypeorm(
-    (ctx) => {
-      for (const [what, options] of Object.entries(ctx.kind === 'postgres' ? POSTGRES : MYSQL)) {
-        it(`do not affect locks: ${what}`, async function () {
-          this.timeout(30_000)
-          const dataSource = await ctx.dataSource()
-          setDriverOptions(dataSource, options)
-          const locks = await ctx.service({ fencing: { table: 'tokens' } }, dataSource)
-          await everyCall(ctx, locks)
-          await locks.close()
-          await everyCall(ctx, await ctx.service({}, dataSource))
-        })
-      }
-    },
-    undefined,
-    'core',
-  )
+  forEachDialectAndTypeorm((ctx) => {
+    for (const [what, options] of Object.entries(ctx.kind === 'postgres' ? POSTGRES : MYSQL)) {
+      it(`do not affect locks: ${what}`, async function () {
+        this.timeout(30_000)
+        const dataSource = await ctx.dataSource()
+        setDriverOptions(dataSource, options)
+        const locks = await ctx.service({ fencing: { table: 'tokens' } }, dataSource)
+        await everyCall(ctx, locks)
+        await locks.close()
+        await everyCall(ctx, await ctx.service({}, dataSource))
+      })
+    }
+  })
 })
 
 /**

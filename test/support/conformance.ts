@@ -31,8 +31,9 @@ import { settlesWithin, until } from './until.js'
 /**
  * Registers the tests once for every server and every major version of TypeORM.
  *
- * On PostgreSQL only tests of parts that differ between the majors (`isCore`: pools, runners, transactions) run with
- * both.
+ * MySQL has all of them with both. On the others only tests of parts that differ between the majors (`isCore`: pools,
+ * runners, transactions) run with both: the majors differ in what they do with a connection, not with a server. A run on
+ * MariaDB alone has all of its tests with both.
  */
 export function forEachServerAndTypeorm(
   define: (ctx: Conformance) => void,
@@ -42,7 +43,7 @@ export function forEachServerAndTypeorm(
   inMemory = isMemoryWanted && majors === typeorms,
 ): void {
   for (const kind of kinds) {
-    for (const typeorm of kind === 'postgres' && !isCore ? majors.slice(0, 1) : majors) {
+    for (const typeorm of isCore || hasAllWithBoth(kind) ? majors : majors.slice(0, 1)) {
       describe(`${kind}, ${typeorm.name}`, () => {
         const ctx = new Conformance(kind, typeorm)
         register(ctx)
@@ -57,6 +58,10 @@ export function forEachServerAndTypeorm(
       define(ctx)
     })
   }
+}
+
+function hasAllWithBoth(kind: ServerKind): boolean {
+  return kind === 'mysql' || (kind === 'mariadb' && process.env.NAMED_LOCK_TEST_SERVERS !== undefined)
 }
 
 /** The arguments of a server; undefined if the tests do not cover that kind. */
