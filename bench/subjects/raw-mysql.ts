@@ -9,7 +9,7 @@ export async function openRawMySql(address: ServerAddress, isPrepared = false): 
 
   connection.on('error', () => undefined) // the failing statement reports it
 
-  const ask = (sql: string, parameters: unknown[]): Promise<void> =>
+  const ask = (sql: string, parameters: (string | number)[]): Promise<void> =>
     new Promise((resolve, reject) => {
       const answered = (error: Error | null, rows: any[]): void => {
         if (error) reject(error)
