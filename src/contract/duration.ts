@@ -1,7 +1,13 @@
 import { NamedLockConfigurationError } from './errors.js'
 
 /** A number of milliseconds, or a number with a unit: `'500ms'`, `'10s'`, `'2m'`, `'1h'`, `'30d'`. `Infinity`: no limit. */
-export type Duration = number | `${number}${'ms' | 's' | 'm' | 'h' | 'd'}`
+export type Duration = [MillisecondsOrSuchAs<'500ms' | '10s' | '2m' | '1h' | '30d'>][0]
+
+/**
+ * Its name and the examples are what a compiler's message shows of a `Duration`. An alias of an alias would be shown by its own name,
+ * so the tuple hides that one. The examples are part of the type already.
+ */
+type MillisecondsOrSuchAs<Examples> = number | `${number}${'ms' | 's' | 'm' | 'h' | 'd'}` | Examples
 
 const UNITS = { ms: 1, s: 1_000, m: 60_000, h: 3_600_000, d: 86_400_000 } as const
 const TEXT = /^\s*(\d+(?:\.\d+)?|\.\d+|Infinity)\s*(ms|s|m|h|d)?\s*$/

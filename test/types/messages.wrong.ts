@@ -14,5 +14,9 @@ export class Wrong {
   }
 }
 
+export const duration = () => locks.withLock('report', { timeout: '5 minutes' }, () => {})
+export const variable = () => locks.ping(process.env.TIMEOUT)
+export const restart = () => locks.lead('report', { restart: 'soon' }, async () => {})
+
 export const withoutWork = () => locks.withLock('report', { timeout: '5s' })
 export const withoutWorkInTransaction = () => locks.transaction('report', { isolation: 'SERIALIZABLE' })

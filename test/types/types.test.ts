@@ -48,8 +48,11 @@ describe('the types', function () {
     const reasons = [
       /"@WithNamedLock needs a method that returns a promise: make it async"/,
       /'\(id: string\) => string' .*this: Wrong, id: number/,
-      /'"5 minutes"'.* 'Duration/,
+      /'"5 minutes"'.* 'MillisecondsOrSuchAs<.*"500ms".*>/,
       /"onBusy: 'skip' needs a method that may return undefined"/,
+      /'"5 minutes"'.* 'MillisecondsOrSuchAs<.*"500ms".*>/,
+      /'string \| undefined'.* 'MillisecondsOrSuchAs<.*"500ms".*>/,
+      /'"soon"'.* 'false \| MillisecondsOrSuchAs<.*"500ms".*>/,
       /"the last argument is the work: a function that runs while the lock is held"/,
       /"the last argument is the work: a function that runs while the lock is held"/,
     ]
