@@ -27,7 +27,7 @@ FROM performance_schema.events_statements_current e JOIN performance_schema.thre
 WHERE t.PROCESSLIST_STATE='User lock' GROUP BY 1 ${ALL}`
 export const RUNNING_MARIADB = `SELECT ID,TIME_MS FROM information_schema.PROCESSLIST WHERE STATE='User lock' ${ALL}`
 
-/** Whether performance_schema.metadata_locks has anything to say. MySQL enables its instrument by default, MariaDB does not. */
+/** Whether performance_schema.metadata_locks has anything to say. MySQL enables its instrument by default since 8.0, MariaDB does not. */
 export async function hasMetadataLocks(ask: Ask): Promise<boolean> {
   const [isOn, ...probe] = singleRow(await ask(`SELECT @@performance_schema AS p,${PROBE}`))
   await refuseIllegible(ask, probe)
