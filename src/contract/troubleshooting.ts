@@ -19,6 +19,7 @@ export const REASONS = {
   'pooling-transaction': 'CONFIGURATION',
   'several-servers': 'CONFIGURATION',
   'no-lease': 'CONFIGURATION',
+  'unfit-server': 'CONFIGURATION',
   'no-service': 'CONFIGURATION',
   namespaces: 'CONFIGURATION',
   'two-versions': 'CONFIGURATION',

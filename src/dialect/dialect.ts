@@ -178,6 +178,14 @@ export interface SessionRules {
    * @throws NamedLockConfigurationError when the server turns out to be one whose locks cannot be relied on.
    */
   open(ask: Ask, leaseMs: number, use: SessionUse, connection: RawConnection): Promise<ServerFacts>
+  /**
+   * Asked once, of the first connection: throws where the server keeps its promises, but is one of several that grant the same locks.
+   *
+   * @throws NamedLockConfigurationError with the reason.
+   */
+  refuseServer?(ask: Ask): Promise<void>
+  /** What that error of a statement says about the server, where it says that no lock will ever be granted; undefined for all other errors. */
+  refusalOf?(error: unknown): Finding | undefined
   /** Ends the connection at once, without an answer from the server. */
   destroy(connection: RawConnection): void
   /** False for an error of the connection itself; an error that the server sent is a sign of life like any answer. */

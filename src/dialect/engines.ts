@@ -1,5 +1,6 @@
 import { NamedLockConfigurationError } from '../contract/errors.js'
 import type { Finding } from '../contract/lock-info.js'
+import { because } from '../contract/troubleshooting.js'
 
 /*
  * Engines that speak the protocol of MySQL or PostgreSQL and are not one of them. The rule: the promise of one holder stands on what the
@@ -149,8 +150,13 @@ export function refuseEngine(family: Family, version: string): void {
 }
 
 /** The refusal of a server: the same words as in `check()`. */
-export function unfit({ message, remedy }: Pick<Finding, 'message' | 'remedy'>): NamedLockConfigurationError {
-  return new NamedLockConfigurationError(`The server cannot be used for named locks (${UNFIT}). ${message} ${remedy}`)
+export function unfit({
+  code,
+  message,
+  remedy,
+}: Pick<Finding, 'code' | 'message' | 'remedy'>): NamedLockConfigurationError {
+  const text = `The server cannot be used for named locks (${code}). ${message} ${remedy}`
+  return new NamedLockConfigurationError(because('unfit-server', text))
 }
 
 /** False for an engine that stores the setting of the lease, answers with it, and ends no session by it. */

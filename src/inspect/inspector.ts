@@ -90,7 +90,10 @@ export class Inspector {
     const { lease } = readCheckOptions(options)
     const { sessions } = this.#slots
     const { findings, dialect } = await this.inTime(check(sessions, this.#settings, this.#poolSize()))
-    return worstFirst([...findings, ...(await probe(sessions, dialect, findings, lease))])
+    const probed = await probe(sessions, dialect, findings, lease)
+    // Where both have found the same, the probe has seen what comes of it.
+    const others = findings.filter(({ code }) => !probed.some((finding) => finding.code === code))
+    return worstFirst([...others, ...probed])
   }
 
   /**

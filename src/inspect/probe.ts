@@ -24,6 +24,8 @@ export class Probe {
   readonly #open: () => Promise<ConnectionBeside>
   readonly #lease: number
   readonly #key: string
+  /** What an error of the lock functions says about the server. */
+  #unfit: Finding | undefined
 
   constructor(dialect: Dialect, open: () => Promise<ConnectionBeside>, lease: number) {
     this.#dialect = dialect
@@ -39,7 +41,7 @@ export class Probe {
     if (first.facts.identity !== second.facts.identity)
       return [findings.SEVERAL_SERVERS(first.facts.identity, second.facts.identity)]
     const refused = await this.#refusal(first)
-    if (refused) return [refused]
+    if (refused) return this.#unfit ? [this.#unfit, refused] : [refused]
     const shared = await this.#isShared(second)
     if (shared) return [shared]
     const found = [
@@ -70,6 +72,7 @@ export class Probe {
       return dialect.readBatch(await connection.ask(dialect.single(expression)))[0] ?? 'NULL'
     } catch (error) {
       if (!dialect.isAnswer(error)) throw error
+      this.#unfit ??= dialect.refusalOf?.(error)
       return `the error "${(error as Error).message}"`
     }
   }

@@ -207,10 +207,12 @@ export class SessionOpener {
 
   async #findDialect(connection: RawConnection, patience: number): Promise<void> {
     const wire = this.#dialect.wire(connection)
-    const { dialect, version } = await findServer((sql) => queryWithin(wire, sql, patience))
+    const ask = (sql: string): Promise<unknown> => queryWithin(wire, sql, patience)
+    const { dialect, version } = await findServer(ask)
     if (!dialect) return
     // Before anything else is sent that such a server may refuse for another reason.
     refuseEngine('mysql', version)
+    await dialect.refuseServer?.(ask)
     this.#dialect = dialect
     this.#isDialectSure = true
   }

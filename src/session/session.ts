@@ -1,5 +1,6 @@
 import { NamedLockLostError } from '../contract/errors.js'
 import type { Dialect, ServerFacts, TransactionStatus } from '../dialect/dialect.js'
+import { unfit } from '../dialect/engines.js'
 import type { RawCallback, RawConnection, RunnerLike } from '../typeorm/raw-connection.js'
 import { clearTimeout, monotonicNow, setTimeout, wallNow } from '../util/clock.js'
 import { outside } from '../util/outside.js'
@@ -298,8 +299,14 @@ export class Session {
         callback(this.#lostError ?? error)
         return
       }
-      callback(error ?? this.#lostError ?? null, rows)
+      callback(error ? this.#failureOf(error) : (this.#lostError ?? null), rows)
     }
+  }
+
+  /** A server may begin to refuse locks while the session is open. */
+  #failureOf(error: Error): Error {
+    const finding = this.dialect.refusalOf?.(error)
+    return finding ? unfit(finding) : error
   }
 
   async #release(): Promise<void> {

@@ -91,6 +91,14 @@ describe('checkServer, on servers that are not available here', () => {
     ]
     expect(await findingsOf(group('0'))).to.deep.equal(['GROUP_REPLICATION_MULTI_PRIMARY error'])
     expect(await findingsOf(group('1'))).to.deep.equal([])
+    const hidden: Answers = [
+      [/single_primary_mode/, '0'],
+      [/replication_group_members/, refused(1142, 'SELECT command denied')],
+    ]
+    expect(await findingsOf([...hidden, [/group_name/, 'a1b2']])).to.deep.equal([
+      'GROUP_REPLICATION_MULTI_PRIMARY error',
+    ])
+    expect(await findingsOf([...hidden, [/group_name/, '']])).to.deep.equal([])
     const notAMember: Answers = [[/replication_group_members/, '0']]
     expect(await findingsOf([...notAMember, [/single_primary_mode/, '0']])).to.deep.equal([])
   })

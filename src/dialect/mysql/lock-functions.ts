@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto'
-import { unfit } from '../engines.js'
+import { UNFIT, unfit } from '../engines.js'
 import { singleRow, type Ask } from '../../typeorm/raw-connection.js'
+import { galeraRefusal } from './clusters.js'
 
 /*
  * Whether the lock functions of a server do what sessions rely on, as far as one session can see that: an expression around GET_LOCK is
@@ -49,7 +50,7 @@ export async function askWithLock(ask: Ask, columns: string): Promise<(string | 
       ? `It refuses a statement with GET_LOCK in an expression: ${answers.message}.`
       : "Its lock functions do not do what MySQL's do: to GET_LOCK of a free lock, IS_USED_LOCK and RELEASE_LOCK it answered " +
         `${textOf(answers)} instead of ${RIGHT}.`
-  throw unfit({ message, remedy: REMEDY })
+  throw unfit(galeraRefusal(answers) ?? { code: UNFIT, message, remedy: REMEDY })
 }
 
 type Answers = (string | undefined)[]

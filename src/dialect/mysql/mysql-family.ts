@@ -19,6 +19,7 @@ import { readBatch } from '../read-batch.js'
 import type { LockTable } from '../lock-table.js'
 import { readUserVariable } from './metadata-locks.js'
 import { MARKS } from '../marks.js'
+import { galeraRefusal } from './clusters.js'
 import { checkLegible } from './legible.js'
 import { mysqlCounter } from './mysql-counter.js'
 import { mysqlDone } from './mysql-done.js'
@@ -244,6 +245,10 @@ export abstract class MySqlFamily implements Dialect {
 
   open(ask: Ask, leaseMs: number, use: SessionUse, connection: RawConnection): Promise<ServerFacts> {
     return openMySqlSession(ask, this.variables, leaseMs, use, connection)
+  }
+
+  refusalOf(error: unknown): Finding | undefined {
+    return galeraRefusal(error)
   }
 
   destroy(connection: RawConnection): void {

@@ -4,6 +4,7 @@ import type { PreparedRequests, WaitFailure } from '../dialect.js'
 import type { Ask } from '../../typeorm/raw-connection.js'
 import { GIVE_AND_TAKE, KEY_PARAMETER, keyParameter } from './sql-literal.js'
 import type { LockTable } from '../lock-table.js'
+import { refuseMultiPrimary } from './clusters.js'
 import { hasMetadataLocks, readMetadataLocks, RUNNING_MYSQL } from './metadata-locks.js'
 
 const ER_QUERY_INTERRUPTED = 1317
@@ -49,6 +50,10 @@ export class MySqlDialect extends MySqlFamily {
       default:
         return 'other'
     }
+  }
+
+  refuseServer(ask: Ask): Promise<void> {
+    return refuseMultiPrimary(ask)
   }
 
   override async readLocks(ask: Ask): Promise<LockTable> {

@@ -1,10 +1,12 @@
 import { NamedLockError } from '../../contract/errors.js'
 import type { Finding } from '../../contract/lock-info.js'
-import { singleRow, singleValue } from '../../typeorm/raw-connection.js'
+import { singleValue } from '../../typeorm/raw-connection.js'
 import type { Dialect } from '../dialect.js'
 import { engineFinding } from '../engines.js'
 import type { Ask } from '../../typeorm/raw-connection.js'
+import { checkGalera, checkGroupReplication } from './clusters.js'
 import { accountOf } from './metadata-locks.js'
+import { maybe, variable } from './server-variables.js'
 import { VERSION_TEXT } from './version-text.js'
 
 /** The application's values of what a session for locks sets anew on its connection. */
@@ -98,33 +100,6 @@ async function checkReplica(ask: Ask, version: string): Promise<Check> {
     message:
       'The server replicates from another one. Named locks are not replicated: callers on the other server are not excluded by locks here.',
     remedy: 'Let all instances use the same server for their locks: the primary.',
-  }
-}
-
-async function checkGalera(ask: Ask): Promise<Check> {
-  if (!isOn(await variable(ask, '@@GLOBAL.wsrep_on'))) return undefined
-  const [, size] = singleRow((await maybe(ask("SHOW GLOBAL STATUS LIKE 'wsrep_cluster_size'"))) ?? [])
-  const isAlone = size === '1'
-  return {
-    code: 'GALERA_NODE',
-    severity: isAlone ? 'warning' : 'error',
-    message: `The server is a node of a Galera cluster${size === undefined ? '' : ` of ${size}`}. Named locks live on one node: instances that are connected to different nodes do not exclude each other${isAlone ? ' once there are more' : ''}.`,
-    remedy:
-      'Send the locks of all instances to one node: a DataSource for locks whose address is a single node, with failover but without load balancing.',
-  }
-}
-
-async function checkGroupReplication(ask: Ask): Promise<Check> {
-  const single = await variable(ask, '@@GLOBAL.group_replication_single_primary_mode')
-  if (single === undefined) return undefined
-  const members = "SELECT COUNT(*) AS n FROM performance_schema.replication_group_members WHERE MEMBER_STATE='ONLINE'"
-  const count = singleValue((await maybe(ask(members))) ?? [])
-  if (count === '0' || count === undefined || isOn(single)) return undefined
-  return {
-    code: 'GROUP_REPLICATION_MULTI_PRIMARY',
-    severity: 'error',
-    message: `The server is one of ${count} primaries of a replication group. Named locks live on one member: instances that are connected to different members do not exclude each other.`,
-    remedy: 'Use single-primary mode, or send the locks of all instances to one member.',
   }
 }
 
@@ -235,26 +210,9 @@ async function checkKill(ask: Ask): Promise<Check> {
   }
 }
 
-/** A variable's value; undefined where the server does not have it. */
-async function variable(ask: Ask, name: string): Promise<string | undefined> {
-  return singleValue((await maybe(ask(`SELECT ${name} AS v`))) ?? [])
-}
-
-/** What the server says, or nothing where it refuses to say it. What ends the connection ends the check. */
-async function maybe(answer: Promise<unknown>): Promise<unknown> {
-  return answer.catch((error: unknown) => {
-    if ((error as { sqlState?: unknown }).sqlState === undefined) throw error
-    return undefined
-  })
-}
-
 /** MariaDB 12 has levels of read_only, by name. */
 function isSet(value: string | undefined): boolean {
   return value !== undefined && value !== '0' && value.toUpperCase() !== 'OFF'
-}
-
-function isOn(value: string | undefined): boolean {
-  return value === '1' || value?.toUpperCase() === 'ON'
 }
 
 function compare(version: readonly number[], other: readonly number[]): number {
