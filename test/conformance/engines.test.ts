@@ -232,99 +232,94 @@ describe('an engine that only looks like MySQL or PostgreSQL', () => {
   }, ofMySql)
 })
 
-/** What nodes of Galera clusters say to GET_LOCK: MariaDB 10.4.29, 10.5.20, 10.6.13 and 10.11.3, and Percona XtraDB Cluster. */
-const GALERA_REFUSALS: readonly (readonly [errno: number, text: string])[] = [
-  [1235, "This version of MariaDB doesn't yet support 'GET_LOCK in cluster (WSREP_ON=ON)'"],
-  [1105, 'Percona-XtraDB-Cluster prohibits use of GET_LOCK with pxc_strict_mode = ENFORCING'],
-]
+/** What nodes of Galera clusters say to GET_LOCK: Percona XtraDB Cluster; and MariaDB 10.4.29, 10.5.20, 10.6.13 and 10.11.3. */
+const GALERA_REFUSALS = {
+  mysql: { errno: 1105, text: 'Percona-XtraDB-Cluster prohibits use of GET_LOCK with pxc_strict_mode = ENFORCING' },
+  mariadb: { errno: 1235, text: "This version of MariaDB doesn't yet support 'GET_LOCK in cluster (WSREP_ON=ON)'" },
+} as const
 
 describe('a node of a Galera cluster that refuses GET_LOCK', () => {
   forEachFamily((ctx) => {
-    for (const [errno, text] of GALERA_REFUSALS) {
-      const signal = `SIGNAL SQLSTATE '42000' SET MYSQL_ERRNO=${errno}, MESSAGE_TEXT='${text.replaceAll("'", "''")}'`
-      const refuses: Lie = (sql) => (/\bGET_LOCK\(/.test(sql) ? signal : sql)
-      const isRefused = async (call: Promise<unknown>): Promise<void> => {
-        const { message } = await rejection(call, NamedLockConfigurationError)
-        expect(message)
-          .to.include('(GALERA_NODE)')
-          .and.include(text)
-          .and.include('to one node')
-          .and.include('#unfit-server')
-      }
-
-      it(`is refused with its code in every call that opens a session: error ${errno}`, async () => {
-        const work = () => expect.fail('the work ran')
-        const calls: readonly ((locks: NamedLockService) => Promise<unknown>)[] = [
-          (locks) => locks.withLock('a', work),
-          (locks) => locks.tryWithLock('a', work),
-          (locks) => locks.withLock('a', { session: 'dedicated' }, work),
-          (locks) => locks.withLock('b', { mode: 'read' }, work),
-          (locks) => locks.withLock('c', { permits: 2 }, work),
-          (locks) => locks.transaction('a', work),
-          (locks) => locks.ping(),
-        ]
-        await behind(ctx, refuses, async (locks) => {
-          for (const call of calls) await isRefused(call(locks))
-        })
-      })
-
-      it(`is refused with its code inside a transaction of the application: error ${errno}`, async () => {
-        await behind(ctx, refuses, async (_locks, { host, port }) => {
-          const dataSource = await ctx.dataSource({ host, port })
-          const locks = await ctx.service({}, dataSource)
-          await isRefused(dataSource.transaction((manager) => locks.lockTransaction(manager, 'a')))
-          await locks.close()
-          await dataSource.destroy()
-        })
-      })
-
-      it(`is refused with its code when it begins to refuse later: error ${errno}`, async () => {
-        let isRefusing = false
-        await behind(
-          ctx,
-          (sql, connection) => (isRefusing ? refuses(sql, connection) : sql),
-          async (locks) => {
-            await locks.withLock('held', async (lock) => {
-              isRefusing = true
-              await isRefused(locks.withLock('a', () => expect.fail('the work ran')))
-              // The first is sent at once, the others together.
-              await Promise.all(['b', 'c', 'd', 'e'].map((name) => isRefused(locks.acquire(name))))
-              expect(await lock.verify()).to.equal(true)
-            })
-          },
-        )
-      })
-
-      it(`ends waits with its code when it begins to refuse while they last: error ${errno}`, async () => {
-        const outsider = await ctx.service({})
-        await using lock = await outsider.acquire('a')
-        // Two tries in, the caller polls: it has no connection to wait on.
-        let tries = 0
-        const later: Lie = (sql, connection) =>
-          /^SELECT (CONCAT_WS\(|IF\()?.*GET_LOCK\(/.test(sql) && ++tries > 4 ? refuses(sql, connection) : sql
-        await behind(ctx, later, (locks) => isRefused(locks.acquire('a', { timeout: '15s' })), {
-          options: { maxSessions: 1 },
-        })
-        expect(await lock.verify()).to.equal(true)
-      })
-
-      it(`is found out by check() with the same words: error ${errno}`, async () => {
-        await behind(ctx, refuses, async (locks) => {
-          const found = await locks.check()
-          expect(codes(found)).to.deep.equal(['GALERA_NODE', 'LOCKS_REFUSED'])
-          expect(found.map(({ severity }) => severity)).to.deep.equal(['error', 'error'])
-          const { message } = await rejection(locks.ping())
-          expect(message).to.include(found[0]!.message).and.include(found[0]!.remedy)
-        })
-      })
+    const { errno, text } = GALERA_REFUSALS[ctx.kind as keyof typeof GALERA_REFUSALS]
+    const signal = `SIGNAL SQLSTATE '42000' SET MYSQL_ERRNO=${errno}, MESSAGE_TEXT='${text.replaceAll("'", "''")}'`
+    const refuses: Lie = (sql) => (/\bGET_LOCK\(/.test(sql) ? signal : sql)
+    const isRefused = async (call: Promise<unknown>): Promise<void> => {
+      const { message } = await rejection(call, NamedLockConfigurationError)
+      expect(message)
+        .to.include('(GALERA_NODE)')
+        .and.include(text)
+        .and.include('to one node')
+        .and.include('#unfit-server')
     }
 
+    it('is refused with its code in every call that opens a session', async () => {
+      const work = () => expect.fail('the work ran')
+      const calls: readonly ((locks: NamedLockService) => Promise<unknown>)[] = [
+        (locks) => locks.withLock('a', work),
+        (locks) => locks.tryWithLock('a', work),
+        (locks) => locks.withLock('a', { session: 'dedicated' }, work),
+        (locks) => locks.withLock('b', { mode: 'read' }, work),
+        (locks) => locks.withLock('c', { permits: 2 }, work),
+        (locks) => locks.transaction('a', work),
+        (locks) => locks.ping(),
+      ]
+      await behind(ctx, refuses, async (locks) => {
+        for (const call of calls) await isRefused(call(locks))
+      })
+    })
+
+    it('is refused with its code inside a transaction of the application', async () => {
+      await behind(ctx, refuses, async (_locks, { host, port }) => {
+        const dataSource = await ctx.dataSource({ host, port })
+        const locks = await ctx.service({}, dataSource)
+        await isRefused(dataSource.transaction((manager) => locks.lockTransaction(manager, 'a')))
+        await locks.close()
+        await dataSource.destroy()
+      })
+    })
+
+    it('is refused with its code when it begins to refuse later', async () => {
+      let isRefusing = false
+      await behind(
+        ctx,
+        (sql, connection) => (isRefusing ? refuses(sql, connection) : sql),
+        async (locks) => {
+          await locks.withLock('held', async (lock) => {
+            isRefusing = true
+            await isRefused(locks.withLock('a', () => expect.fail('the work ran')))
+            // The first is sent at once, the others together.
+            await Promise.all(['b', 'c', 'd', 'e'].map((name) => isRefused(locks.acquire(name))))
+            expect(await lock.verify()).to.equal(true)
+          })
+        },
+      )
+    })
+
+    it('ends waits with its code when it begins to refuse while they last', async () => {
+      const outsider = await ctx.service({})
+      await using lock = await outsider.acquire('a')
+      // Two tries in, the caller polls: it has no connection to wait on.
+      let tries = 0
+      const later: Lie = (sql, connection) =>
+        /^SELECT (CONCAT_WS\(|IF\()?.*GET_LOCK\(/.test(sql) && ++tries > 4 ? refuses(sql, connection) : sql
+      await behind(ctx, later, (locks) => isRefused(locks.acquire('a', { timeout: '15s' })), {
+        options: { maxSessions: 1 },
+      })
+      expect(await lock.verify()).to.equal(true)
+    })
+
+    it('is found out by check() with the same words', async () => {
+      await behind(ctx, refuses, async (locks) => {
+        const found = await locks.check()
+        expect(codes(found)).to.deep.equal(['GALERA_NODE', 'LOCKS_REFUSED'])
+        expect(found.map(({ severity }) => severity)).to.deep.equal(['error', 'error'])
+        const { message } = await rejection(locks.ping())
+        expect(message).to.include(found[0]!.message).and.include(found[0]!.remedy)
+      })
+    })
+
     it('is reported once, where it says itself that it is a node', async () => {
-      const [[errno, text]] = GALERA_REFUSALS as [(typeof GALERA_REFUSALS)[0]]
-      const node: Lie = (sql) =>
-        /\bGET_LOCK\(/.test(sql)
-          ? `SIGNAL SQLSTATE '42000' SET MYSQL_ERRNO=${errno}, MESSAGE_TEXT='${text.replaceAll("'", "''")}'`
-          : sql.replace('@@GLOBAL.wsrep_on', "'ON'")
+      const node: Lie = (sql, connection) => refuses(sql, connection).replace('@@GLOBAL.wsrep_on', "'ON'")
       const found = await behind(ctx, node, (locks) => locks.check())
       expect(codes(found)).to.deep.equal(['GALERA_NODE', 'LOCKS_REFUSED'])
       expect(found[0]!.message).to.include(text)
