@@ -46,6 +46,8 @@ export interface WaitListener {
  *   that is borrowed for it. If neither comes in time, or the server refuses the cancel, the wait ends at its own limit.
  * - A wait lasts a third of the lease at most, so that its answer is a sign of life in time. After an answer that comes late, a new sign
  *   of life is awaited before the lock counts as granted: the lease is counted from when a statement was sent.
+ * - Where a failed wait makes the transaction around it refuse everything, the work sends nothing until the transaction is usable
+ *   again: a COMMIT would be answered by a ROLLBACK, without an error.
  * - A plain grant is passed on within the driver's callback: the next caller has waited long enough, and every turn of a promise would
  *   come on top.
  * - Where the server cannot say whether the session has the lock, the session is given up: it must not go back to a pool.
@@ -76,8 +78,19 @@ export class BlockingWait {
    */
   async end(terms: WaitTerms, listener: WaitListener): Promise<WaitEnd> {
     const { session, source } = this.#place
-    const { dialect } = session
     const isInTransaction = source?.inTransaction === true
+    const held = isInTransaction && session.dialect.afterFailedWait !== undefined ? source : undefined
+    held?.holdWork?.(true)
+    try {
+      return await this.#end(terms, listener, isInTransaction)
+    } finally {
+      held?.holdWork?.(false)
+    }
+  }
+
+  async #end(terms: WaitTerms, listener: WaitListener, isInTransaction: boolean): Promise<WaitEnd> {
+    const { session } = this.#place
+    const { dialect } = session
     let answer: WaitAnswer | undefined
     let failure: WaitFailure | undefined
     try {

@@ -25,6 +25,11 @@ export interface SessionSource {
   takeOver(from: SessionSource): void
   /** It begins a transaction of its own for the claim, with which the lock ends: no other caller can get it. Ends it, if it still runs. */
   endTransaction?(): Promise<void>
+  /**
+   * Whether statements of the work have to wait: where a failed wait for a lock makes its transaction refuse everything, they must not
+   * reach the server before the transaction is usable again. Only where work runs during a wait.
+   */
+  holdWork?(isHeld: boolean): void
   /** The lock is about to be given back: nothing of the work may go on. */
   endWork(): void
 }

@@ -48,6 +48,10 @@ export class RunningTransactionSource implements SessionSource {
 
   takeOver(): void {}
 
+  holdWork(isHeld: boolean): void {
+    this.#locks.work.hold(isHeld)
+  }
+
   /** The work of the transaction goes on without the lock. */
   endWork(): void {}
 }

@@ -52,7 +52,9 @@ export class WorkConnection implements ProxyHandler<Driver> {
   #end: string | undefined
   /** A COMMIT or ROLLBACK is under way. */
   #isEnding = false
-  /** Statements that wait for the answer to the one before. */
+  /** Written by `hold`. */
+  #isHeld = false
+  /** Statements that wait for the answer to the one before, or while the work is held. */
   readonly #waiting: (() => void)[] = []
   #inFlight = 0
   #isUsed = false
@@ -149,6 +151,12 @@ export class WorkConnection implements ProxyHandler<Driver> {
     this.#heard(await this.#session.ask(dialect.rollBack), undefined)
   }
 
+  /** Keeps statements here, and sends them when it is over: a statement of the library's may fail meanwhile, and the transaction with it. */
+  hold(isHeld: boolean): void {
+    this.#isHeld = isHeld
+    if (!isHeld) this.#sendNext()
+  }
+
   /** The call is over. */
   close(): void {
     this.#state = 'closed'
@@ -168,7 +176,7 @@ export class WorkConnection implements ProxyHandler<Driver> {
     const canWait = hasCallback || (answersByPromise && !isSubmittable(args[0]))
     if (!canWait || this.#state === 'detached') return this.#sendNow(method, args)
     const scope = currentScope()
-    if ((this.#inFlight === 0 && this.#waiting.length === 0) || this.#isEnding)
+    if ((this.#inFlight === 0 && this.#waiting.length === 0 && !this.#isHeld) || this.#isEnding)
       return this.#sendNow(method, args, scope)
     if (!hasCallback) return this.#sendLater(method, args, scope)
     this.#waiting.push(() => this.#sendNow(method, args, scope))
@@ -189,7 +197,7 @@ export class WorkConnection implements ProxyHandler<Driver> {
   }
 
   #sendNext(): void {
-    while (this.#inFlight === 0 || this.#state === 'detached') {
+    while ((this.#inFlight === 0 && !this.#isHeld) || this.#state === 'detached') {
       const next = this.#waiting.shift()
       if (!next) return
       next()

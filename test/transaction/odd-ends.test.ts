@@ -1,4 +1,5 @@
 import { expect } from 'chai'
+import { setTimeout as sleep } from 'node:timers/promises'
 import type { EntityManager } from 'typeorm'
 import { NamedLockError, NamedLockLostError, type NamedLockService } from '../../src/index.js'
 import { rejection } from '../support/rejection.js'
@@ -158,6 +159,43 @@ describe('a transaction that ends at a bad moment', () => {
       await expectFree('a', 'b')
       expect(await stock.count()).to.equal(1)
     })
+
+    // PostgreSQL limits a wait, and the end of such a wait fails the transaction until it is back at its savepoint.
+    for (const [title, statements] of [
+      ['whose COMMIT comes while a lock is waited for', 'commit'],
+      ['whose statements come while a lock is waited for', 'writes'],
+    ] as const) {
+      for (const owner of ['application', 'library'] as const) {
+        it(`of the ${owner}, ${title}, keeps all that it has written`, async () => {
+          const { dataSource, locks } = await open()
+          await ctx.outsider.getLock(keyOf('b'))
+          let late: Promise<unknown> = Promise.resolve()
+          let released: Promise<unknown> = Promise.resolve()
+          const work = async (manager: EntityManager): Promise<void> => {
+            if (owner === 'application') await locks.lockTransaction(manager, 'a')
+            await stock.add(manager)
+            late = locks.lockTransaction(manager, 'b', { timeout: '20s' }).catch((error: unknown) => error)
+            await until('it to block', async () =>
+              (await ctx.outsider.userLocksOf(ctx.database)).some(({ status }) => status === 'PENDING'),
+            )
+            released = sleep(300).then(() => ctx.outsider.releaseLock(keyOf('b'))) // after several limits
+            if (statements === 'commit') return
+            await Promise.all([stock.add(manager), manager.query('SELECT 1')])
+            expect(await late).to.equal(undefined)
+          }
+          await settlesWithin(
+            10_000,
+            'the transaction',
+            owner === 'application' ? dataSource.transaction(work) : locks.transaction('a', work),
+          )
+          const error = await settlesWithin(10_000, 'the lock', late)
+          if (error) expect(error).to.be.instanceOf(NamedLockError)
+          await released
+          await expectFree('a', 'b')
+          expect(await stock.count()).to.equal(statements === 'commit' ? 1 : 2)
+        })
+      }
+    }
 
     it('of two services keeps the lock of the one, and its lease, when the other is closed', async () => {
       const leaseOf = async (manager: EntityManager) => {
