@@ -1,5 +1,5 @@
 /*
- * The tests, two files at a time:
+ * The tests, one file more at a time than there are processor cores, because tests wait a lot:
  *
  * - `npm test`: everything.
  * - `npm run test:quick`: all tests that need no server, on the in-memory server where a test needs a database.
@@ -9,31 +9,40 @@
  */
 import { spawn } from 'node:child_process'
 import { existsSync, readdirSync } from 'node:fs'
+import { availableParallelism } from 'node:os'
 
 /** These begin first, the longest at the top, so that no long file is left for one process at the end. */
 const LONGEST = [
   'transaction/silence',
-  'cli/namespace-flags',
-  'chaos/open-into-death',
+  'sample/sample',
+  'sample/page',
   'docs/getting-started',
   'chaos/fencing-tokens',
-  'cli/commands',
-  'conformance/processes',
-  'conformance/nothing-left-behind',
-  'conformance/driver-options',
-  'cli/run',
-  'sample/sample',
-  'chaos/exclusion',
-  'chaos/connection-faults',
+  'errors/database-errors',
   'transaction/lease',
   'engine/silent-network',
+  'cli/namespace-flags',
+  'engine/readers-in-processes',
+  'conformance/processes',
+  'cli/commands',
+  'conformance/driver-options',
+  'engine/permits-in-processes',
+  'sample/killed-replicas',
+  'chaos/leader',
+  'cli/run',
+  'chaos/open-into-death',
+  'engine/model',
+  'transaction/waiting',
+  'engine/killed-anywhere',
+  'chaos/exclusion',
+  'chaos/connection-faults',
+  'transaction/migrations',
+  'transaction/one-connection',
+  'engine/grant-races',
   'docs/pages',
   'servers/dev-servers',
-  'errors/database-errors',
+  'engine/memory-of-waiters',
   'chaos/server-faults',
-  'chaos/loss-before-grant',
-  'conformance/charsets',
-  'conformance/check',
 ].map((name) => `test/${name}.test.ts`)
 
 const QUICK = /^test\/(unit|conformance|testing|errors|engine)\//
@@ -63,10 +72,11 @@ function allFiles(): string[] {
 }
 
 function run(env: NodeJS.ProcessEnv, all: readonly string[], given: readonly string[]): void {
+  const jobs = given.includes('--jobs') ? [] : ['--jobs', String(Math.min(availableParallelism() + 1, 4))]
   const files = given.some((argument) => argument.endsWith('.ts')) ? [] : all
   const mocha = spawn(
     process.execPath,
-    ['node_modules/mocha/bin/mocha.js', '--parallel', '--jobs', '2', ...files, ...given],
+    ['node_modules/mocha/bin/mocha.js', '--parallel', ...jobs, ...files, ...given],
     { stdio: 'inherit', env: { ...process.env, ...env } },
   )
   mocha.on('exit', (code, signal) => process.exit(signal === null ? (code ?? 1) : 1))
