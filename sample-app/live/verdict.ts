@@ -6,7 +6,7 @@ export function verdictOf(sale: SaleState, replicas: number): Verdict {
   const subject = replicas === 1 ? 'Two calls' : 'Two replicas'
   const reasons = causes(sale, subject)
   if (faults.length > 0) return { tone: 'bad', conclusion: `${list(faults)}.`, reasons }
-  if (sale.sold === 0) return { tone: 'open', conclusion: '', reasons: [] }
+  if (sale.sold === 0) return { tone: 'open', conclusion: sale.phase === 'over' ? 'No ticket sold.' : '', reasons: [] }
   const money = sale.phase === 'over' ? `, ${euros(sale.paid)} of ${euros(sale.paid)} in the tills` : ''
   const conclusion = `${quantity(sale.sold, 'seat')} sold once each${money}.`
   if (reasons.length > 0) return { tone: sale.locks ? 'bad' : 'open', conclusion, reasons }

@@ -3,6 +3,10 @@ import { ShopView, showError, showNotice, touchCustomers } from './shop.js'
 import { set } from './text.js'
 import { Timeline } from './timeline.js'
 
+/** How long the page shows why there was no ticket. */
+const failureShownMs = 8000
+let inviting
+
 const find = (selector) => document.querySelector(selector)
 const timeline = new Timeline()
 const shop = new ShopView((action, replica) => void act(action, { replica }))
@@ -55,13 +59,22 @@ find('#buy').addEventListener('submit', async (event) => {
   const select = find('#event')
   const title = select.selectedOptions[0].textContent
   const bought = find('#bought')
+  clearTimeout(inviting)
   set(bought, 'One moment …')
   const answer = await connection
     .send('buy', { eventId: Number(select.value) })
     .catch(({ message }) => ({ outcome: 'failed', message }))
   bought.className = answer.outcome === 'failed' ? 'failed' : ''
   set(bought, told(answer, title))
+  clearTimeout(inviting)
+  if (answer.outcome !== 'sold') inviting = setTimeout(invite, failureShownMs)
 })
+
+/** Its reason may be over by then: a replica was started, a new sale has begun. */
+function invite() {
+  find('#bought').className = ''
+  set(find('#bought'), 'Buy one yourself.')
+}
 
 function told({ outcome, seat, replica, ms, message }, title) {
   if (outcome === 'sold') return `Seat ${seat} at ${title}, from replica ${replica} in ${Math.round(ms)} ms.`

@@ -259,6 +259,7 @@ describe('the page of the sample', function () {
     await until('the notice is gone', () => notice().isHidden(), patiently)
     const sold = await total('sold', 'with')
     await until('the sale goes on', async () => (await total('sold', 'with')) > sold, patiently)
+    await until('the failure is gone', async () => (await text('#bought')) === 'Buy one yourself.', patiently)
   })
 
   it('has everything that it draws in its legend, and the same lanes all the time', async () => {

@@ -105,5 +105,10 @@ describe('the verdict of the sample', () => {
 
   it('concludes nothing before the first ticket', () => {
     expect(verdictOf(noSale, 3)).to.deep.equal({ tone: 'open', conclusion: '', reasons: [] })
+    expect(verdictOf({ ...noSale, phase: 'selling' }, 3).conclusion).to.equal('')
+  })
+
+  it('concludes a sale that was switched over before its first ticket', () => {
+    expect(verdictOf(sale({}), 3)).to.deep.equal({ tone: 'open', conclusion: 'No ticket sold.', reasons: [] })
   })
 })
