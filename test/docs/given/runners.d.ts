@@ -10,8 +10,11 @@ interface Expected {
   readonly rejects: { toThrow(error: new (...args: never) => Error): Promise<void> }
 }
 
-declare const jest: FakeTimers
-declare function expect(value: unknown): Expected
+declare module '@jest/globals' {
+  export { afterEach, beforeEach, it as test } from 'mocha'
+  export const jest: FakeTimers
+  export function expect(value: unknown): Expected
+}
 
 declare module 'vitest' {
   export { afterEach, beforeEach, it as test } from 'mocha'
