@@ -69,6 +69,39 @@ describe('a real replication group', () => {
     })
   })
 
+  it('without a majority keeps its locks on the primary, and commits nothing', async function () {
+    if (!isFull) this.skip()
+    this.timeout(120_000)
+    const others = group.members.filter((member) => member !== primary)
+    await at(primary, primary.port, async (locks) => {
+      await onMember(primary, (one) => one.query(`CREATE TABLE ${primary.database}.written (i INT PRIMARY KEY)`))
+      await using lock = await locks.acquire('a')
+      await Promise.all(others.map((member) => member.freeze()))
+      try {
+        await until('a group without a majority', async () => (await group.online(primary)).length === 1, {
+          within: 60_000,
+        })
+        expect(await lock.verify()).to.equal(true)
+        let hasCommitted = false
+        const write = locks.transaction('b', (manager) => manager.query('INSERT INTO written VALUES (1)'))
+        const committed = write.then(() => (hasCommitted = true))
+        await until('a COMMIT that waits', () =>
+          onMember(primary, async (one) => {
+            const sql = "SELECT COUNT(*) AS n FROM information_schema.processlist WHERE INFO = 'COMMIT'"
+            return (await one.query<any[]>(sql))[0][0].n === 1
+          }),
+        )
+        expect(await lock.verify()).to.equal(true)
+        expect(hasCommitted).to.equal(false)
+        await Promise.all(others.map((member) => member.thaw()))
+        await committed
+      } finally {
+        await Promise.all(others.map((member) => member.thaw()))
+      }
+      await until('all members online', async () => (await group.online(primary)).length === 3, { within: 60_000 })
+    })
+  })
+
   it('survives the death of its primary: the lock is lost at once, and the next primary grants it', async function () {
     this.timeout(90_000)
     const router = await TcpProxy.start({ host: '127.0.0.1', port: primary.port })
