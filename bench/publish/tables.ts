@@ -5,6 +5,7 @@ import { figureOf, ratioOf, titles, type Runs } from './published-run.js'
 const ratioRows: readonly [title: string, against: string, benchCase: string, label: string][] = [
   ['one caller, uncontended', 'raw', 'one-caller', 'library / raw'],
   ['', 'redlock', 'one-caller', 'library / redlock'],
+  ['the driver alone, prepared', 'redlock', 'one-caller', 'raw, prepared / redlock'],
   ["one caller, `release: 'background'`", 'raw', 'one-caller-background', 'library / raw'],
   ['', 'redlock', 'one-caller-background', 'library / redlock'],
   ['the same, decorator', 'raw', 'one-caller-background', 'decorator / raw'],
@@ -33,15 +34,32 @@ const ratioRows: readonly [title: string, against: string, benchCase: string, la
   ],
 ]
 
-/** One row for each subject whose CPU per lock is of interest. */
-const cpuRows: readonly [title: string, benchCase: string, subjects: readonly string[]][] = [
-  ['one caller', 'one-caller', ['library', 'raw', 'redlock', 'naive']],
-  ["one caller, `release: 'background'`", 'one-caller-background', ['library', 'decorator']],
-  ['100 callers, distinct names', 'distinct-names', ['library', 'redlock', 'naive']],
-  ['100 callers, one name', 'one-name', ['library', 'naive']],
-  ['100 callers, 10 permits', 'permits', ['library']],
-  ['4 processes × 25 callers, one name', 'processes', ['library', 'naive']],
-  ['`transaction`, 1 caller', 'transaction', ['library, 1 caller', 'by hand, 1 caller']],
+/** One row for each subject whose CPU per lock is of interest: its label in the results, and what it is called here. */
+const cpuRows: readonly [title: string, benchCase: string, subjects: Readonly<Record<string, string>>][] = [
+  [
+    'one caller',
+    'one-caller',
+    { library: 'library', raw: 'raw', 'raw, prepared': 'raw, prepared', redlock: 'redlock' },
+  ],
+  [
+    "one caller, `release: 'background'`",
+    'one-caller-background',
+    { library: 'library', decorator: 'decorator', 'one statement alone': 'one statement alone' },
+  ],
+  [
+    '100 callers, distinct names',
+    'distinct-names',
+    {
+      library: 'library',
+      'batches alone, without a queue, timeouts or scopes': 'batches alone',
+      redlock: 'redlock',
+      naive: 'naive',
+    },
+  ],
+  ['100 callers, one name', 'one-name', { library: 'library', naive: 'naive' }],
+  ['100 callers, 10 permits', 'permits', { library: 'library' }],
+  ['4 processes × 25 callers, one name', 'processes', { library: 'library', naive: 'naive' }],
+  ['`transaction`, 1 caller', 'transaction', { 'library, 1 caller': 'library', 'by hand, 1 caller': 'by hand' }],
 ]
 
 /** Rows of other figures. */
@@ -74,11 +92,11 @@ export function ratioTable(runs: Runs): string {
 
 export function cpuTable(runs: Runs): string {
   const rows = cpuRows.flatMap(([title, name, subjects]) =>
-    subjects.map((subject, index) => [
+    Object.entries(subjects).map(([label, shown], index) => [
       index === 0 ? title : '',
-      subject.replace(/, .*/, ''),
+      shown,
       ...serverKinds.map((kind) => {
-        const cpu = figureOf(runs[kind], name, subject)?.cpuMedian
+        const cpu = figureOf(runs[kind], name, label)?.cpuMedian
         return cpu === undefined ? '–' : short(cpu)
       }),
     ]),
