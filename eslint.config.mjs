@@ -97,7 +97,7 @@ export default tseslint.config(
     languageOptions: {
       parserOptions: { projectService: false },
       globals: Object.fromEntries(
-        'document,window,fetch,matchMedia,getComputedStyle,requestAnimationFrame,performance,setTimeout,setInterval,addEventListener,location,EventSource,HTMLElement,OffscreenCanvas,DOMMatrix'
+        'document,window,fetch,matchMedia,getComputedStyle,requestAnimationFrame,performance,setTimeout,clearTimeout,setInterval,addEventListener,location,EventSource,HTMLElement,OffscreenCanvas,DOMMatrix'
           .split(',')
           .map((name) => [name, 'readonly']),
       ),
