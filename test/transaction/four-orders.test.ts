@@ -69,6 +69,13 @@ describe('the order of lock and transaction', () => {
       }
     }).timeout(60_000)
 
+    /** MariaDB from 11.6.2 on refuses a write to a row that has changed since the snapshot: nothing is lost there. */
+    const refusesStaleWrites = async (): Promise<boolean> => {
+      if (ctx.kind !== 'mariadb') return false
+      const [row] = await ctx.outsider.query("SHOW VARIABLES LIKE 'innodb_snapshot_isolation'")
+      return String(Object.values(row ?? {})[1]) === 'ON'
+    }
+
     it('loses one when the lock ends before the COMMIT', async () => {
       const [one, two] = [await open(), await open()]
       let hasRead = false
@@ -84,7 +91,8 @@ describe('the order of lock and transaction', () => {
         )
         await until('the next one to have read', () => hasRead)
       })
-      await next
+      if (await refusesStaleWrites()) expect(await rejection(next!)).to.have.nested.property('driverError.errno', 1020)
+      else await next
       expect(await stock.count()).to.equal(1)
     })
 
@@ -116,8 +124,8 @@ describe('the order of lock and transaction', () => {
     })
 
     /** The lock's connection is killed in the middle, and the next holder adds ten before the work goes on. */
-    const killedInTheMiddle = (run: Order) => async (locks: NamedLockService) => {
-      const other = await open()
+    const killedInTheMiddle = async (run: Order): Promise<Error> => {
+      const [locks, other] = [await open(), await open()]
       const key = ctx.keyOf('a')
       return rejection(
         run(locks, async (manager) => {
@@ -126,21 +134,26 @@ describe('the order of lock and transaction', () => {
           await other.transaction('a', async (next) => stock.write(next, (await stock.read(next)) + 10))
           await stock.write(manager, n + 1)
         }),
-        NamedLockLostError,
       )
     }
 
     it('decides the outcome of an update after its lock is killed: inside transaction() it fails', async () => {
-      const error = await killedInTheMiddle((locks, work) => locks.transaction('a', work))(await open())
-      expect(error.outcome).to.equal('rolledBack')
+      const error = await killedInTheMiddle((locks, work) => locks.transaction('a', work))
+      expect(error).to.be.instanceOf(NamedLockLostError).and.to.include({ outcome: 'rolledBack' })
       expect(await stock.count()).to.equal(10)
     })
 
     it('… and in withLock around a transaction it overwrites the next one, before its caller gets the error', async () => {
       const error = await killedInTheMiddle((locks, work) =>
         locks.withLock('a', () => locks.dataSource.transaction(work)),
-      )(await open())
-      expect(error.outcome).to.equal(undefined)
+      )
+      if (await refusesStaleWrites()) {
+        expect(error).to.have.nested.property('driverError.errno', 1020)
+        expect(await stock.count()).to.equal(10)
+        return
+      }
+      expect(error).to.be.instanceOf(NamedLockLostError)
+      expect((error as NamedLockLostError).outcome).to.equal(undefined)
       expect(await stock.count()).to.equal(1)
     })
   })
