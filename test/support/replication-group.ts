@@ -12,7 +12,7 @@ export class ReplicationGroup implements AsyncDisposable {
   private constructor(readonly members: readonly RunningServer[]) {}
 
   /** With a single primary: the first member. */
-  static async start(size: number, args: readonly string[] = []): Promise<ReplicationGroup> {
+  static async start(size: number): Promise<ReplicationGroup> {
     const name = randomUUID()
     const addresses: string[] = []
     while (addresses.length < size) addresses.push(`127.0.0.1:${await freePort()}`)
@@ -32,7 +32,6 @@ export class ReplicationGroup implements AsyncDisposable {
             `--group-replication-local-address=${address}`,
             `--group-replication-group-seeds=${addresses.join(',')}`,
             '--innodb-buffer-pool-size=16M',
-            ...args,
           ],
         }),
       ),
