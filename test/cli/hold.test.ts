@@ -53,7 +53,7 @@ describe('named-lock hold', function () {
         await ctx.outsider.kill((await holderOf('lost')) as string)
         const { code, stderr } = await held.ended
         expect(code).to.equal(79)
-        expect(stderr).to.match(/^named-lock: Lock 'lost' was lost: .*\n$/)
+        expect(stderr).to.match(/^named-lock: Lock 'lost' was lost: the .*\n$/)
       })
 
       it('gives the lock to the next one when its process is killed', async () => {
