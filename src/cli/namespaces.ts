@@ -1,3 +1,4 @@
+import { MOST_PERMITS, partBase, postgresPermitKey, readPartKey } from '../names/part-keys.js'
 import { keyFor, keyPrefix, mayBeginWith, postgresKeyFor } from '../names/lock-name.js'
 import { inspectorOf, type NamedLockService } from '../service/named-lock-service.js'
 import type { LockHolder, LockInfo } from '../contract/lock-info.js'
@@ -100,6 +101,22 @@ export class Namespaces {
     return found
   }
 
+  /** How many permits of the name are held here. They are locks of their own: the name itself is free meanwhile. */
+  permitsOf(name: string): number {
+    if (this.#isReadable) {
+      const base = partBase(this.#own, name)
+      return this.#all.filter(({ key }) => {
+        const part = readPartKey(key)
+        return part?.kind === 'p' && part.base === base
+      }).length
+    }
+    if (this.#all.length === 0) return 0
+    const keys = new Set(this.#all.map(({ key }) => key))
+    let held = 0
+    for (let i = 0; i < MOST_PERMITS; i++) if (keys.has(String(postgresPermitKey(this.#own, name, i)))) held++
+    return held
+  }
+
   #isOwn(key: string): boolean {
     return this.#own !== false && key.startsWith(keyPrefix(this.#own))
   }
@@ -107,14 +124,20 @@ export class Namespaces {
 
 const HASHED = "PostgreSQL's keys are hashes: these are the locks of all namespaces of this database."
 
-/** States that a lock is free, and in which other namespaces its name is held. */
+/** States that a lock is free, whether permits of its name are held, and in which other namespaces the name is. */
 export function freeText(name: string, namespaces: Namespaces, exactName = false): string {
   const free = `'${printable(name)}' is free`
   if (exactName) return `${free} (exact name, no namespace).`
   const elsewhere = elsewhereText(name, namespaces.elsewhere(name))
-  return [`${free} in ${labelOf(namespaces.own)}.`, elsewhere || othersText(namespaces.others())]
-    .filter(Boolean)
-    .join('\n')
+  const hint = permitsText(name, namespaces.permitsOf(name)) || elsewhere || othersText(namespaces.others())
+  return [`${free} in ${labelOf(namespaces.own)}.`, hint].filter(Boolean).join('\n')
+}
+
+/** `2 permits of 'pool' are held: pass --permits <number> for them.` */
+function permitsText(name: string, held: number): string {
+  if (held === 0) return ''
+  const what = held === 1 ? '1 permit' : `${held} permits`
+  return `${what} of '${printable(name)}' ${held === 1 ? 'is' : 'are'} held: pass --permits <number> for ${held === 1 ? 'it' : 'them'}.`
 }
 
 /** `namespace 'billing'`, or `no namespace`. */

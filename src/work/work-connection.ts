@@ -52,8 +52,8 @@ export class WorkConnection implements ProxyHandler<Driver> {
   #end: string | undefined
   /** A COMMIT or ROLLBACK is under way. */
   #isEnding = false
-  /** Written by `hold`. */
-  #isHeld = false
+  /** How many waits hold the work back. Written by `hold`. */
+  #holds = 0
   /** Statements that wait for the answer to the one before, or while the work is held. */
   readonly #waiting: (() => void)[] = []
   #inFlight = 0
@@ -153,8 +153,8 @@ export class WorkConnection implements ProxyHandler<Driver> {
 
   /** Keeps statements here, and sends them when it is over: a statement of the library's may fail meanwhile, and the transaction with it. */
   hold(isHeld: boolean): void {
-    this.#isHeld = isHeld
-    if (!isHeld) this.#sendNext()
+    this.#holds += isHeld ? 1 : -1
+    if (this.#holds === 0) this.#sendNext()
   }
 
   /** The call is over. */
@@ -176,7 +176,7 @@ export class WorkConnection implements ProxyHandler<Driver> {
     const canWait = hasCallback || (answersByPromise && !isSubmittable(args[0]))
     if (!canWait || this.#state === 'detached') return this.#sendNow(method, args)
     const scope = currentScope()
-    if ((this.#inFlight === 0 && this.#waiting.length === 0 && !this.#isHeld) || this.#isEnding)
+    if ((this.#inFlight === 0 && this.#waiting.length === 0 && this.#holds === 0) || this.#isEnding)
       return this.#sendNow(method, args, scope)
     if (!hasCallback) return this.#sendLater(method, args, scope)
     this.#waiting.push(() => this.#sendNow(method, args, scope))
@@ -197,7 +197,7 @@ export class WorkConnection implements ProxyHandler<Driver> {
   }
 
   #sendNext(): void {
-    while ((this.#inFlight === 0 && !this.#isHeld) || this.#state === 'detached') {
+    while ((this.#inFlight === 0 && this.#holds === 0) || this.#state === 'detached') {
       const next = this.#waiting.shift()
       if (!next) return
       next()

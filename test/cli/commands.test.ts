@@ -127,7 +127,10 @@ describe('named-lock', function () {
       const held = await Promise.all(services.map((locks) => locks.acquire('permitted', { permits: 3 })))
       const [lowest, other] = held.sort((a, b) => a.permit! - b.permit!)
       const without = await cli('release', 'permitted', '--kill-holder', '--yes', '--url', url())
-      expect(without.stdout).to.match(/^'permitted' is free/)
+      const hint =
+        /^'permitted' is free in namespace .*\n2 permits of 'permitted' are held: pass --permits <number> for them\.\n$/
+      expect(without.stdout).to.match(hint)
+      expect((await cli('who', 'permitted', '--url', url())).stdout).to.match(hint)
       const words = ['release', 'permitted', '--permits', '3', '--kill-holder', '--yes', '--url', url()]
       const { code, stdout, stderr } = await cli(...words)
       expect([code, stderr]).to.deep.equal([0, ''])
