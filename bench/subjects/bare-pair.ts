@@ -10,7 +10,7 @@ export async function openBarePair(address: ServerAddress): Promise<Subject> {
   const { host, port, username: user, password, database } = address
   const connection = createConnection({ host, port, user, password, database })
   connection.on('error', () => undefined) // the failing statement reports it
-  let last = ''
+  let last = 'none yet'
 
   const take = (name: string): Promise<void> =>
     new Promise((resolve, reject) => {

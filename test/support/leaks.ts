@@ -1,4 +1,5 @@
 import { getEventListeners } from 'node:events'
+import { Socket } from 'node:net'
 import type { SqlClient } from './sql-client.js'
 import { until } from './until.js'
 
@@ -59,7 +60,10 @@ export class Resources {
       () => {
         const timers = count('Timeout') - this.#timers
         const sockets = count('TCPSocketWrap') - this.#sockets
-        return [...(timers > 0 ? [`${timers} timers`] : []), ...(sockets > 0 ? [`${sockets} sockets`] : [])]
+        return [
+          ...(timers > 0 ? [`${timers} timers`] : []),
+          ...(sockets > 0 ? [`${sockets} sockets, of these: ${openSockets()}`] : []),
+        ]
       },
       within,
     )
@@ -75,6 +79,19 @@ async function expectNone(what: string, look: () => string[] | Promise<string[]>
 
 function count(resource: string): number {
   return process.getActiveResourcesInfo().filter((one) => one === resource).length
+}
+
+/** All sockets of this process, for the message: Node.js does not say which ones are new. */
+function openSockets(): string {
+  const { _getActiveHandles: handles } = process as unknown as { _getActiveHandles?(): unknown[] }
+  const sockets = (handles?.call(process) ?? []).filter((handle): handle is Socket => handle instanceof Socket)
+  return sockets
+    .filter(({ remotePort, connecting }) => remotePort !== undefined || connecting)
+    .map(
+      ({ localPort, remotePort, readyState, connecting }) =>
+        `${localPort} to ${remotePort} (${connecting ? 'connecting' : readyState})`,
+    )
+    .join(', ')
 }
 
 function text(reason: unknown): string {
