@@ -12,8 +12,10 @@ export async function openBarePair(address: ServerAddress): Promise<Subject> {
   connection.on('error', () => undefined) // the failing statement reports it
   let last = 'none yet'
 
-  const take = (name: string): Promise<void> =>
+  // It still holds its last lock while other subjects are measured, so its names are its own.
+  const take = (given: string): Promise<void> =>
     new Promise((resolve, reject) => {
+      const name = `bare:${given}`
       connection.execute<any[]>('SELECT RELEASE_LOCK(?) a, GET_LOCK(?,0) b', [last, name], (error, rows) => {
         if (error) reject(error)
         else if (Number(rows[0].b) === 1) resolve()
