@@ -177,11 +177,13 @@ describe('the page of the sample', function () {
     await until('two inside at once', () => page.locator('[data-holders="1 2"]').count(), patiently)
     await until('the pause', () => inPause('without'), patiently)
     const { doubleBooked, money, paidTwice, oversold } = await wrongInTheDatabase()
-    expect(await text('#conclusion')).to.match(
-      new RegExp(
-        `^${doubleBooked} seats sold (twice|up to \\d+ times), €${money} lost, ${paidTwice} orders? paid out twice`,
-      ),
+    const verdict = new RegExp(
+      `^${doubleBooked} seats sold (?:twice|up to \\d+ times), €${money} lost, (\\d+) orders? paid out twice`,
     )
+    const conclusion = await text('#conclusion')
+    expect(conclusion).to.match(verdict)
+    // Without locks a settlement may be under way when the sale is over, on a slow machine.
+    expect(Number(verdict.exec(conclusion)![1])).to.be.within(1, paidTwice)
     const reasons = (await text('#reasons')).split('\n')
     expect(reasons[0]).to.match(
       /^Two replicas were inside event:[12] at once \d+ times?.*: \d+ seats sold more than once/,

@@ -86,11 +86,7 @@ function openSockets(): string {
   const { _getActiveHandles: handles } = process as unknown as { _getActiveHandles?(): unknown[] }
   const sockets = (handles?.call(process) ?? []).filter((handle): handle is Socket => handle instanceof Socket)
   return sockets
-    .filter(({ remotePort, connecting }) => remotePort !== undefined || connecting)
-    .map(
-      ({ localPort, remotePort, readyState, connecting }) =>
-        `${localPort} to ${remotePort} (${connecting ? 'connecting' : readyState})`,
-    )
+    .map(({ localPort, remotePort, readyState }) => `${localPort} to ${remotePort} (${readyState})`)
     .join(', ')
 }
 

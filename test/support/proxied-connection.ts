@@ -64,7 +64,7 @@ export class ProxiedConnection {
   }
 
   reset(): void {
-    for (const socket of [this.#client, this.#upstream]) socket?.resetAndDestroy()
+    for (const socket of [this.#client, this.#upstream]) if (socket) reset(socket)
     this.#end()
   }
 
@@ -122,7 +122,7 @@ export class ProxiedConnection {
       const early = item.due - performance.now()
       if (early > 0) return this.#later(early, direction)
       held.shift()
-      if (item.what === 'reset') target.resetAndDestroy()
+      if (item.what === 'reset') reset(target)
       else if (item.what === 'end') target.end()
       else target.write(item.what)
     }
@@ -141,4 +141,18 @@ export class ProxiedConnection {
     this.#timers.clear()
     this.#onClosed()
   }
+}
+
+/**
+ * Sends RST. Node.js's resetAndDestroy() sends FIN first; when an error arrives before that is done, the handle of the socket is never
+ * closed.
+ */
+function reset(socket: Socket): void {
+  if (socket.connecting) {
+    socket.once('connect', () => reset(socket))
+    return
+  }
+  const isEnding = socket.writableEnded && !socket.writableFinished
+  Object.assign(socket, { resetAndClosing: !isEnding })
+  socket.destroy()
 }
