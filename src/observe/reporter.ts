@@ -32,7 +32,9 @@ export class Reporter implements ClaimListener {
   }
 
   lost(claim: Claim, cause: Error, isReleased?: true): void {
-    const error = new NamedLockLostError(`Lock '${claim.name}' was lost: ${cause.message}`, { cause })
+    const error = new NamedLockLostError(`Lock '${claim.name}' was lost: ${cause.message.replace(/^The /, 'the ')}`, {
+      cause,
+    })
     const handles: readonly (Handle | undefined)[] = [claim.handle, ...(claim.otherHandles ?? [])]
     for (const handle of handles) handle?.lose(error)
     if (this.#events.hears('lost'))

@@ -243,7 +243,7 @@ export class Session {
   lose(cause: unknown): void {
     if (this.#lostError || this.#isReleased) return
     const error = new NamedLockLostError(
-      `the database connection ${this.connectionId} that held the lock is gone: ${reasonOf(cause)}.`,
+      `The database connection ${this.connectionId} that held the lock is gone: ${reasonOf(cause)}.`,
       { cause },
     )
     this.#lostError = error
